@@ -128,6 +128,109 @@ func (RequestStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
+// In which order requests are listed.
+type RequestOrder int32
+
+const (
+	// Newest first.
+	RequestOrder_REQUEST_ORDER_UNSPECIFIED RequestOrder = 0
+	// What ends first by the passing of time comes first, then what has no deadline. Only requests that have not ended have
+	// one: the query names such statuses only, or asks for what awaits the caller.
+	RequestOrder_REQUEST_ORDER_DEADLINE RequestOrder = 1
+)
+
+// Enum value maps for RequestOrder.
+var (
+	RequestOrder_name = map[int32]string{
+		0: "REQUEST_ORDER_UNSPECIFIED",
+		1: "REQUEST_ORDER_DEADLINE",
+	}
+	RequestOrder_value = map[string]int32{
+		"REQUEST_ORDER_UNSPECIFIED": 0,
+		"REQUEST_ORDER_DEADLINE":    1,
+	}
+)
+
+func (x RequestOrder) Enum() *RequestOrder {
+	p := new(RequestOrder)
+	*p = x
+	return p
+}
+
+func (x RequestOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+}
+
+func (RequestOrder) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[1]
+}
+
+func (x RequestOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestOrder.Descriptor instead.
+func (RequestOrder) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+}
+
+// What requests of a group have in common.
+type RequestGrouping int32
+
+const (
+	// Not said; refused.
+	RequestGrouping_REQUEST_GROUPING_UNSPECIFIED RequestGrouping = 0
+	// The ticket that they name, at one customer.
+	RequestGrouping_REQUEST_GROUPING_TICKET RequestGrouping = 1
+	// Who asks.
+	RequestGrouping_REQUEST_GROUPING_ENGINEER RequestGrouping = 2
+)
+
+// Enum value maps for RequestGrouping.
+var (
+	RequestGrouping_name = map[int32]string{
+		0: "REQUEST_GROUPING_UNSPECIFIED",
+		1: "REQUEST_GROUPING_TICKET",
+		2: "REQUEST_GROUPING_ENGINEER",
+	}
+	RequestGrouping_value = map[string]int32{
+		"REQUEST_GROUPING_UNSPECIFIED": 0,
+		"REQUEST_GROUPING_TICKET":      1,
+		"REQUEST_GROUPING_ENGINEER":    2,
+	}
+)
+
+func (x RequestGrouping) Enum() *RequestGrouping {
+	p := new(RequestGrouping)
+	*p = x
+	return p
+}
+
+func (x RequestGrouping) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestGrouping) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[2].Descriptor()
+}
+
+func (RequestGrouping) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[2]
+}
+
+func (x RequestGrouping) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestGrouping.Descriptor instead.
+func (RequestGrouping) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
 // How far an invitation has come (R66).
 type InvitationState int32
 
@@ -185,11 +288,11 @@ func (x InvitationState) String() string {
 }
 
 func (InvitationState) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+	return file_lockbox_v1_query_proto_enumTypes[3].Descriptor()
 }
 
 func (InvitationState) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_query_proto_enumTypes[1]
+	return &file_lockbox_v1_query_proto_enumTypes[3]
 }
 
 func (x InvitationState) Number() protoreflect.EnumNumber {
@@ -198,7 +301,7 @@ func (x InvitationState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InvitationState.Descriptor instead.
 func (InvitationState) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
 // Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
@@ -233,6 +336,7 @@ type Query struct {
 	//	*Query_GetReceipt
 	//	*Query_GetInvitation
 	//	*Query_ListAccess
+	//	*Query_GroupRequests
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -429,6 +533,15 @@ func (x *Query) GetListAccess() *ListAccess {
 	return nil
 }
 
+func (x *Query) GetGroupRequests() *GroupRequests {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GroupRequests); ok {
+			return x.GroupRequests
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -503,6 +616,11 @@ type Query_ListAccess struct {
 	ListAccess *ListAccess `protobuf:"bytes,90,opt,name=list_access,json=listAccess,proto3,oneof"`
 }
 
+type Query_GroupRequests struct {
+	// How many requests there are of each ticket or engineer.
+	GroupRequests *GroupRequests `protobuf:"bytes,81,opt,name=group_requests,json=groupRequests,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -531,6 +649,8 @@ func (*Query_GetInvitation) isQuery_Ask() {}
 
 func (*Query_ListAccess) isQuery_Ask() {}
 
+func (*Query_GroupRequests) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -556,6 +676,7 @@ type QueryReply struct {
 	//	*QueryReply_Receipt
 	//	*QueryReply_Invitation
 	//	*QueryReply_Access
+	//	*QueryReply_Groups
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -738,6 +859,15 @@ func (x *QueryReply) GetAccess() *AccessList {
 	return nil
 }
 
+func (x *QueryReply) GetGroups() *RequestGroups {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Groups); ok {
+			return x.Groups
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -812,6 +942,11 @@ type QueryReply_Access struct {
 	Access *AccessList `protobuf:"bytes,90,opt,name=access,proto3,oneof"`
 }
 
+type QueryReply_Groups struct {
+	// Answers group_requests.
+	Groups *RequestGroups `protobuf:"bytes,111,opt,name=groups,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -840,6 +975,8 @@ func (*QueryReply_Invitation) isQueryReply_Answer() {}
 
 func (*QueryReply_Access) isQueryReply_Answer() {}
 
+func (*QueryReply_Groups) isQueryReply_Answer() {}
+
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -851,7 +988,7 @@ type ListRequests struct {
 	AwaitingMe bool `protobuf:"varint,3,opt,name=awaiting_me,json=awaitingMe,proto3" json:"awaiting_me,omitempty"`
 	// At most this many, 1 to 1000; 0 means 100.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	// `next_page_token` of the list before.
+	// `next_page_token` of the list before, or `previous_page_token` of the list after.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
@@ -860,7 +997,24 @@ type ListRequests struct {
 	// Only those whose access began without asking the customer.
 	Waived bool `protobuf:"varint,8,opt,name=waived,proto3" json:"waived,omitempty"`
 	// Of those, only those whose access began at this time or later; only with `waived`.
-	WaivedSince   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
+	WaivedSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
+	// What comes first. Unspecified: the newest.
+	Order RequestOrder `protobuf:"varint,10,opt,name=order,proto3,enum=lockbox.v1.RequestOrder" json:"order,omitempty"`
+	// Only those for this service: its resource type in the catalogue. Empty: any.
+	ResourceType string `protobuf:"bytes,11,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// Only those of this person. Absent: anybody's.
+	Requester *Person `protobuf:"bytes,12,opt,name=requester,proto3" json:"requester,omitempty"`
+	// Only those whose requester's name, e-mail address or id contains this, in any letter case. Empty: any.
+	Engineer string `protobuf:"bytes,13,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// Only those for subscriptions whose name or id contains this, in any letter case. Empty: any.
+	Subscription string `protobuf:"bytes,14,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Only what was submitted as an emergency.
+	Emergency bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	// Only those of which one of these contains this text, in any letter case: id, ticket, requester, service, operation,
+	// resources, and the subscription's name or id. Empty: any.
+	Text string `protobuf:"bytes,16,opt,name=text,proto3" json:"text,omitempty"`
+	// Say of each what the caller could do now, as `allowed` of a single request does.
+	WithAllowed   bool `protobuf:"varint,17,opt,name=with_allowed,json=withAllowed,proto3" json:"with_allowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,23 +1112,282 @@ func (x *ListRequests) GetWaivedSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ListRequests) GetOrder() RequestOrder {
+	if x != nil {
+		return x.Order
+	}
+	return RequestOrder_REQUEST_ORDER_UNSPECIFIED
+}
+
+func (x *ListRequests) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ListRequests) GetRequester() *Person {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *ListRequests) GetEngineer() string {
+	if x != nil {
+		return x.Engineer
+	}
+	return ""
+}
+
+func (x *ListRequests) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *ListRequests) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
+}
+
+func (x *ListRequests) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListRequests) GetWithAllowed() bool {
+	if x != nil {
+		return x.WithAllowed
+	}
+	return false
+}
+
+// Asks how many requests there are of each ticket or of each engineer.
+type GroupRequests struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which requests; order, paging, limit and counting have no effect.
+	Of *ListRequests `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	// What they have in common.
+	By            RequestGrouping `protobuf:"varint,2,opt,name=by,proto3,enum=lockbox.v1.RequestGrouping" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupRequests) Reset() {
+	*x = GroupRequests{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupRequests) ProtoMessage() {}
+
+func (x *GroupRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupRequests.ProtoReflect.Descriptor instead.
+func (*GroupRequests) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GroupRequests) GetOf() *ListRequests {
+	if x != nil {
+		return x.Of
+	}
+	return nil
+}
+
+func (x *GroupRequests) GetBy() RequestGrouping {
+	if x != nil {
+		return x.By
+	}
+	return RequestGrouping_REQUEST_GROUPING_UNSPECIFIED
+}
+
+// Answers GroupRequests.
+type RequestGroups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group with the first deadline first; at most 100.
+	Groups []*RequestGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Whether there are more groups or requests than were looked at: 10,000 requests.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestGroups) Reset() {
+	*x = RequestGroups{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestGroups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestGroups) ProtoMessage() {}
+
+func (x *RequestGroups) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestGroups.ProtoReflect.Descriptor instead.
+func (*RequestGroups) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RequestGroups) GetGroups() []*RequestGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *RequestGroups) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// Requests that have a ticket or an engineer in common.
+type RequestGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's id; for engineers, one of the customers'.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The customer's display name.
+	TenantName string `protobuf:"bytes,2,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The ticket's reference as an engineer gave it; empty if they name none, or are grouped otherwise.
+	TicketId string `protobuf:"bytes,3,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// Who asks, if that is what they have in common.
+	Requester *Actor `protobuf:"bytes,4,opt,name=requester,proto3" json:"requester,omitempty"`
+	// How many they are.
+	Count uint64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// When the first of them ends by the passing of time; absent if none does.
+	NextDeadline  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_deadline,json=nextDeadline,proto3" json:"next_deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestGroup) Reset() {
+	*x = RequestGroup{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestGroup) ProtoMessage() {}
+
+func (x *RequestGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestGroup.ProtoReflect.Descriptor instead.
+func (*RequestGroup) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RequestGroup) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetTenantName() string {
+	if x != nil {
+		return x.TenantName
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetRequester() *Actor {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *RequestGroup) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RequestGroup) GetNextDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDeadline
+	}
+	return nil
+}
+
 // Answers ListRequests.
 type RequestList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Newest first, without timelines.
+	// In the order that was asked for, newest first if none was, without timelines.
 	Requests []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	// For the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// How many match, wherever this page begins; only if that was asked for. 1001 stands for more than 1000: nothing is counted
 	// further.
-	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// For the page before; empty on the first. Both tokens are good for the same filters and order only.
+	PreviousPageToken string `protobuf:"bytes,4,opt,name=previous_page_token,json=previousPageToken,proto3" json:"previous_page_token,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RequestList) Reset() {
 	*x = RequestList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1399,7 @@ func (x *RequestList) String() string {
 func (*RequestList) ProtoMessage() {}
 
 func (x *RequestList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1412,7 @@ func (x *RequestList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestList.ProtoReflect.Descriptor instead.
 func (*RequestList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RequestList) GetRequests() []*RequestView {
@@ -1023,6 +1436,13 @@ func (x *RequestList) GetTotal() uint64 {
 	return 0
 }
 
+func (x *RequestList) GetPreviousPageToken() string {
+	if x != nil {
+		return x.PreviousPageToken
+	}
+	return ""
+}
+
 // Asks for one request in full.
 type GetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1034,7 +1454,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1466,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1479,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRequest) GetRequestId() string {
@@ -1138,7 +1558,7 @@ type RequestView struct {
 
 func (x *RequestView) Reset() {
 	*x = RequestView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1570,7 @@ func (x *RequestView) String() string {
 func (*RequestView) ProtoMessage() {}
 
 func (x *RequestView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1583,7 @@ func (x *RequestView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestView.ProtoReflect.Descriptor instead.
 func (*RequestView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RequestView) GetRequestId() string {
@@ -1385,7 +1805,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1817,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1830,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Decision) GetActor() *Actor {
@@ -1485,7 +1905,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1917,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1930,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Question) GetQuestionId() string {
@@ -1587,7 +2007,7 @@ type TimelineEntry struct {
 
 func (x *TimelineEntry) Reset() {
 	*x = TimelineEntry{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +2019,7 @@ func (x *TimelineEntry) String() string {
 func (*TimelineEntry) ProtoMessage() {}
 
 func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +2032,7 @@ func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineEntry.ProtoReflect.Descriptor instead.
 func (*TimelineEntry) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TimelineEntry) GetSequence() uint64 {
@@ -1703,7 +2123,7 @@ type ListActivity struct {
 
 func (x *ListActivity) Reset() {
 	*x = ListActivity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2135,7 @@ func (x *ListActivity) String() string {
 func (*ListActivity) ProtoMessage() {}
 
 func (x *ListActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2148,7 @@ func (x *ListActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivity.ProtoReflect.Descriptor instead.
 func (*ListActivity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListActivity) GetActions() []string {
@@ -1821,7 +2241,7 @@ type ActivityList struct {
 
 func (x *ActivityList) Reset() {
 	*x = ActivityList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2253,7 @@ func (x *ActivityList) String() string {
 func (*ActivityList) ProtoMessage() {}
 
 func (x *ActivityList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2266,7 @@ func (x *ActivityList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityList.ProtoReflect.Descriptor instead.
 func (*ActivityList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActivityList) GetActivities() []*Activity {
@@ -1892,7 +2312,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2324,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2337,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Activity) GetEntry() *TimelineEntry {
@@ -1999,7 +2419,7 @@ type GetTenant struct {
 
 func (x *GetTenant) Reset() {
 	*x = GetTenant{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2431,7 @@ func (x *GetTenant) String() string {
 func (*GetTenant) ProtoMessage() {}
 
 func (x *GetTenant) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2444,7 @@ func (x *GetTenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenant.ProtoReflect.Descriptor instead.
 func (*GetTenant) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 // A tenant with all its subscriptions.
@@ -2069,7 +2489,7 @@ type TenantView struct {
 
 func (x *TenantView) Reset() {
 	*x = TenantView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2501,7 @@ func (x *TenantView) String() string {
 func (*TenantView) ProtoMessage() {}
 
 func (x *TenantView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2514,7 @@ func (x *TenantView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantView.ProtoReflect.Descriptor instead.
 func (*TenantView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TenantView) GetTenant() string {
@@ -2239,7 +2659,7 @@ type InvitationView struct {
 
 func (x *InvitationView) Reset() {
 	*x = InvitationView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2671,7 @@ func (x *InvitationView) String() string {
 func (*InvitationView) ProtoMessage() {}
 
 func (x *InvitationView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2684,7 @@ func (x *InvitationView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
 func (*InvitationView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *InvitationView) GetInvitation() *RoleInvitation {
@@ -2348,7 +2768,7 @@ type GetInvitation struct {
 
 func (x *GetInvitation) Reset() {
 	*x = GetInvitation{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2780,7 @@ func (x *GetInvitation) String() string {
 func (*GetInvitation) ProtoMessage() {}
 
 func (x *GetInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2793,7 @@ func (x *GetInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
 func (*GetInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetInvitation) GetProof() []byte {
@@ -2400,7 +2820,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2832,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2845,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -2479,7 +2899,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2911,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2924,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -2565,7 +2985,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2997,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +3010,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 // How the portal signs a tenant's people in.
@@ -2606,7 +3026,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +3038,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +3051,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -2667,7 +3087,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +3099,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +3112,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -2751,7 +3171,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +3183,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +3196,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -2832,7 +3252,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +3264,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +3277,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -2878,7 +3298,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3310,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3323,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -2924,7 +3344,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3356,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3369,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -2992,7 +3412,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3424,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3437,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -3115,7 +3535,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3547,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3560,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -3169,7 +3589,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3601,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3614,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -3243,7 +3663,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3675,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3688,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -3289,7 +3709,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3721,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3734,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -3351,7 +3771,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3783,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3796,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -3463,7 +3883,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3895,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3908,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -3542,7 +3962,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3974,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3987,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 // Answers GetSelf.
@@ -3596,7 +4016,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +4028,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +4041,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -3700,7 +4120,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +4132,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +4145,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -3776,7 +4196,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +4208,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +4221,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -3827,7 +4247,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4259,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4272,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 // Answers ListServices.
@@ -3868,7 +4288,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +4300,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +4313,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -3925,7 +4345,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4357,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4370,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -3986,7 +4406,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4418,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4431,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -4034,7 +4454,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4046,7 +4466,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4059,7 +4479,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -4081,7 +4501,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3\a\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa7\b\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -4105,8 +4525,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"getReceipt\x12B\n" +
 	"\x0eget_invitation\x18F \x01(\v2\x19.lockbox.v1.GetInvitationH\x00R\rgetInvitation\x129\n" +
 	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
-	"listAccessB\x05\n" +
-	"\x03ask\"\xd5\x06\n" +
+	"listAccess\x12B\n" +
+	"\x0egroup_requests\x18Q \x01(\v2\x19.lockbox.v1.GroupRequestsH\x00R\rgroupRequestsB\x05\n" +
+	"\x03ask\"\x8a\a\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -4126,8 +4547,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"invitation\x18F \x01(\v2\x1a.lockbox.v1.InvitationViewH\x00R\n" +
 	"invitation\x120\n" +
-	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06accessB\b\n" +
-	"\x06answer\"\xce\x02\n" +
+	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06access\x123\n" +
+	"\x06groups\x18o \x01(\v2\x19.lockbox.v1.RequestGroupsH\x00R\x06groupsB\b\n" +
+	"\x06answer\"\xea\x04\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1f\n" +
@@ -4139,11 +4561,35 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05count\x18\x06 \x01(\bR\x05count\x12\x1b\n" +
 	"\tticket_id\x18\a \x01(\tR\bticketId\x12\x16\n" +
 	"\x06waived\x18\b \x01(\bR\x06waived\x12=\n" +
-	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\"\x80\x01\n" +
+	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\x12.\n" +
+	"\x05order\x18\n" +
+	" \x01(\x0e2\x18.lockbox.v1.RequestOrderR\x05order\x12#\n" +
+	"\rresource_type\x18\v \x01(\tR\fresourceType\x120\n" +
+	"\trequester\x18\f \x01(\v2\x12.lockbox.v1.PersonR\trequester\x12\x1a\n" +
+	"\bengineer\x18\r \x01(\tR\bengineer\x12\"\n" +
+	"\fsubscription\x18\x0e \x01(\tR\fsubscription\x12\x1c\n" +
+	"\temergency\x18\x0f \x01(\bR\temergency\x12\x12\n" +
+	"\x04text\x18\x10 \x01(\tR\x04text\x12!\n" +
+	"\fwith_allowed\x18\x11 \x01(\bR\vwithAllowed\"f\n" +
+	"\rGroupRequests\x12(\n" +
+	"\x02of\x18\x01 \x01(\v2\x18.lockbox.v1.ListRequestsR\x02of\x12+\n" +
+	"\x02by\x18\x02 \x01(\x0e2\x1b.lockbox.v1.RequestGroupingR\x02by\"U\n" +
+	"\rRequestGroups\x120\n" +
+	"\x06groups\x18\x01 \x03(\v2\x18.lockbox.v1.RequestGroupR\x06groups\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xec\x01\n" +
+	"\fRequestGroup\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1f\n" +
+	"\vtenant_name\x18\x02 \x01(\tR\n" +
+	"tenantName\x12\x1b\n" +
+	"\tticket_id\x18\x03 \x01(\tR\bticketId\x12/\n" +
+	"\trequester\x18\x04 \x01(\v2\x11.lockbox.v1.ActorR\trequester\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12?\n" +
+	"\rnext_deadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fnextDeadline\"\xb0\x01\n" +
 	"\vRequestList\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.lockbox.v1.RequestViewR\brequests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x04R\x05total\"+\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\x12.\n" +
+	"\x13previous_page_token\x18\x04 \x01(\tR\x11previousPageToken\"+\n" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
@@ -4428,7 +4874,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x15REQUEST_STATUS_DENIED\x10\f\x12\x1a\n" +
 	"\x16REQUEST_STATUS_EXPIRED\x10\r\x12\x1c\n" +
 	"\x18REQUEST_STATUS_WITHDRAWN\x10\x0e\x12\x19\n" +
-	"\x15REQUEST_STATUS_LAPSED\x10\x0f*\x92\x02\n" +
+	"\x15REQUEST_STATUS_LAPSED\x10\x0f*I\n" +
+	"\fRequestOrder\x12\x1d\n" +
+	"\x19REQUEST_ORDER_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16REQUEST_ORDER_DEADLINE\x10\x01*o\n" +
+	"\x0fRequestGrouping\x12 \n" +
+	"\x1cREQUEST_GROUPING_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17REQUEST_GROUPING_TICKET\x10\x01\x12\x1d\n" +
+	"\x19REQUEST_GROUPING_ENGINEER\x10\x02*\x92\x02\n" +
 	"\x0fInvitationState\x12 \n" +
 	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1d\n" +
@@ -4451,204 +4904,218 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
-	(InvitationState)(0),          // 1: lockbox.v1.InvitationState
-	(*Query)(nil),                 // 2: lockbox.v1.Query
-	(*QueryReply)(nil),            // 3: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 4: lockbox.v1.ListRequests
-	(*RequestList)(nil),           // 5: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 6: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 7: lockbox.v1.RequestView
-	(*Decision)(nil),              // 8: lockbox.v1.Decision
-	(*Question)(nil),              // 9: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 10: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 11: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 12: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 13: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 14: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 15: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 16: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 17: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 18: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 19: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 20: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 21: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 22: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 23: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 24: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 25: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 26: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 27: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 28: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 29: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 30: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 31: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 32: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 33: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 34: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 35: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 36: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 37: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 38: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 39: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 40: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 41: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 42: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 43: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 44: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 45: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 47: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 48: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 49: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 50: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 51: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 52: lockbox.v1.Reason
-	(*Person)(nil),                // 53: lockbox.v1.Person
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*Event)(nil),                 // 55: lockbox.v1.Event
-	(SupportPlan)(0),              // 56: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 58: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 59: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 60: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 61: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 62: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 63: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 64: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 65: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 66: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 67: lockbox.v1.Occurrence
-	(Role)(0),                     // 68: lockbox.v1.Role
-	(ServiceStage)(0),             // 69: lockbox.v1.ServiceStage
+	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
+	(RequestGrouping)(0),          // 2: lockbox.v1.RequestGrouping
+	(InvitationState)(0),          // 3: lockbox.v1.InvitationState
+	(*Query)(nil),                 // 4: lockbox.v1.Query
+	(*QueryReply)(nil),            // 5: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 6: lockbox.v1.ListRequests
+	(*GroupRequests)(nil),         // 7: lockbox.v1.GroupRequests
+	(*RequestGroups)(nil),         // 8: lockbox.v1.RequestGroups
+	(*RequestGroup)(nil),          // 9: lockbox.v1.RequestGroup
+	(*RequestList)(nil),           // 10: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 11: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 12: lockbox.v1.RequestView
+	(*Decision)(nil),              // 13: lockbox.v1.Decision
+	(*Question)(nil),              // 14: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 15: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 16: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 17: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 18: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 19: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 20: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 21: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 22: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 23: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 24: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 25: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 26: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 27: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 28: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 29: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 30: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 31: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 32: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 33: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 34: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 35: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 36: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 37: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 38: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 39: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 40: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 41: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 42: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 43: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 44: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 45: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 46: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 47: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 48: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 49: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 50: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*Person)(nil),                // 52: lockbox.v1.Person
+	(*Actor)(nil),                 // 53: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 54: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 55: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 56: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 57: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 58: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 59: google.protobuf.Duration
+	(*Event)(nil),                 // 60: lockbox.v1.Event
+	(SupportPlan)(0),              // 61: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 62: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 63: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 64: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 65: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 66: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 67: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 68: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 69: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 70: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 71: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 72: lockbox.v1.Occurrence
+	(Role)(0),                     // 73: lockbox.v1.Role
+	(ServiceStage)(0),             // 74: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	6,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	11,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	14,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	24,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	25,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	28,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	34,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	38,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	20,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	30,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	41,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	17,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	43,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	44,  // 14: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	5,   // 15: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	7,   // 16: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	12,  // 17: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	15,  // 18: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	27,  // 19: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	26,  // 20: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	29,  // 21: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	35,  // 22: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	39,  // 23: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	21,  // 24: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	31,  // 25: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	42,  // 26: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	16,  // 27: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	45,  // 28: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	0,   // 29: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	46,  // 30: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	7,   // 31: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 32: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	47,  // 33: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	48,  // 34: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	46,  // 35: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	49,  // 36: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	50,  // 37: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	8,   // 38: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	8,   // 39: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	9,   // 40: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	51,  // 41: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	46,  // 42: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	10,  // 43: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	46,  // 44: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	33,  // 45: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	52,  // 46: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	53,  // 47: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	48,  // 48: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	48,  // 49: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	46,  // 50: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	54,  // 51: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	48,  // 52: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	46,  // 53: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	48,  // 54: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	46,  // 55: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	46,  // 56: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	48,  // 57: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	46,  // 58: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	46,  // 59: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	13,  // 60: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	10,  // 61: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	55,  // 62: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	48,  // 63: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	56,  // 64: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	57,  // 65: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	23,  // 66: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	22,  // 67: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	18,  // 68: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	58,  // 69: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	16,  // 70: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	59,  // 71: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	1,   // 72: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	48,  // 73: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	46,  // 74: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	53,  // 75: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	46,  // 76: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	48,  // 77: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	46,  // 78: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	60,  // 79: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	60,  // 80: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	19,  // 81: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	61,  // 82: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	62,  // 83: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	48,  // 84: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	46,  // 85: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	48,  // 86: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	46,  // 87: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	60,  // 88: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	23,  // 89: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	16,  // 90: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	63,  // 91: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	46,  // 92: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	52,  // 93: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	27,  // 94: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	53,  // 95: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	46,  // 96: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	48,  // 97: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	10,  // 98: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	64,  // 99: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	65,  // 100: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	66,  // 101: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	53,  // 102: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	32,  // 103: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	67,  // 104: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	46,  // 105: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	46,  // 106: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	48,  // 107: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	46,  // 108: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 109: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	52,  // 110: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	48,  // 111: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	37,  // 112: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	54,  // 113: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	36,  // 114: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	68,  // 115: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	40,  // 116: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	69,  // 117: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	118, // [118:118] is the sub-list for method output_type
-	118, // [118:118] is the sub-list for method input_type
-	118, // [118:118] is the sub-list for extension type_name
-	118, // [118:118] is the sub-list for extension extendee
-	0,   // [0:118] is the sub-list for field type_name
+	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	11,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	16,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	19,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	29,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	30,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	33,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	39,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	43,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	25,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	35,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	46,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	22,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	48,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	7,   // 14: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
+	49,  // 15: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	10,  // 16: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	12,  // 17: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	17,  // 18: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	20,  // 19: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	32,  // 20: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	31,  // 21: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	34,  // 22: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	40,  // 23: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	44,  // 24: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	26,  // 25: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	36,  // 26: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	47,  // 27: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	21,  // 28: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	50,  // 29: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	8,   // 30: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	0,   // 31: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	51,  // 32: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 33: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	52,  // 34: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	6,   // 35: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 36: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	9,   // 37: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	53,  // 38: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	51,  // 39: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	12,  // 40: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 41: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	54,  // 42: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	53,  // 43: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	51,  // 44: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	55,  // 45: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	56,  // 46: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	13,  // 47: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	13,  // 48: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	14,  // 49: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	57,  // 50: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	51,  // 51: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	15,  // 52: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	51,  // 53: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	38,  // 54: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	58,  // 55: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	52,  // 56: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	53,  // 57: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	53,  // 58: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	51,  // 59: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	59,  // 60: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	53,  // 61: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	51,  // 62: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	53,  // 63: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	51,  // 64: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	51,  // 65: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	53,  // 66: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	51,  // 67: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	51,  // 68: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	18,  // 69: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	15,  // 70: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	60,  // 71: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	53,  // 72: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	61,  // 73: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	62,  // 74: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	28,  // 75: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	27,  // 76: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	23,  // 77: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	63,  // 78: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	21,  // 79: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	64,  // 80: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 81: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	53,  // 82: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	51,  // 83: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	52,  // 84: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	51,  // 85: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	53,  // 86: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	51,  // 87: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	65,  // 88: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	65,  // 89: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	24,  // 90: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	66,  // 91: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	67,  // 92: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	53,  // 93: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	51,  // 94: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	53,  // 95: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	51,  // 96: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	65,  // 97: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	28,  // 98: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	21,  // 99: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	68,  // 100: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	51,  // 101: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	58,  // 102: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	32,  // 103: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	52,  // 104: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	51,  // 105: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	53,  // 106: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	15,  // 107: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	69,  // 108: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	70,  // 109: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	71,  // 110: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	52,  // 111: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	37,  // 112: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	72,  // 113: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	51,  // 114: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	51,  // 115: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	53,  // 116: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	51,  // 117: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	51,  // 118: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	58,  // 119: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	53,  // 120: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	42,  // 121: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	59,  // 122: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	41,  // 123: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	73,  // 124: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	45,  // 125: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	74,  // 126: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	127, // [127:127] is the sub-list for method output_type
+	127, // [127:127] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -4680,6 +5147,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetReceipt)(nil),
 		(*Query_GetInvitation)(nil),
 		(*Query_ListAccess)(nil),
+		(*Query_GroupRequests)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -4696,14 +5164,15 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Receipt)(nil),
 		(*QueryReply_Invitation)(nil),
 		(*QueryReply_Access)(nil),
+		(*QueryReply_Groups)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   41,
+			NumEnums:      4,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

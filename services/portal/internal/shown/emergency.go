@@ -24,7 +24,9 @@ func (r Request) LastStage() bool {
 }
 
 // Waived reports whether access begins without asking the customer.
-func (r Request) Waived() bool { return r.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED }
+func (r Request) Waived() bool {
+	return r.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED
+}
 
 // Starts reports whether the next internal approval starts access, without the customer being asked.
 func (r Request) Starts() bool { return r.LastStage() && r.Waived() }

@@ -84,7 +84,9 @@ func (r Request) Waits() bool {
 }
 
 // Running reports whether access exists now.
-func (r Request) Running() bool { return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE }
+func (r Request) Running() bool {
+	return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE
+}
 
 // Over reports whether the request is closed.
 func (r Request) Over() bool {
