@@ -18,7 +18,7 @@ import (
 func urgent() *lockboxv1.RequestView {
 	v := internal()
 	v.Intent.Emergency, v.Intent.ReasonType = true, lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT
-	v.Evaluation.Reasons = nil
+	v.Evaluation.Reasons, v.Timeline = nil, v.GetTimeline()[:1]
 	v.Evaluation.Waiver, v.Evaluation.Facts.Emergency = lockboxv1.Waiver_WAIVER_EMERGENCY, true
 	v.Evaluation.Duration = durationpb.New(time.Hour)
 	v.Evaluation.InternalStages = []*lockboxv1.InternalStage{{Group: "security-officers", Count: 1}}

@@ -88,3 +88,27 @@ func (r Request) waived() (string, error) {
 	}
 	return r.Say.Say("requests.waived", "Waiver", why)
 }
+
+// AllowedBy says whose approval access rests on: the customer's people, or if they were not asked, the provider's.
+func (r Request) AllowedBy() (string, error) {
+	id, decisions := "requests.allowed-by", r.GetCustomerDecisions()
+	if r.Waived() {
+		if id, decisions = "requests.allowed-unasked", r.GetInternalDecisions(); r.ToProvider {
+			id = "requests.allowed-waived"
+		}
+	}
+	var names []string
+	for _, d := range decisions {
+		if d.GetApproved() {
+			names = append(names, Name(d.GetActor().GetPerson()))
+		}
+	}
+	list, err := r.names(names)
+	if err != nil {
+		return "", err
+	}
+	if len(names) == 0 && r.Waived() {
+		id += "-alone"
+	}
+	return r.Say.Say(id, "Names", list, "Provider", r.Provider)
+}

@@ -72,7 +72,7 @@ func (v *Visit) fail(err error) {
 	}
 	looks := v.R.Method == http.MethodGet || v.R.Method == http.MethodHead
 	switch back := (backError{to: v.cameFrom()}); {
-	case tooLongAgo(err):
+	case TooLongAgo(err):
 		_ = errors.As(err, &back) // otherwise back to where they came from
 		v.again(back.to)
 	case status == http.StatusUnauthorized && looks && !v.signedInJustNow():
