@@ -142,7 +142,7 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	}
 	h := served(t, b)
 	page := get(t, h, "", http.StatusOK)
-	holds(t, page, "Production", "Only a Global Administrator of your organisation changes it.", "not shown to you",
+	holds(t, page, "Production", "Only a Global Administrator can change this.", "not shown to you",
 		"2 different people")
 	lacks(t, page, "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
@@ -180,7 +180,7 @@ func TestOnlyAGlobalAdministratorGetsForms(t *testing.T) {
 			t.Errorf("%s: %v", page, found)
 		}
 		if page != "/lockbox" {
-			holds(t, text, "Only a Global Administrator of your organisation changes it.")
+			holds(t, text, "Only a Global Administrator can change this.")
 		}
 	}
 	h = served(t, administrator())
