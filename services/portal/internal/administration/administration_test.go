@@ -78,7 +78,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 func TestTheOverviewSaysHowItIs(t *testing.T) {
 	h := served(t, administrator())
 	page := get(t, h, "?lang=fr", http.StatusOK)
-	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 comptent actuellement",
+	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 actives",
 		"2 personnes différentes", "Approbateurs Lockbox de l’organisation",
 		"Depuis 15 minutes au plus", "security-desk@meadowbank.example", "machine-learning/workspaces", issuer,
 		`href="/t/meadowbank/disclosures"`)

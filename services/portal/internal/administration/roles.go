@@ -22,6 +22,8 @@ type scoped struct {
 	Invitations []*lockboxv1.InvitationView
 	// Asked are the people who would be asked to approve now; nil if the reader may not see them.
 	Asked *lockboxv1.ApproversPreview
+	// People are those to choose from for a role.
+	People []candidate
 	// About is the assignment that the page is about; nil if none.
 	About *lockboxv1.AssignmentView
 }
@@ -118,6 +120,9 @@ func (p pages) assignment(v *site.Visit, f *form.Form) error {
 	if err != nil {
 		return err
 	}
+	if s.People, err = candidates(s.looking); err != nil {
+		return err
+	}
 	return p.show(s.looking, "assign", "administration.assign", s)
 }
 
@@ -145,14 +150,17 @@ func (p pages) assign(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
+	if s.People, err = candidates(s.looking); err != nil {
+		return err
+	}
+	who, err := s.chosen(f)
+	if err != nil {
+		return err
+	}
 	as := &lockboxv1.RoleAssignment{
-		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
+		Id: id, Person: who, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
 		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		EligibleOnly: f.Has("eligible", "yes"),
-		Person: &lockboxv1.Person{
-			Issuer: s.Tenant.GetIssuer(), Subject: f.Value("subject"), DisplayName: f.Value("name"), Email: f.Value("email"),
-			Language: f.Value("language"),
-		},
 	}
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
