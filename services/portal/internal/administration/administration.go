@@ -33,7 +33,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		routes = append(routes, site.Route{Method: method, Path: "/" + root + path, Side: site.Customer, Serve: serve})
 	}
 	shown := func(show func(*site.Visit, *form.Form) error) func(*site.Visit) error {
-		return func(v *site.Visit) error { return show(v, form.Sent(v.R)) }
+		return func(v *site.Visit) error { return show(v, form.Restored(v.R, v.Draft())) }
 	}
 	// Forms are posted to the URL of their own page, so that a refused form shows that page again, and the language
 	// switch works on it.

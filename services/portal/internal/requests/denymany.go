@@ -62,7 +62,15 @@ func chosen(values url.Values) (ids []string, seen map[string]uint64) {
 
 // choose is the confirmation: it names all that were chosen.
 func (p *pages) choose(v *site.Visit) error {
-	return p.confirmDenial(v, v.R.URL.Query(), http.StatusOK, "")
+	values := v.R.URL.Query()
+	values.Del("reason")
+	if kept := v.Draft(); kept != nil {
+		values["reason"] = kept["reason"]
+		if !values.Has("request") {
+			values["request"] = kept["request"]
+		}
+	}
+	return p.confirmDenial(v, values, http.StatusOK, "")
 }
 
 func (p *pages) confirmDenial(v *site.Visit, values url.Values, status int, wrong string) (err error) {
@@ -121,7 +129,9 @@ func (p *pages) denyAll(v *site.Visit) error {
 		}
 		reply, err := v.Do(c)
 		if err != nil && site.TooLongAgo(err) {
-			return v.SignInAgain(err, v.Path("requests", "deny")+"?"+url.Values{"request": ids}.Encode())
+			path := v.Path("requests", "deny")
+			v.Keep(path, form)
+			return v.SignInAgain(err, path)
 		}
 		r, is := refusal.As(err)
 		if err != nil && !is {

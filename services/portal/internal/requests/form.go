@@ -16,8 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// form is a submitted form for an action on a request. All of it also fits into a URL, so that a page can be restored
-// after a detour.
+// form is a submitted form for an action on a request.
 type form struct {
 	verb
 	of loaded
@@ -80,7 +79,7 @@ func blank(b verb, r loaded) form {
 	return f
 }
 
-// filled parses a form from a request's body or from a URL. Every form carries the version seen.
+// filled parses a form as it is sent. Every form carries the version seen.
 func filled(b verb, r loaded, values url.Values) form {
 	f := form{
 		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"),
@@ -105,7 +104,7 @@ func (f *form) renew(r loaded) (err error) {
 	return err
 }
 
-// values returns the form as URL parameters.
+// values returns the form as it is sent.
 func (f form) values() url.Values {
 	q := url.Values{"seen": {strconv.FormatUint(f.Seen, 10)}}
 	if f.Text != "" {

@@ -44,10 +44,15 @@ func Routes(s *site.Site) ([]site.Route, error) {
 			site.Route{Method: http.MethodGet, Path: path, Side: b.side,
 				Serve: func(v *site.Visit) error { return p.form(v, b) }},
 			site.Route{Method: http.MethodPost, Path: path, Side: b.side,
-				Serve: func(v *site.Visit) error { return p.decide(v, b) }})
+				Serve: func(v *site.Visit) error { return p.decide(v, b) }},
+			site.Route{Method: http.MethodPost, Path: path + "/edit", Side: b.side,
+				Serve: func(v *site.Visit) error { return p.onward(v, b, "") }})
 		if b.Confirms {
-			routes = append(routes, site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
-				Serve: func(v *site.Visit) error { return p.confirm(v, b) }})
+			routes = append(routes,
+				site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
+					Serve: func(v *site.Visit) error { return p.confirm(v, b) }},
+				site.Route{Method: http.MethodPost, Path: path + "/confirm", Side: b.side,
+					Serve: func(v *site.Visit) error { return p.onward(v, b, "/confirm") }})
 		}
 	}
 	return routes, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// shortText is the maximum length of a reason in characters. It becomes part of a URL, which proxies limit to 8 KiB.
+// shortText is the maximum length of a reason in characters.
 const shortText = 500
 
 // verb is how the portal offers an action on a request. All verbs share one flow: a page that explains the
@@ -22,7 +22,7 @@ type verb struct {
 	Narrows, Confirms bool
 	// ends: it ends access that exists.
 	ends bool
-	// long: the text is more than a reason and may exceed what fits into a URL.
+	// long: the text is more than a reason, and its form is on the request's own page too.
 	long bool
 }
 

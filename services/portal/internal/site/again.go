@@ -27,8 +27,8 @@ type backError struct {
 func (e backError) Unwrap() error { return e.error }
 
 // SignInAgain handles the error of Do. If the tenant requires a fresher sign-in for a decision, the person is told so,
-// signs in and returns to `back`: a page of their organisation, with their input in its query. If back is empty, they
-// return to the page that they came from. All other errors, and nil, are returned unchanged.
+// signs in and returns to `back`: a page of their organisation, for which their input is kept (Keep). If back is empty,
+// they return to the page that they came from. All other errors, and nil, are returned unchanged.
 func (v *Visit) SignInAgain(err error, back string) error {
 	if !TooLongAgo(err) {
 		return err
