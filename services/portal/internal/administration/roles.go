@@ -106,6 +106,25 @@ func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
 	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
 }
 
+// Activatable reports whether only an activation is missing for an assignment to count.
+func (scoped) Activatable(a *lockboxv1.AssignmentView) bool {
+	switch a.GetCodedReason().GetCode() {
+	case lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED, lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED:
+		return true
+	}
+	return false
+}
+
+// Last reports whether an assignment is the only permanent Global Administrator's, who cannot be removed.
+func (s scoped) Last(a *lockboxv1.RoleAssignment) bool {
+	permanent := func(a *lockboxv1.RoleAssignment) bool {
+		return a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !a.GetEligibleOnly() && a.GetExpiresAt() == nil
+	}
+	return s.ID == "" && permanent(a) && !slices.ContainsFunc(s.Assignments, func(o *lockboxv1.AssignmentView) bool {
+		return permanent(o.GetAssignment()) && o.GetAssignment().GetId() != a.GetId()
+	})
+}
+
 // Activations lists the durations to choose from for an activation. The maximum is left out: with clock skew between
 // two services it could be exceeded.
 func (scoped) Activations() []time.Duration {

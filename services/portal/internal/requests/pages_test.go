@@ -433,3 +433,18 @@ func TestLongIdsAreShownAsAWhole(t *testing.T) {
 		}
 	}
 }
+
+// What is over is told as over: no time that was to come, no duty that nobody has any more.
+func TestWhatIsOverHasNoFuture(t *testing.T) {
+	v := ended(lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked", "Seen enough.")
+	v.Grant, v.EndedBy, v.Questions = active().GetGrant(), fleur, pending().GetQuestions()
+	v.Grant.StartsAt = ago(2 * time.Hour)
+	v.Lockbox.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
+	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Erin Ellis of Nimbus Cloud had access:", "Ended Monday, 3 August 2026, 08:30 UTC Fleur Lefèvre",
+		"Did not decide", "Was not answered", "Nobody could decide this request.")
+	hasNot(t, page, "Until", "Time left", "11:20", "waits until", "Has not decided", "Not answered yet", "will be able", "Cloud has access")
+	v.Grant, v.Status = nil, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED
+	page = get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Erin Ellis of Nimbus Cloud asked for a memory dump")
+}

@@ -47,6 +47,9 @@ func (r Request) OnData() ([]string, error) {
 	reaches, means, elevated, unasked := "requests.no-data"+theirs, func() (string, error) { return "", nil }, "", r.Unasked
 	if r.CustomerData() {
 		reaches, means = "requests.customer-data"+theirs, r.Means
+		if r.Over() {
+			reaches += "-over"
+		}
 	}
 	if r.GetEvaluation().GetFacts().GetElevated() {
 		elevated = "requests.elevated"
@@ -85,6 +88,9 @@ func (r Request) waived() (string, error) {
 	why, err := r.Waiver()
 	if err != nil || why == "" {
 		return "", err
+	}
+	if r.Over() {
+		return r.Say.Say("requests.waived-over", "Waiver", why)
 	}
 	return r.Say.Say("requests.waived", "Waiver", why)
 }

@@ -50,7 +50,7 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 		"the page says where": {confirmation,
 			func(v *site.Visit, err error) error { return v.SignInAgain(err, typed) }, typed},
 		"where they came from": {typed, func(_ *site.Visit, err error) error { return err }, typed},
-		"from nowhere": {"", func(_ *site.Visit, err error) error { return err }, confirmation},
+		"from nowhere":         {"", func(_ *site.Visit, err error) error { return err }, confirmation},
 		"from another site": {"https://evil.example/x",
 			func(_ *site.Visit, err error) error { return err }, confirmation},
 		"from another organisation's": {"/provider/requests/7", func(_ *site.Visit, err error) error { return err },

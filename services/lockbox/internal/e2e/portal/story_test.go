@@ -29,14 +29,14 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 	b := w.browser(phone)
 	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
 	b.signIn("otto")
-	b.reads("Pending")
+	b.reads("Waiting for approval")
 	b.accessible()
 	b.picture("en-1-request-phone-light")
 
 	b.press(`a.button[href*="/approve/confirm"]`)
 	b.accessible()
 	b.picture("en-2-confirm-phone-light")
-	b.press("#decision button[formmethod]")
+	b.press("#decision button[formaction]")
 	b.accessible()
 	b.picture("en-3-less-phone-light")
 	b.choose("#duration", "2h0m0s")
@@ -59,7 +59,7 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 	b.press(`a.button[href$="/revoke"]`)
 	b.fill("#reason", "We have seen enough.")
 	b.accessible()
-	b.press("#decision button:not([formmethod])")
+	b.press("#decision button:not([formaction])")
 	w.reaches(bank, id, request.Revoked)
 	b.reads("Access revoked")
 	b.picture("en-6-revoked-phone-light")
@@ -81,7 +81,7 @@ func TestTheWayIsToldInEveryLanguage(t *testing.T) {
 	}{
 		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), "En attente", "2 heures", "L’accès est ouvert jusqu’au",
 			"Accès révoqué"},
-		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, "保留中", "2 時間", "有効", "取り消し"},
+		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, "承認待ち", "2 時間", "有効", "取り消し"},
 	} {
 		t.Run(c.language, func(t *testing.T) {
 			in := c.intent.GetTenant()
@@ -161,7 +161,7 @@ func TestEverythingWorksWithoutScripts(t *testing.T) {
 	b.signIn("otto")
 	b.press(`a.button[href$="/deny"]`)
 	b.fill("#reason", "Not before the weekend.")
-	b.press("#decision button:not([formmethod])")
+	b.press("#decision button:not([formaction])")
 	if got := w.reaches(bank, id, request.Denied); got.GetEndReason() != "Not before the weekend." {
 		t.Errorf("denied because of %q", got.GetEndReason())
 	}
@@ -202,7 +202,7 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 	b.signIn("otto")
 	signedIn := time.Now()
 	b.press(`a.button[href*="/approve/confirm"]`)
-	b.press("#decision button[formmethod]")
+	b.press("#decision button[formaction]")
 	b.choose("#duration", "2h0m0s")
 	b.press("#decision button.main")
 	time.Sleep(time.Until(signedIn.Add(tenant.MinAuthenticationAge + time.Second)))
