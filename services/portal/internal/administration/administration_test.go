@@ -144,10 +144,14 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	page := get(t, h, "", http.StatusOK)
 	holds(t, page, "Production", "Only a Global Administrator can change this.", "not shown to you",
 		"2 different people")
-	lacks(t, page, "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
+	lacks(t, page, "1 of 1 active", "0 of 1 active", "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
 	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
+	holds(t, page, "only your own are shown to you")
 	lacks(t, page, "Who would be asked")
+	page = get(t, h, "/roles", http.StatusOK)
+	holds(t, page, "only your own are shown to you")
+	lacks(t, page, "Nobody holds a role here")
 	for _, hidden := range []string{"/alternates", "/previews", "/settings/approvals",
 		"/settings/approvals/review?value=2", "/subscriptions/meadow-archive"} {
 		get(t, h, hidden, http.StatusNotFound)

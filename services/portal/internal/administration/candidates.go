@@ -105,6 +105,12 @@ func (l looking) Undecided(list []*lockboxv1.AssignmentView, subscription bool) 
 	})
 }
 
+// OwnOnly reports whether the reader sees of a scope nothing but their own assignments; an empty ID is the tenant's.
+func (l looking) OwnOnly(subscription string) bool {
+	return l.Tenant.GetPartial() && (subscription == "" || !slices.ContainsFunc(l.me.GetRoles(),
+		func(r *lockboxv1.HeldRole) bool { return strings.EqualFold(r.GetSubscriptionId(), subscription) }))
+}
+
 // Nobody reports whether nobody at all would be asked.
 func (s scoped) Nobody() bool {
 	return s.Asked.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
@@ -146,7 +147,7 @@ func (p *pages) denyAll(v *site.Visit) error {
 			d.Done++
 		} else {
 			v.Counters.Refused(r)
-			each.Failed = failures[r.GetCode()]
+			each.Failed = shown.ID("requests.refused", r.GetCode().String(), "REFUSAL_CODE_")
 			if r.GetField() == "seen_version" {
 				each.Failed = "requests.deny.changed"
 			}
@@ -166,15 +167,4 @@ func (p *pages) denyAll(v *site.Visit) error {
 		status = http.StatusConflict
 	}
 	return p.render(v, "denied", "requests.deny.done-title", status, "", d)
-}
-
-// failures says by a refusal's code why one was not denied.
-var failures = map[lockboxv1.RefusalCode]string{
-	lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:         "requests.deny.invalid",
-	lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED: "requests.deny.unauthenticated",
-	lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:       "requests.deny.forbidden",
-	lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND:       "requests.deny.forbidden",
-	lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT:        "requests.deny.over",
-	lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:    "requests.deny.over",
-	lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:     "requests.deny.unavailable",
 }

@@ -448,3 +448,14 @@ func TestWhatIsOverHasNoFuture(t *testing.T) {
 	page = get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page, "Erin Ellis of Nimbus Cloud asked for a memory dump")
 }
+
+// I9: who decides at the customer is hidden from the provider's people, and is not shown as if it were nobody.
+func TestI9WhatIsHiddenIsNotShownAsIfItWereNot(t *testing.T) {
+	v := pending()
+	v.Lockbox.Approvers, v.Lockbox.Excluded, v.Lockbox.Alternates, v.Deliveries = nil, nil, nil, nil
+	v.CustomerDecisions[0].Actor = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+		Person: &lockboxv1.Person{DisplayName: "Fleur Lefèvre"}}
+	page := get(t, newWorld(erin, v).portal(t, sitetest.Lena()), "/provider/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Who can decide is the customer’s affair.", "Approvals so far: 1 of 2.", "Fleur Lefèvre Approved")
+	hasNot(t, page, "Nobody can decide", "Has not decided", "Delivery of the e-mail", "Also told", "were not asked, and why")
+}
