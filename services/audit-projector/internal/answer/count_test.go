@@ -108,7 +108,8 @@ func TestTheCountIsThatOfTheWholeList(t *testing.T) {
 	}
 }
 
-// What fits on one page is counted as it is listed. Beyond that, the count goes by whom a request was put to: it may hold
+// What fits on one page is counted as it is listed. Beyond that, the count goes by whom a request was put to: it may
+// hold
 // what the rules would not let them decide.
 func TestTheCountOfWhatWaitsMayBeTooHighBeyondOnePage(t *testing.T) {
 	c := newCast(t)

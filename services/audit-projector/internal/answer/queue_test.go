@@ -95,14 +95,15 @@ func TestRequestsAreFoundByNameAndGrouped(t *testing.T) {
 		"a subscription's name": {&lockboxv1.ListRequests{Subscription: "the TEST of"}, []string{second}},
 		"a subscription's id":   {&lockboxv1.ListRequests{Subscription: "pro"}, []string{disk, first}},
 		"none of that name":     {&lockboxv1.ListRequests{Subscription: "clinic"}, nil},
-		"a service":             {&lockboxv1.ListRequests{ResourceType: named.GetResourceType()}, []string{disk, second, first}},
-		"no such service":       {&lockboxv1.ListRequests{ResourceType: "none"}, nil},
-		"emergencies":           {&lockboxv1.ListRequests{Emergency: true}, nil},
-		"text: a ticket":        {&lockboxv1.ListRequests{Text: "t-1"}, []string{first}},
-		"text: an id":           {&lockboxv1.ListRequests{Text: second[len(second)-12:]}, []string{second}},
-		"text: a subscription":  {&lockboxv1.ListRequests{Text: "The prod"}, []string{disk, first}},
-		"text: an operation":    {&lockboxv1.ListRequests{Text: "managed-DISK"}, []string{disk}},
-		"text and an engineer":  {&lockboxv1.ListRequests{Text: "prod", Engineer: "derek"}, []string{disk}},
+		"a service": {&lockboxv1.ListRequests{ResourceType: named.GetResourceType()}, []string{disk, second,
+			first}},
+		"no such service":      {&lockboxv1.ListRequests{ResourceType: "none"}, nil},
+		"emergencies":          {&lockboxv1.ListRequests{Emergency: true}, nil},
+		"text: a ticket":       {&lockboxv1.ListRequests{Text: "t-1"}, []string{first}},
+		"text: an id":          {&lockboxv1.ListRequests{Text: second[len(second)-12:]}, []string{second}},
+		"text: a subscription": {&lockboxv1.ListRequests{Text: "The prod"}, []string{disk, first}},
+		"text: an operation":   {&lockboxv1.ListRequests{Text: "managed-DISK"}, []string{disk}},
+		"text and an engineer": {&lockboxv1.ListRequests{Text: "prod", Engineer: "derek"}, []string{disk}},
 	} {
 		if got := ids(c.query("grace", listRequests(bank, row.ask)).GetRequests()); !slices.Equal(got, row.want) {
 			t.Errorf("%s: %v, want %v", name, got, row.want)
@@ -128,7 +129,8 @@ func TestRequestsAreFoundByNameAndGrouped(t *testing.T) {
 	if got := group("grace", bank, lockboxv1.RequestGrouping_REQUEST_GROUPING_TICKET); got["T-1"] != 1 || got[""] != 2 {
 		t.Errorf("by ticket: %v", got)
 	}
-	if got := group("grace", bank, lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER); got[erin] != 2 || got[derek] != 1 {
+	if got := group("grace", bank, lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER); got[erin] != 2 ||
+		got[derek] != 1 {
 		t.Errorf("by engineer: %v", got)
 	}
 	if got := group("erin", "", lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER); got[erin] != 2 || got[derek] != 0 {

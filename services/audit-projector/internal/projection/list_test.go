@@ -138,7 +138,8 @@ func (l listed) named(n projection.Named) bool {
 	part := func(text, of string) bool { return strings.Contains(strings.ToLower(of), strings.ToLower(text)) }
 	return (n.Service == "" || n.Service == in.GetResourceType()) &&
 		(n.Requester == "" || n.Requester == projection.Person(p)) && (!n.Emergency || in.GetEmergency()) &&
-		part(n.Engineer, engineer) && (part(n.Subscription, l.subscription) || slices.Contains(n.Subscriptions, l.subscription)) &&
+		part(n.Engineer, engineer) && (part(n.Subscription, l.subscription) || slices.Contains(n.Subscriptions,
+		l.subscription)) &&
 		(part(n.Text, words) || part(n.Text, l.subscription) || slices.Contains(n.TextSubscriptions, l.subscription))
 }
 
@@ -199,7 +200,8 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 		if rapid.IntRange(0, 5).Draw(t, "named") == 0 {
 			f.ID = rapid.SampledFrom(list).Draw(t, "request").id
 		}
-		f.Service = rapid.SampledFrom([]string{"", "", "", story.Dump("", "", "").GetResourceType(), "none"}).Draw(t, "service")
+		f.Service = rapid.SampledFrom([]string{"", "", "", story.Dump("", "", "").GetResourceType(), "none"}).Draw(t,
+			"service")
 		f.Engineer = rapid.SampledFrom([]string{"", "", "", "ERIN", "derek", "e", "nobody"}).Draw(t, "engineer")
 		f.Emergency = rapid.IntRange(0, 9).Draw(t, "emergency") == 0
 		f.Requester = rapid.SampledFrom([]string{"", "", "", people[2]}).Draw(t, "requester")
@@ -217,7 +219,10 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 		var want []string
 		in := slices.Clone(list)
 		if f.ByDeadline {
-			slices.SortFunc(in, func(a, b listed) int { return cmp.Or(cmp.Compare(a.due(), b.due()), cmp.Compare(a.seq, b.seq)) })
+			slices.SortFunc(in, func(a, b listed) int {
+				return cmp.Or(cmp.Compare(a.due(), b.due()), cmp.Compare(a.seq,
+					b.seq))
+			})
 		}
 		for _, l := range in {
 			if l.shows(of, f, now) {

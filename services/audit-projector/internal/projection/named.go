@@ -33,7 +33,8 @@ func (n Named) keep(q *query) {
 		q.and("r.emergency = 1")
 	}
 	if n.Engineer != "" {
-		q.and("EXISTS (SELECT 1 FROM words w WHERE w.request = r.seq AND instr(w.engineer, ?) > 0)", strings.ToLower(n.Engineer))
+		q.and("EXISTS (SELECT 1 FROM words w WHERE w.request = r.seq AND instr(w.engineer, ?) > 0)",
+			strings.ToLower(n.Engineer))
 	}
 	if n.Subscription != "" {
 		text, args := subscriptionLike(n.Subscription, n.Subscriptions)

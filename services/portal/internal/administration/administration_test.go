@@ -144,7 +144,8 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	page := get(t, h, "", http.StatusOK)
 	holds(t, page, "Production", "Only a Global Administrator can change this.", "not shown to you",
 		"2 different people")
-	lacks(t, page, "1 of 1 active", "0 of 1 active", "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
+	lacks(t, page, "1 of 1 active", "0 of 1 active", "Alternate addresses", ">None<", base+"/settings",
+		`href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
 	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
 	holds(t, page, "only your own are shown to you")

@@ -27,7 +27,8 @@ func signIns(b *bank, who ...*lockboxv1.AccessPerson) *bank {
 // R19: a role is given to one of those who have signed in or hold a role, and nobody has to know anybody's ID.
 func TestR19ARoleIsGivenToSomebodyWhoIsKnown(t *testing.T) {
 	customer := lockboxv1.Side_SIDE_TENANT
-	b := signIns(administrator(), &lockboxv1.AccessPerson{Issuer: issuer, Subject: "nina", Name: "Nina Novak", Side: customer},
+	b := signIns(administrator(), &lockboxv1.AccessPerson{Issuer: issuer, Subject: "nina", Name: "Nina Novak",
+		Side: customer},
 		&lockboxv1.AccessPerson{Issuer: "https://elsewhere.example", Subject: "eve", Name: "Eve", Side: customer},
 		&lockboxv1.AccessPerson{Issuer: issuer, Subject: "olga", Name: "Olga", Side: lockboxv1.Side_SIDE_PROVIDER})
 	b.does(99)

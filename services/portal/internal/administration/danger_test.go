@@ -26,8 +26,9 @@ const (
 // dangerOf says of each form, by its address and what it does, what it can do.
 var dangerOf = map[string]kind{
 	"/lockbox on": takes, "/lockbox off": asks,
-	"/settings/approvals ": takes, "/settings/fallback ": takes, "/settings/freshness ": takes, "/settings/language ": takes,
-	"/alternates add": gives, "/alternates remove": takes,
+	"/settings/approvals ": takes, "/settings/fallback ": takes, "/settings/freshness ": takes,
+	"/settings/language ": takes,
+	"/alternates add":     gives, "/alternates remove": takes,
 	"/previews join": gives, "/previews leave": takes,
 	"/sign-in confirm": takes, "/sign-in stop": asks, "/sign-in finish": takes,
 	"/webhooks add": gives, "/webhooks remove": asks,
@@ -107,7 +108,8 @@ func TestWhatIsDangerousIsConfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range routes {
-		address := strings.NewReplacer("{subscription}", "meadow-production", "{invitation}", "i-lena", "{setting}", "approvals").
+		address := strings.NewReplacer("{subscription}", "meadow-production", "{invitation}", "i-lena", "{setting}",
+			"approvals").
 			Replace(strings.TrimPrefix(r.Path, "/administration"))
 		found := r.Method != http.MethodPost || r.Path == "/invitation" // whose page says what is accepted
 		for form := range dangerOf {

@@ -190,7 +190,8 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			[]string{"reason", "Closed."},
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_RemoveWebhook{
 				RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: "hook-1", Reason: "Closed."}}}, "/webhooks"},
-		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in/finish", "/sign-in", `value="finish"`, nil,
+		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in/finish", "/sign-in",
+			`value="finish"`, nil,
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EndFormerSignIn{
 				EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}}, "/sign-in"},
 	} {

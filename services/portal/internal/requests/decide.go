@@ -17,7 +17,8 @@ import (
 type deciding struct {
 	loaded
 	Form form
-	// Back is the URL of the request, To where the form is posted. Here and Change are where it is posted to show this page
+	// Back is the URL of the request, To where the form is posted. Here and Change are where it is posted to show this
+	// page
 	// anew, and the form.
 	Back, To, Here, Change string
 	// Changed lists what happened since the person last looked.

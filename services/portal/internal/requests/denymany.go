@@ -125,7 +125,8 @@ func (p *pages) denyAll(v *site.Visit) error {
 		c := request.Deny.Command(reason)
 		c.AggregateId, c.SeenVersion = id, seen[id]
 		var err error
-		if c.Id, err = commandid.Of("command", given, []byte(id+" "+strconv.FormatUint(seen[id], 10)+" "+reason)); err != nil {
+		if c.Id, err = commandid.Of("command", given, []byte(id+" "+strconv.FormatUint(seen[id],
+			10)+" "+reason)); err != nil {
 			return err
 		}
 		reply, err := v.Do(c)

@@ -39,8 +39,10 @@ func TestTheLastStageOfAnEmergencySaysThatAccessBegins(t *testing.T) {
 		"the last stage": {urgent(), "Your click starts access to the customer’s data now. Erin Ellis of Brightline " +
 			"Contractors gets remote desktop access to payments-1 for 1 hour, and Meadow Bank is not asked first. " +
 			"Access begins to payments-1", "Comment (optional)"},
-		"before it":          {first, "After the last approval, access begins and Meadow Bank is not asked.", "Your click starts"},
-		"the customer's say": {ordinary, "Meadow Bank is asked next, and nobody has access before they approve.", "Your click"},
+		"before it": {first, "After the last approval, access begins and Meadow Bank is not asked.",
+			"Your click starts"},
+		"the customer's say": {ordinary, "Meadow Bank is asked next, and nobody has access before they approve.",
+			"Your click"},
 	} {
 		page := get(t, newWorld(lena, row.view).portal(t, sitetest.Lena()), form, http.StatusOK)
 		has(t, plain(page), row.says)
@@ -57,7 +59,8 @@ func TestTheLastStageOfAnEmergencySaysThatAccessBegins(t *testing.T) {
 func TestEmergencyAccessBeginsWithACommentOnly(t *testing.T) {
 	w := newWorld(lena, urgent()).answers("internal_approve", &lockboxv1.CommandReply{Sequence: 7}, nil)
 	h, form := w.portal(t, sitetest.Lena()), url.Values{"seen": {"2"}, "command": {anID7}}
-	if p := sitetest.Post(h, "/provider/requests/"+internally+"/internal/approve", form); p.Code != http.StatusBadRequest ||
+	if p := sitetest.Post(h, "/provider/requests/"+internally+"/internal/approve",
+		form); p.Code != http.StatusBadRequest ||
 		len(w.Done) > 0 {
 		t.Errorf("without a comment: %d, %d commands", p.Code, len(w.Done))
 	}
@@ -81,7 +84,8 @@ func TestAnEmergencyLooksLikeNoOtherRequest(t *testing.T) {
 	running.Grant = &lockboxv1.AccessGranted{StartsAt: ago(time.Minute), EndsAt: timestamppb.New(now.Add(time.Hour)),
 		Waiver: lockboxv1.Waiver_WAIVER_EMERGENCY}
 	w := newWorld(otto, running)
-	for _, path := range []string{"", "/requests", "/waived", "/requests/" + internally, "/requests/" + internally + "/revoke"} {
+	for _, path := range []string{"", "/requests", "/waived", "/requests/" + internally, "/requests/" + internally +
+		"/revoke"} {
 		page := get(t, w.portal(t, sitetest.Otto()), bank+path, http.StatusOK)
 		if !strings.Contains(page, `<strong class="state urgent">Emergency</strong>`) {
 			t.Errorf("%q shows it like any other", path)
@@ -91,7 +95,8 @@ func TestAnEmergencyLooksLikeNoOtherRequest(t *testing.T) {
 	page := plain(get(t, w.portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK))
 	has(t, page, "The engineer will be able to see your data.", "It was an emergency that could not wait.",
 		"Your approval was not requested.", "Erin Ellis of Brightline Contractors has access:")
-	page = plain(get(t, newWorld(lena, urgent()).portal(t, sitetest.Lena()), "/provider/requests/"+internally, http.StatusOK))
+	page = plain(get(t, newWorld(lena, urgent()).portal(t, sitetest.Lena()), "/provider/requests/"+internally,
+		http.StatusOK))
 	has(t, page, "Emergency", "The engineer will be able to see the customer’s data.", "The customer is not asked:")
 	page = get(t, newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
 	hasNot(t, page, "Emergency")

@@ -163,7 +163,8 @@ func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
 	} {
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"?lang="+language, http.StatusOK)
 		has(t, page, want...)
-		if strings.Count(page, `href="/t/meadowbank/requests/`+memoryDump+`"`) != 3 || !strings.Contains(page, "/requests/of-others") {
+		if strings.Count(page, `href="/t/meadowbank/requests/`+memoryDump+`"`) != 3 || !strings.Contains(page,
+			"/requests/of-others") {
 			t.Errorf("it lists something else: %s", plain(page))
 		}
 		if !strings.Contains(page, `data-live="/t/meadowbank/live/home?shown=`) {
@@ -184,7 +185,8 @@ func TestTheProvidersFirstPageListsInternalApprovalsAndOnesOwnRequests(t *testin
 	asked, foreign := pending(), alone()
 	asked.Allowed, foreign.Allowed, foreign.RequestId, foreign.Requester = []string{"answer"}, nil, "of-others", lena
 	page := get(t, newWorld(erin, internal(), asked, foreign).portal(t, sitetest.Lena()), "/provider", http.StatusOK)
-	has(t, page, "Access that exists now", "1 request waits for your decision.", "Your open requests", "1 question for you",
+	has(t, page, "Access that exists now", "1 request waits for your decision.", "Your open requests",
+		"1 question for you",
 		"Meadow Bank")
 	if strings.Contains(page, "of-others") {
 		t.Error("somebody else's request is called theirs")
@@ -443,7 +445,8 @@ func TestWhatIsOverHasNoFuture(t *testing.T) {
 	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page, "Erin Ellis of Nimbus Cloud had access:", "Ended Monday, 3 August 2026, 08:30 UTC Fleur Lefèvre",
 		"Did not decide", "Was not answered", "Nobody could decide this request.")
-	hasNot(t, page, "Until", "Time left", "11:20", "waits until", "Has not decided", "Not answered yet", "will be able", "Cloud has access")
+	hasNot(t, page, "Until", "Time left", "11:20", "waits until", "Has not decided", "Not answered yet", "will be able",
+		"Cloud has access")
 	v.Grant, v.Status = nil, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED
 	page = get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page, "Erin Ellis of Nimbus Cloud asked for a memory dump")
@@ -457,5 +460,6 @@ func TestI9WhatIsHiddenIsNotShownAsIfItWereNot(t *testing.T) {
 		Person: &lockboxv1.Person{DisplayName: "Fleur Lefèvre"}}
 	page := get(t, newWorld(erin, v).portal(t, sitetest.Lena()), "/provider/requests/"+memoryDump, http.StatusOK)
 	has(t, page, "Who can decide is the customer’s affair.", "Approvals so far: 1 of 2.", "Fleur Lefèvre Approved")
-	hasNot(t, page, "Nobody can decide", "Has not decided", "Delivery of the e-mail", "Also told", "were not asked, and why")
+	hasNot(t, page, "Nobody can decide", "Has not decided", "Delivery of the e-mail", "Also told",
+		"were not asked, and why")
 }

@@ -35,7 +35,8 @@ func TestTheFirstPageBeginsWithTheAccessThatExists(t *testing.T) {
 	released.Allowed = []string{"release"}
 	page = get(t, newWorld(erin, released).portal(t, sitetest.Lena()), "/provider", http.StatusOK)
 	has(t, page, "Access that exists now", "Meadow Bank", "Give access back…")
-	has(t, get(t, newWorld(otto).portal(t, sitetest.Otto()), bank, http.StatusOK), "No access exists now, as far as you may see.",
+	has(t, get(t, newWorld(otto).portal(t, sitetest.Otto()), bank, http.StatusOK),
+		"No access exists now, as far as you may see.",
 		"Nothing waits for your decision.")
 }
 
@@ -62,7 +63,8 @@ func TestRequestsAreGroupedAndEachGroupLeadsToItsRequests(t *testing.T) {
 		if of.GetEngineer() != "erin" || len(of.GetStatuses()) != 3 || of.GetOrder() != 0 {
 			t.Errorf("of %v", of)
 		}
-		groups.Groups = []*lockboxv1.RequestGroup{{TicketId: "#7 & more", Count: 1203, NextDeadline: timestamppb.New(now.Add(time.Hour))},
+		groups.Groups = []*lockboxv1.RequestGroup{{TicketId: "#7 & more", Count: 1203,
+			NextDeadline: timestamppb.New(now.Add(time.Hour))},
 			{Count: 2}}
 		if q.GetGroupRequests().GetBy() == lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER {
 			groups.Groups = []*lockboxv1.RequestGroup{{Requester: erin, Count: 4}}
@@ -71,10 +73,12 @@ func TestRequestsAreGroupedAndEachGroupLeadsToItsRequests(t *testing.T) {
 	}
 	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=pending&engineer=erin&group=ticket", http.StatusOK)
 	has(t, page, "#7 & more 1203 Time left: 1 hour", "No ticket 2 –", "There are more than are shown here.")
-	if !strings.Contains(page, `href="/t/meadowbank/requests?engineer=erin&amp;status=pending&amp;ticket=%237&#43;%26&#43;more"`) {
+	if !strings.Contains(page,
+		`href="/t/meadowbank/requests?engineer=erin&amp;status=pending&amp;ticket=%237&#43;%26&#43;more"`) {
 		t.Error("a ticket does not lead to its requests")
 	}
-	page = get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=pending&engineer=erin&group=engineer", http.StatusOK)
+	page = get(t, w.portal(t, sitetest.Otto()), bank+"/requests?status=pending&engineer=erin&group=engineer",
+		http.StatusOK)
 	has(t, page, "Erin Ellis erin@nimbus.example 4")
 	if !strings.Contains(page, `who=erin"`) {
 		t.Error("an engineer does not lead to their requests")
@@ -102,7 +106,8 @@ func TestSeveralAreDeniedAtOnce(t *testing.T) {
 	}
 	has(t, page, "Deny all 3 on this page…")
 	const at = bank + "/requests/deny"
-	page = get(t, h, at+"?request=one&request=two&request=three&request="+memoryDump+"&request=gone&request=one", http.StatusOK)
+	page = get(t, h, at+"?request=one&request=two&request=three&request="+memoryDump+"&request=gone&request=one",
+		http.StatusOK)
 	has(t, page, "You deny these 3 requests", "a memory dump of payments-one", "a memory dump of payments-three",
 		"These you cannot deny, or not any more", "1 of the chosen requests was not found", "Deny 3 requests now")
 	form := carried(t, page, at)
@@ -123,7 +128,8 @@ func TestSeveralAreDeniedAtOnce(t *testing.T) {
 	if p.Code != http.StatusConflict || len(w.Done) != 3 {
 		t.Fatalf("%d, %d commands", p.Code, len(w.Done))
 	}
-	has(t, p.Body.String(), "1 of 3 was denied.", "payments-two Not denied. The request has changed since you looked at it.",
+	has(t, p.Body.String(), "1 of 3 was denied.",
+		"payments-two Not denied. The request has changed since you looked at it.",
 		"payments-three Not denied. No answer in time", "payments-one Denied")
 	if !strings.Contains(p.Body.String(), `href="/t/meadowbank/requests/deny?request=two&amp;request=three"`) {
 		t.Error("what failed cannot be tried again")

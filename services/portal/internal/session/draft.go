@@ -25,7 +25,8 @@ const (
 // Drafts keep what somebody typed through the end of their session and through a fresh sign-in, so that it is never put
 // into an address, which histories and proxies' logs keep. They are stored like the session and sealed under a key that
 // is derived from its token, so they are that browser's only; and they are handed on to the next session only if the
-// same person begins it. What a session that was ended by signing out had typed is not kept: nobody can say whose it is.
+// same person begins it. What a session that was ended by signing out had typed is not kept: nobody can say whose it
+// is.
 
 // drafts is what the bucket holds for a session.
 type drafts struct {

@@ -43,7 +43,8 @@ func TestWhatWasTypedIsThereAfterTheNextSignInOfTheSamePerson(t *testing.T) {
 	for name, row := range map[string]struct {
 		next session.Session
 		want bool
-	}{"the same person": {otto(c), true}, "somebody else": {somebodyElse, false}, "of another customer": {elsewhere, false}} {
+	}{"the same person": {otto(c), true}, "somebody else": {somebodyElse, false}, "of another customer": {elsewhere,
+		false}} {
 		cookie := begin(t, one, otto(c))
 		c.after(2 * time.Hour) // the session has ended
 		wants(t, name, one, cookie, false)
@@ -83,7 +84,8 @@ func TestNothingIsKeptForNobody(t *testing.T) {
 	keeps(t, "who signed out", s, out, false)
 	keeps(t, "who never was signed in", s, &http.Cookie{Name: out.Name, Value: "made-up"}, false)
 	cookie := begin(t, s, otto(c))
-	if kept, err := s.Keep(request(cookie), form, url.Values{"reason": {strings.Repeat("x", 64<<10)}}); kept || err != nil {
+	if kept, err := s.Keep(request(cookie), form, url.Values{"reason": {strings.Repeat("x", 64<<10)}}); kept ||
+		err != nil {
 		t.Errorf("too much: %v, %v", kept, err)
 	}
 	for range 20 { // no session fills the bucket

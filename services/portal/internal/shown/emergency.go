@@ -44,7 +44,8 @@ func (r Request) OnData() ([]string, error) {
 	if !r.ToProvider {
 		theirs = "-yours"
 	}
-	reaches, means, elevated, unasked := "requests.no-data"+theirs, func() (string, error) { return "", nil }, "", r.Unasked
+	reaches, means, elevated, unasked := "requests.no-data"+theirs, func() (string, error) { return "", nil }, "",
+		r.Unasked
 	if r.CustomerData() {
 		reaches, means = "requests.customer-data"+theirs, r.Means
 		if r.Over() {

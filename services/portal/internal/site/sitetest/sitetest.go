@@ -106,7 +106,8 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 		t.Fatal(err)
 	}
 	s := &site.Site{
-		Caller: b, Sessions: always{who, map[string]url.Values{}}, Words: say, Provider: "Nimbus Cloud", Now: func() time.Time { return Now },
+		Caller: b, Sessions: always{who, map[string]url.Values{}}, Words: say, Provider: "Nimbus Cloud",
+		Now: func() time.Time { return Now },
 		Log: zap.NewNop(),
 		Organisations: organisation.List{
 			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox",
@@ -149,7 +150,8 @@ func Get(h http.Handler, address string) *httptest.ResponseRecorder {
 
 // Post submits a form as a page of the same site would.
 func Post(h http.Handler, address string, form url.Values) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
+	r := httptest.NewRequest(http.MethodPost, address,
+		strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	w := httptest.NewRecorder()
