@@ -150,6 +150,29 @@ func TestADecisionElsewhereReachesOpenPages(t *testing.T) {
 	otto.quiet()
 }
 
+// A page that is brought up to date leaves the keyboard where it is, and is not replaced under a selection.
+func TestALiveUpdateLeavesFocusAndSelection(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	first := w.requested("erin", intent(), request.CustomerNotified)
+	b := w.browser(desktop)
+	b.visit(w.info.PortalURL + "/t/" + bank)
+	b.signIn("otto")
+	b.tabTo("#review-" + first)
+	second := w.requested("erin", intent(), request.CustomerNotified)
+	b.eventually("the new request is listed", func() bool { return b.has("#review-" + second) })
+	if !run(b, chromedpBool(`document.activeElement.id === "review-`+first+`"`)) {
+		t.Error("the focus is somewhere else")
+	}
+	run(b, chromedpBool(`(getSelection().selectAllChildren(document.querySelector("#waiting")), true)`))
+	third := w.requested("erin", intent(), request.CustomerNotified)
+	b.eventually("the page says that it has changed", func() bool { return b.has("#stale:not([hidden])") })
+	if b.has("#review-"+third) || !run(b, chromedpBool(`getSelection().toString() !== ""`)) {
+		t.Error("the page was replaced under the selection")
+	}
+	b.quiet()
+}
+
 // Whoever switches scripts off decides all the same.
 func TestEverythingWorksWithoutScripts(t *testing.T) {
 	t.Parallel()
