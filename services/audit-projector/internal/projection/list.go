@@ -116,7 +116,7 @@ type run struct {
 // runs returns the runs of a scope and a filter.
 func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
-	f.Named.keep(common)
+	f.keep(common)
 	if f.ByDeadline { // the runs need the request's row
 		common.and("r.due >= 0")
 	}

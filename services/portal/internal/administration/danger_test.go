@@ -57,9 +57,8 @@ func TestWhatIsDangerousIsConfirmed(t *testing.T) {
 	eligible := administrator()
 	eligible.me.Actor.Person = eli
 	inTenant := administrator()
-	for _, view := range inTenant.tenant.GetSubscriptions()[1].GetAssignments() {
-		inTenant.tenant.Assignments = append(inTenant.tenant.Assignments, view)
-	}
+	inTenant.tenant.Assignments = append(inTenant.tenant.Assignments,
+		inTenant.tenant.GetSubscriptions()[1].GetAssignments()...)
 	inTenant.me.Actor.Person = eli
 	inTenantToo := newBank(fleur, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR)
 	inTenantToo.tenant.Assignments = inTenant.tenant.GetAssignments()

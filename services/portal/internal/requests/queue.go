@@ -186,7 +186,7 @@ func (r row) Deniable() bool { return r.Allows("deny") }
 // group queries the groups. Each leads to the list of what is in it.
 func (l *listing) group(v *site.Visit) error {
 	by := lockboxv1.RequestGrouping_REQUEST_GROUPING_TICKET
-	if l.filter.Group == "engineer" {
+	if l.Group == "engineer" {
 		by = lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER
 	}
 	of := l.query("")

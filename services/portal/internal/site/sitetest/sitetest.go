@@ -150,8 +150,7 @@ func Get(h http.Handler, address string) *httptest.ResponseRecorder {
 
 // Post submits a form as a page of the same site would.
 func Post(h http.Handler, address string, form url.Values) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, address,
-		strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
+	r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode())) //nolint:noctx // the test's server has no other
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	w := httptest.NewRecorder()
