@@ -128,6 +128,109 @@ func (RequestStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
+// In which order requests are listed.
+type RequestOrder int32
+
+const (
+	// Newest first.
+	RequestOrder_REQUEST_ORDER_UNSPECIFIED RequestOrder = 0
+	// What ends first by the passing of time comes first, then what has no deadline. Only requests that have not ended have
+	// one: the query names such statuses only, or asks for what awaits the caller.
+	RequestOrder_REQUEST_ORDER_DEADLINE RequestOrder = 1
+)
+
+// Enum value maps for RequestOrder.
+var (
+	RequestOrder_name = map[int32]string{
+		0: "REQUEST_ORDER_UNSPECIFIED",
+		1: "REQUEST_ORDER_DEADLINE",
+	}
+	RequestOrder_value = map[string]int32{
+		"REQUEST_ORDER_UNSPECIFIED": 0,
+		"REQUEST_ORDER_DEADLINE":    1,
+	}
+)
+
+func (x RequestOrder) Enum() *RequestOrder {
+	p := new(RequestOrder)
+	*p = x
+	return p
+}
+
+func (x RequestOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+}
+
+func (RequestOrder) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[1]
+}
+
+func (x RequestOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestOrder.Descriptor instead.
+func (RequestOrder) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+}
+
+// What requests of a group have in common.
+type RequestGrouping int32
+
+const (
+	// Not said; refused.
+	RequestGrouping_REQUEST_GROUPING_UNSPECIFIED RequestGrouping = 0
+	// The ticket that they name, at one customer.
+	RequestGrouping_REQUEST_GROUPING_TICKET RequestGrouping = 1
+	// Who asks.
+	RequestGrouping_REQUEST_GROUPING_ENGINEER RequestGrouping = 2
+)
+
+// Enum value maps for RequestGrouping.
+var (
+	RequestGrouping_name = map[int32]string{
+		0: "REQUEST_GROUPING_UNSPECIFIED",
+		1: "REQUEST_GROUPING_TICKET",
+		2: "REQUEST_GROUPING_ENGINEER",
+	}
+	RequestGrouping_value = map[string]int32{
+		"REQUEST_GROUPING_UNSPECIFIED": 0,
+		"REQUEST_GROUPING_TICKET":      1,
+		"REQUEST_GROUPING_ENGINEER":    2,
+	}
+)
+
+func (x RequestGrouping) Enum() *RequestGrouping {
+	p := new(RequestGrouping)
+	*p = x
+	return p
+}
+
+func (x RequestGrouping) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RequestGrouping) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[2].Descriptor()
+}
+
+func (RequestGrouping) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[2]
+}
+
+func (x RequestGrouping) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RequestGrouping.Descriptor instead.
+func (RequestGrouping) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
 // How far an invitation has come (R66).
 type InvitationState int32
 
@@ -185,11 +288,11 @@ func (x InvitationState) String() string {
 }
 
 func (InvitationState) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_query_proto_enumTypes[1].Descriptor()
+	return file_lockbox_v1_query_proto_enumTypes[3].Descriptor()
 }
 
 func (InvitationState) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_query_proto_enumTypes[1]
+	return &file_lockbox_v1_query_proto_enumTypes[3]
 }
 
 func (x InvitationState) Number() protoreflect.EnumNumber {
@@ -198,7 +301,7 @@ func (x InvitationState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InvitationState.Descriptor instead.
 func (InvitationState) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
 // Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
@@ -234,6 +337,7 @@ type Query struct {
 	//	*Query_GetInvitation
 	//	*Query_ListAccess
 	//	*Query_ListSimilar
+	//	*Query_GroupRequests
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -439,6 +543,15 @@ func (x *Query) GetListSimilar() *ListSimilar {
 	return nil
 }
 
+func (x *Query) GetGroupRequests() *GroupRequests {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GroupRequests); ok {
+			return x.GroupRequests
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -518,6 +631,11 @@ type Query_ListSimilar struct {
 	ListSimilar *ListSimilar `protobuf:"bytes,71,opt,name=list_similar,json=listSimilar,proto3,oneof"`
 }
 
+type Query_GroupRequests struct {
+	// How many requests there are of each ticket or engineer.
+	GroupRequests *GroupRequests `protobuf:"bytes,81,opt,name=group_requests,json=groupRequests,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -548,6 +666,8 @@ func (*Query_ListAccess) isQuery_Ask() {}
 
 func (*Query_ListSimilar) isQuery_Ask() {}
 
+func (*Query_GroupRequests) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -574,6 +694,7 @@ type QueryReply struct {
 	//	*QueryReply_Invitation
 	//	*QueryReply_Access
 	//	*QueryReply_Similar
+	//	*QueryReply_Groups
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -765,6 +886,15 @@ func (x *QueryReply) GetSimilar() *SimilarList {
 	return nil
 }
 
+func (x *QueryReply) GetGroups() *RequestGroups {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Groups); ok {
+			return x.Groups
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -844,6 +974,11 @@ type QueryReply_Similar struct {
 	Similar *SimilarList `protobuf:"bytes,101,opt,name=similar,proto3,oneof"`
 }
 
+type QueryReply_Groups struct {
+	// Answers group_requests.
+	Groups *RequestGroups `protobuf:"bytes,111,opt,name=groups,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -874,6 +1009,8 @@ func (*QueryReply_Access) isQueryReply_Answer() {}
 
 func (*QueryReply_Similar) isQueryReply_Answer() {}
 
+func (*QueryReply_Groups) isQueryReply_Answer() {}
+
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -885,7 +1022,7 @@ type ListRequests struct {
 	AwaitingMe bool `protobuf:"varint,3,opt,name=awaiting_me,json=awaitingMe,proto3" json:"awaiting_me,omitempty"`
 	// At most this many, 1 to 1000; 0 means 100.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	// `next_page_token` of the list before.
+	// `next_page_token` of the list before, or `previous_page_token` of the list after.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Count all that match, not only those of this page, as far as `total` says.
 	Count bool `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
@@ -896,7 +1033,24 @@ type ListRequests struct {
 	// Of those, only those whose access began at this time or later; only with `waived`.
 	WaivedSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=waived_since,json=waivedSince,proto3" json:"waived_since,omitempty"`
 	// Only those whose id begins or ends with this: at least 4 characters, in upper or lower case. Empty: any.
-	IdPart        string `protobuf:"bytes,60,opt,name=id_part,json=idPart,proto3" json:"id_part,omitempty"`
+	IdPart string `protobuf:"bytes,60,opt,name=id_part,json=idPart,proto3" json:"id_part,omitempty"`
+	// What comes first. Unspecified: the newest.
+	Order RequestOrder `protobuf:"varint,10,opt,name=order,proto3,enum=lockbox.v1.RequestOrder" json:"order,omitempty"`
+	// Only those for this service: its resource type in the catalogue. Empty: any.
+	ResourceType string `protobuf:"bytes,11,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// Only those of this person. Absent: anybody's.
+	Requester *Person `protobuf:"bytes,12,opt,name=requester,proto3" json:"requester,omitempty"`
+	// Only those whose requester's name, e-mail address or id contains this, in any letter case. Empty: any.
+	Engineer string `protobuf:"bytes,13,opt,name=engineer,proto3" json:"engineer,omitempty"`
+	// Only those for subscriptions whose name or id contains this, in any letter case. Empty: any.
+	Subscription string `protobuf:"bytes,14,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Only what was submitted as an emergency.
+	Emergency bool `protobuf:"varint,15,opt,name=emergency,proto3" json:"emergency,omitempty"`
+	// Only those of which one of these contains this text, in any letter case: id, ticket, requester, service, operation,
+	// resources, and the subscription's name or id. Empty: any.
+	Text string `protobuf:"bytes,16,opt,name=text,proto3" json:"text,omitempty"`
+	// Say of each what the caller could do now, as `allowed` of a single request does.
+	WithAllowed   bool `protobuf:"varint,17,opt,name=with_allowed,json=withAllowed,proto3" json:"with_allowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1155,263 @@ func (x *ListRequests) GetIdPart() string {
 	return ""
 }
 
+func (x *ListRequests) GetOrder() RequestOrder {
+	if x != nil {
+		return x.Order
+	}
+	return RequestOrder_REQUEST_ORDER_UNSPECIFIED
+}
+
+func (x *ListRequests) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ListRequests) GetRequester() *Person {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *ListRequests) GetEngineer() string {
+	if x != nil {
+		return x.Engineer
+	}
+	return ""
+}
+
+func (x *ListRequests) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *ListRequests) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
+}
+
+func (x *ListRequests) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListRequests) GetWithAllowed() bool {
+	if x != nil {
+		return x.WithAllowed
+	}
+	return false
+}
+
+// Asks how many requests there are of each ticket or of each engineer.
+type GroupRequests struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which requests; order, paging, limit and counting have no effect.
+	Of *ListRequests `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	// What they have in common.
+	By            RequestGrouping `protobuf:"varint,2,opt,name=by,proto3,enum=lockbox.v1.RequestGrouping" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupRequests) Reset() {
+	*x = GroupRequests{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupRequests) ProtoMessage() {}
+
+func (x *GroupRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupRequests.ProtoReflect.Descriptor instead.
+func (*GroupRequests) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GroupRequests) GetOf() *ListRequests {
+	if x != nil {
+		return x.Of
+	}
+	return nil
+}
+
+func (x *GroupRequests) GetBy() RequestGrouping {
+	if x != nil {
+		return x.By
+	}
+	return RequestGrouping_REQUEST_GROUPING_UNSPECIFIED
+}
+
+// Answers GroupRequests.
+type RequestGroups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group with the first deadline first; at most 100.
+	Groups []*RequestGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Whether there are more groups or requests than were looked at: 10,000 requests.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestGroups) Reset() {
+	*x = RequestGroups{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestGroups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestGroups) ProtoMessage() {}
+
+func (x *RequestGroups) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestGroups.ProtoReflect.Descriptor instead.
+func (*RequestGroups) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RequestGroups) GetGroups() []*RequestGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *RequestGroups) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// Requests that have a ticket or an engineer in common.
+type RequestGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's id; for engineers, one of the customers'.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The customer's display name.
+	TenantName string `protobuf:"bytes,2,opt,name=tenant_name,json=tenantName,proto3" json:"tenant_name,omitempty"`
+	// The ticket's reference as an engineer gave it; empty if they name none, or are grouped otherwise.
+	TicketId string `protobuf:"bytes,3,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// Who asks, if that is what they have in common.
+	Requester *Actor `protobuf:"bytes,4,opt,name=requester,proto3" json:"requester,omitempty"`
+	// How many they are.
+	Count uint64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// When the first of them ends by the passing of time; absent if none does.
+	NextDeadline  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_deadline,json=nextDeadline,proto3" json:"next_deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestGroup) Reset() {
+	*x = RequestGroup{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestGroup) ProtoMessage() {}
+
+func (x *RequestGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestGroup.ProtoReflect.Descriptor instead.
+func (*RequestGroup) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RequestGroup) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetTenantName() string {
+	if x != nil {
+		return x.TenantName
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetTicketId() string {
+	if x != nil {
+		return x.TicketId
+	}
+	return ""
+}
+
+func (x *RequestGroup) GetRequester() *Actor {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *RequestGroup) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RequestGroup) GetNextDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDeadline
+	}
+	return nil
+}
+
 // Asks which requests for the same as an intent are open or running, whoever asked. For the provider's engineers, before
 // they ask for it again.
 type ListSimilar struct {
@@ -1021,7 +1432,7 @@ type ListSimilar struct {
 
 func (x *ListSimilar) Reset() {
 	*x = ListSimilar{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1444,7 @@ func (x *ListSimilar) String() string {
 func (*ListSimilar) ProtoMessage() {}
 
 func (x *ListSimilar) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[3]
+	mi := &file_lockbox_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1457,7 @@ func (x *ListSimilar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSimilar.ProtoReflect.Descriptor instead.
 func (*ListSimilar) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSimilar) GetRequestId() string {
@@ -1095,7 +1506,7 @@ type SimilarList struct {
 
 func (x *SimilarList) Reset() {
 	*x = SimilarList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1518,7 @@ func (x *SimilarList) String() string {
 func (*SimilarList) ProtoMessage() {}
 
 func (x *SimilarList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[4]
+	mi := &file_lockbox_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1531,7 @@ func (x *SimilarList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarList.ProtoReflect.Descriptor instead.
 func (*SimilarList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SimilarList) GetRequests() []*SimilarRequest {
@@ -1153,7 +1564,7 @@ type SimilarRequest struct {
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1576,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[5]
+	mi := &file_lockbox_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1589,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SimilarRequest) GetRequestId() string {
@@ -1233,20 +1644,22 @@ func (x *SimilarRequest) GetResourceIds() []string {
 // Answers ListRequests.
 type RequestList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Newest first, without timelines.
+	// In the order that was asked for, newest first if none was, without timelines.
 	Requests []*RequestView `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	// For the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// How many match, wherever this page begins; only if that was asked for. 1001 stands for more than 1000: nothing is counted
 	// further.
-	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// For the page before; empty on the first. Both tokens are good for the same filters and order only.
+	PreviousPageToken string `protobuf:"bytes,4,opt,name=previous_page_token,json=previousPageToken,proto3" json:"previous_page_token,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RequestList) Reset() {
 	*x = RequestList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1671,7 @@ func (x *RequestList) String() string {
 func (*RequestList) ProtoMessage() {}
 
 func (x *RequestList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[6]
+	mi := &file_lockbox_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1684,7 @@ func (x *RequestList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestList.ProtoReflect.Descriptor instead.
 func (*RequestList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RequestList) GetRequests() []*RequestView {
@@ -1295,6 +1708,13 @@ func (x *RequestList) GetTotal() uint64 {
 	return 0
 }
 
+func (x *RequestList) GetPreviousPageToken() string {
+	if x != nil {
+		return x.PreviousPageToken
+	}
+	return ""
+}
+
 // Asks for one request in full.
 type GetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1306,7 +1726,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1738,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[7]
+	mi := &file_lockbox_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1751,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRequest) GetRequestId() string {
@@ -1413,7 +1833,7 @@ type RequestView struct {
 
 func (x *RequestView) Reset() {
 	*x = RequestView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1845,7 @@ func (x *RequestView) String() string {
 func (*RequestView) ProtoMessage() {}
 
 func (x *RequestView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[8]
+	mi := &file_lockbox_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1858,7 @@ func (x *RequestView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestView.ProtoReflect.Descriptor instead.
 func (*RequestView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RequestView) GetRequestId() string {
@@ -1667,7 +2087,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +2099,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[9]
+	mi := &file_lockbox_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +2112,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Decision) GetActor() *Actor {
@@ -1767,7 +2187,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2199,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[10]
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2212,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Question) GetQuestionId() string {
@@ -1869,7 +2289,7 @@ type TimelineEntry struct {
 
 func (x *TimelineEntry) Reset() {
 	*x = TimelineEntry{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2301,7 @@ func (x *TimelineEntry) String() string {
 func (*TimelineEntry) ProtoMessage() {}
 
 func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[11]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2314,7 @@ func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineEntry.ProtoReflect.Descriptor instead.
 func (*TimelineEntry) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TimelineEntry) GetSequence() uint64 {
@@ -1985,7 +2405,7 @@ type ListActivity struct {
 
 func (x *ListActivity) Reset() {
 	*x = ListActivity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2417,7 @@ func (x *ListActivity) String() string {
 func (*ListActivity) ProtoMessage() {}
 
 func (x *ListActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[12]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2430,7 @@ func (x *ListActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivity.ProtoReflect.Descriptor instead.
 func (*ListActivity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListActivity) GetActions() []string {
@@ -2103,7 +2523,7 @@ type ActivityList struct {
 
 func (x *ActivityList) Reset() {
 	*x = ActivityList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2535,7 @@ func (x *ActivityList) String() string {
 func (*ActivityList) ProtoMessage() {}
 
 func (x *ActivityList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2548,7 @@ func (x *ActivityList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityList.ProtoReflect.Descriptor instead.
 func (*ActivityList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ActivityList) GetActivities() []*Activity {
@@ -2176,7 +2596,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2608,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2621,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Activity) GetEntry() *TimelineEntry {
@@ -2290,7 +2710,7 @@ type GetTenant struct {
 
 func (x *GetTenant) Reset() {
 	*x = GetTenant{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2722,7 @@ func (x *GetTenant) String() string {
 func (*GetTenant) ProtoMessage() {}
 
 func (x *GetTenant) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2735,7 @@ func (x *GetTenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenant.ProtoReflect.Descriptor instead.
 func (*GetTenant) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 // A tenant with all its subscriptions.
@@ -2360,7 +2780,7 @@ type TenantView struct {
 
 func (x *TenantView) Reset() {
 	*x = TenantView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2792,7 @@ func (x *TenantView) String() string {
 func (*TenantView) ProtoMessage() {}
 
 func (x *TenantView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2805,7 @@ func (x *TenantView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantView.ProtoReflect.Descriptor instead.
 func (*TenantView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TenantView) GetTenant() string {
@@ -2530,7 +2950,7 @@ type InvitationView struct {
 
 func (x *InvitationView) Reset() {
 	*x = InvitationView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2962,7 @@ func (x *InvitationView) String() string {
 func (*InvitationView) ProtoMessage() {}
 
 func (x *InvitationView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2975,7 @@ func (x *InvitationView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
 func (*InvitationView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InvitationView) GetInvitation() *RoleInvitation {
@@ -2639,7 +3059,7 @@ type GetInvitation struct {
 
 func (x *GetInvitation) Reset() {
 	*x = GetInvitation{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +3071,7 @@ func (x *GetInvitation) String() string {
 func (*GetInvitation) ProtoMessage() {}
 
 func (x *GetInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +3084,7 @@ func (x *GetInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
 func (*GetInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetInvitation) GetProof() []byte {
@@ -2691,7 +3111,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +3123,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +3136,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -2770,7 +3190,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +3202,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +3215,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -2856,7 +3276,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +3288,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +3301,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 // How the portal signs a tenant's people in.
@@ -2897,7 +3317,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3329,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3342,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -2958,7 +3378,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3390,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3403,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -3042,7 +3462,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3474,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3487,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -3123,7 +3543,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3555,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3568,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -3169,7 +3589,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3601,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3614,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -3215,7 +3635,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3647,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3660,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -3283,7 +3703,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3715,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3728,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -3406,7 +3826,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3838,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3851,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -3460,7 +3880,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3892,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3905,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -3534,7 +3954,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3966,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3979,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -3580,7 +4000,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +4012,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +4025,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -3642,7 +4062,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +4074,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3667,7 +4087,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -3754,7 +4174,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +4186,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +4199,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -3833,7 +4253,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +4265,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +4278,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 // Answers GetSelf.
@@ -3887,7 +4307,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +4319,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4332,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -3991,7 +4411,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4003,7 +4423,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4016,7 +4436,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -4067,7 +4487,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4079,7 +4499,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4092,7 +4512,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -4118,7 +4538,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4130,7 +4550,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4143,7 +4563,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 // Answers ListServices.
@@ -4159,7 +4579,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4591,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4604,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -4216,7 +4636,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4648,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4661,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -4277,7 +4697,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4289,7 +4709,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4302,7 +4722,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -4325,7 +4745,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4337,7 +4757,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4350,7 +4770,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -4372,7 +4792,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa1\b\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe5\b\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -4397,8 +4817,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0eget_invitation\x18F \x01(\v2\x19.lockbox.v1.GetInvitationH\x00R\rgetInvitation\x129\n" +
 	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
 	"listAccess\x12<\n" +
-	"\flist_similar\x18G \x01(\v2\x17.lockbox.v1.ListSimilarH\x00R\vlistSimilarB\x05\n" +
-	"\x03ask\"\x8a\a\n" +
+	"\flist_similar\x18G \x01(\v2\x17.lockbox.v1.ListSimilarH\x00R\vlistSimilar\x12B\n" +
+	"\x0egroup_requests\x18Q \x01(\v2\x19.lockbox.v1.GroupRequestsH\x00R\rgroupRequestsB\x05\n" +
+	"\x03ask\"\xbf\a\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -4419,8 +4840,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"invitation\x18F \x01(\v2\x1a.lockbox.v1.InvitationViewH\x00R\n" +
 	"invitation\x120\n" +
 	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06access\x123\n" +
-	"\asimilar\x18e \x01(\v2\x17.lockbox.v1.SimilarListH\x00R\asimilarB\b\n" +
-	"\x06answer\"\xe7\x02\n" +
+	"\asimilar\x18e \x01(\v2\x17.lockbox.v1.SimilarListH\x00R\asimilar\x123\n" +
+	"\x06groups\x18o \x01(\v2\x19.lockbox.v1.RequestGroupsH\x00R\x06groupsB\b\n" +
+	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1f\n" +
@@ -4433,7 +4855,30 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tticket_id\x18\a \x01(\tR\bticketId\x12\x16\n" +
 	"\x06waived\x18\b \x01(\bR\x06waived\x12=\n" +
 	"\fwaived_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vwaivedSince\x12\x17\n" +
-	"\aid_part\x18< \x01(\tR\x06idPart\"\xb9\x01\n" +
+	"\aid_part\x18< \x01(\tR\x06idPart\x12.\n" +
+	"\x05order\x18\n" +
+	" \x01(\x0e2\x18.lockbox.v1.RequestOrderR\x05order\x12#\n" +
+	"\rresource_type\x18\v \x01(\tR\fresourceType\x120\n" +
+	"\trequester\x18\f \x01(\v2\x12.lockbox.v1.PersonR\trequester\x12\x1a\n" +
+	"\bengineer\x18\r \x01(\tR\bengineer\x12\"\n" +
+	"\fsubscription\x18\x0e \x01(\tR\fsubscription\x12\x1c\n" +
+	"\temergency\x18\x0f \x01(\bR\temergency\x12\x12\n" +
+	"\x04text\x18\x10 \x01(\tR\x04text\x12!\n" +
+	"\fwith_allowed\x18\x11 \x01(\bR\vwithAllowed\"f\n" +
+	"\rGroupRequests\x12(\n" +
+	"\x02of\x18\x01 \x01(\v2\x18.lockbox.v1.ListRequestsR\x02of\x12+\n" +
+	"\x02by\x18\x02 \x01(\x0e2\x1b.lockbox.v1.RequestGroupingR\x02by\"U\n" +
+	"\rRequestGroups\x120\n" +
+	"\x06groups\x18\x01 \x03(\v2\x18.lockbox.v1.RequestGroupR\x06groups\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xec\x01\n" +
+	"\fRequestGroup\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1f\n" +
+	"\vtenant_name\x18\x02 \x01(\tR\n" +
+	"tenantName\x12\x1b\n" +
+	"\tticket_id\x18\x03 \x01(\tR\bticketId\x12/\n" +
+	"\trequester\x18\x04 \x01(\v2\x11.lockbox.v1.ActorR\trequester\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12?\n" +
+	"\rnext_deadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fnextDeadline\"\xb9\x01\n" +
 	"\vListSimilar\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12'\n" +
@@ -4452,11 +4897,12 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x120\n" +
 	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12!\n" +
-	"\fresource_ids\x18\a \x03(\tR\vresourceIds\"\x80\x01\n" +
+	"\fresource_ids\x18\a \x03(\tR\vresourceIds\"\xb0\x01\n" +
 	"\vRequestList\x123\n" +
 	"\brequests\x18\x01 \x03(\v2\x17.lockbox.v1.RequestViewR\brequests\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x04R\x05total\"+\n" +
+	"\x05total\x18\x03 \x01(\x04R\x05total\x12.\n" +
+	"\x13previous_page_token\x18\x04 \x01(\tR\x11previousPageToken\"+\n" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
@@ -4743,7 +5189,14 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x15REQUEST_STATUS_DENIED\x10\f\x12\x1a\n" +
 	"\x16REQUEST_STATUS_EXPIRED\x10\r\x12\x1c\n" +
 	"\x18REQUEST_STATUS_WITHDRAWN\x10\x0e\x12\x19\n" +
-	"\x15REQUEST_STATUS_LAPSED\x10\x0f*\x92\x02\n" +
+	"\x15REQUEST_STATUS_LAPSED\x10\x0f*I\n" +
+	"\fRequestOrder\x12\x1d\n" +
+	"\x19REQUEST_ORDER_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16REQUEST_ORDER_DEADLINE\x10\x01*o\n" +
+	"\x0fRequestGrouping\x12 \n" +
+	"\x1cREQUEST_GROUPING_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17REQUEST_GROUPING_TICKET\x10\x01\x12\x1d\n" +
+	"\x19REQUEST_GROUPING_ENGINEER\x10\x02*\x92\x02\n" +
 	"\x0fInvitationState\x12 \n" +
 	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1d\n" +
@@ -4766,213 +5219,227 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
-	(InvitationState)(0),          // 1: lockbox.v1.InvitationState
-	(*Query)(nil),                 // 2: lockbox.v1.Query
-	(*QueryReply)(nil),            // 3: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 4: lockbox.v1.ListRequests
-	(*ListSimilar)(nil),           // 5: lockbox.v1.ListSimilar
-	(*SimilarList)(nil),           // 6: lockbox.v1.SimilarList
-	(*SimilarRequest)(nil),        // 7: lockbox.v1.SimilarRequest
-	(*RequestList)(nil),           // 8: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 9: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 10: lockbox.v1.RequestView
-	(*Decision)(nil),              // 11: lockbox.v1.Decision
-	(*Question)(nil),              // 12: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 13: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 14: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 15: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 16: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 17: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 18: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 19: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 20: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 21: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 22: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 23: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 24: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 25: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 26: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 27: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 28: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 29: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 30: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 31: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 32: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 33: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 34: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 35: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 36: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 37: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 38: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 39: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 40: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 41: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 42: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 43: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 44: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 45: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 46: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 47: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 48: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
-	(*AccessIntent)(nil),          // 50: lockbox.v1.AccessIntent
-	(*Actor)(nil),                 // 51: lockbox.v1.Actor
-	(*AccessEvaluated)(nil),       // 52: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 53: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 54: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 55: lockbox.v1.Reason
-	(*Person)(nil),                // 56: lockbox.v1.Person
-	(*durationpb.Duration)(nil),   // 57: google.protobuf.Duration
-	(*Event)(nil),                 // 58: lockbox.v1.Event
-	(SupportPlan)(0),              // 59: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 60: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 61: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 62: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 63: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 64: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 65: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 66: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 67: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 68: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 69: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 70: lockbox.v1.Occurrence
-	(Role)(0),                     // 71: lockbox.v1.Role
-	(ServiceStage)(0),             // 72: lockbox.v1.ServiceStage
+	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
+	(RequestGrouping)(0),          // 2: lockbox.v1.RequestGrouping
+	(InvitationState)(0),          // 3: lockbox.v1.InvitationState
+	(*Query)(nil),                 // 4: lockbox.v1.Query
+	(*QueryReply)(nil),            // 5: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 6: lockbox.v1.ListRequests
+	(*GroupRequests)(nil),         // 7: lockbox.v1.GroupRequests
+	(*RequestGroups)(nil),         // 8: lockbox.v1.RequestGroups
+	(*RequestGroup)(nil),          // 9: lockbox.v1.RequestGroup
+	(*ListSimilar)(nil),           // 10: lockbox.v1.ListSimilar
+	(*SimilarList)(nil),           // 11: lockbox.v1.SimilarList
+	(*SimilarRequest)(nil),        // 12: lockbox.v1.SimilarRequest
+	(*RequestList)(nil),           // 13: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 14: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 15: lockbox.v1.RequestView
+	(*Decision)(nil),              // 16: lockbox.v1.Decision
+	(*Question)(nil),              // 17: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 18: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 19: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 20: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 21: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 22: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 23: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 24: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 25: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 26: lockbox.v1.SignInView
+	(*PendingSignInChange)(nil),   // 27: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 28: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 29: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 30: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 31: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 32: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 33: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 34: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 35: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 36: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 37: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 38: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 39: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 40: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 41: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 42: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 43: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 44: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 45: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 46: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 47: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 48: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 49: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 50: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 51: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 52: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 53: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
+	(*Person)(nil),                // 55: lockbox.v1.Person
+	(*Actor)(nil),                 // 56: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 57: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 58: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 59: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 60: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 61: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
+	(*Event)(nil),                 // 63: lockbox.v1.Event
+	(SupportPlan)(0),              // 64: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 65: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 66: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 67: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 68: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 69: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 70: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 71: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 72: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 73: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 74: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 75: lockbox.v1.Occurrence
+	(Role)(0),                     // 76: lockbox.v1.Role
+	(ServiceStage)(0),             // 77: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	4,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	9,   // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	14,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	17,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	27,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	28,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	31,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	37,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	41,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	23,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	33,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	44,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	20,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	46,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	5,   // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
-	47,  // 15: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	8,   // 16: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	10,  // 17: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	15,  // 18: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	18,  // 19: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	30,  // 20: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	29,  // 21: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	32,  // 22: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	38,  // 23: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	42,  // 24: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	24,  // 25: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	34,  // 26: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	45,  // 27: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	19,  // 28: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	48,  // 29: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	6,   // 30: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	0,   // 31: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	49,  // 32: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	7,   // 33: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 34: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	49,  // 35: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	49,  // 36: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	10,  // 37: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 38: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	50,  // 39: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	51,  // 40: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	49,  // 41: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	52,  // 42: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	53,  // 43: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	11,  // 44: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	11,  // 45: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	12,  // 46: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	54,  // 47: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	49,  // 48: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	13,  // 49: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	49,  // 50: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	36,  // 51: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	55,  // 52: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	56,  // 53: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	51,  // 54: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	51,  // 55: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	49,  // 56: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	57,  // 57: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	51,  // 58: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	49,  // 59: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	51,  // 60: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	49,  // 61: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	49,  // 62: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	51,  // 63: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	49,  // 64: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	49,  // 65: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	16,  // 66: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	13,  // 67: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	58,  // 68: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	51,  // 69: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	59,  // 70: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	60,  // 71: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	26,  // 72: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	25,  // 73: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	21,  // 74: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	61,  // 75: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	19,  // 76: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	62,  // 77: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	1,   // 78: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	51,  // 79: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	49,  // 80: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	56,  // 81: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	49,  // 82: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	51,  // 83: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	49,  // 84: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	63,  // 85: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	63,  // 86: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	22,  // 87: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	64,  // 88: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	65,  // 89: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	51,  // 90: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	49,  // 91: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	51,  // 92: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	49,  // 93: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	63,  // 94: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	26,  // 95: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	19,  // 96: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	66,  // 97: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	49,  // 98: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	55,  // 99: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	30,  // 100: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	56,  // 101: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	49,  // 102: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	51,  // 103: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	13,  // 104: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	67,  // 105: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	68,  // 106: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	69,  // 107: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	56,  // 108: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	35,  // 109: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	70,  // 110: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	49,  // 111: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	49,  // 112: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	51,  // 113: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	49,  // 114: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	49,  // 115: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	55,  // 116: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	51,  // 117: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	40,  // 118: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	57,  // 119: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	39,  // 120: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	71,  // 121: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	43,  // 122: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	72,  // 123: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	124, // [124:124] is the sub-list for method output_type
-	124, // [124:124] is the sub-list for method input_type
-	124, // [124:124] is the sub-list for extension type_name
-	124, // [124:124] is the sub-list for extension extendee
-	0,   // [0:124] is the sub-list for field type_name
+	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	14,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	19,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	22,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	32,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	33,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	36,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	42,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	46,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	28,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	38,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	49,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	25,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	51,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	10,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
+	7,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
+	52,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	13,  // 17: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	15,  // 18: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	20,  // 19: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	23,  // 20: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	35,  // 21: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	34,  // 22: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	37,  // 23: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	43,  // 24: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	47,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	29,  // 26: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	39,  // 27: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	50,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	24,  // 29: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	53,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	11,  // 31: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	8,   // 32: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	0,   // 33: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	54,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 35: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	55,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	6,   // 37: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 38: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	9,   // 39: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	56,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	54,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	12,  // 42: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 43: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	54,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	54,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	15,  // 46: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 47: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	57,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	56,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	54,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	58,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	59,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	16,  // 53: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	16,  // 54: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	17,  // 55: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	60,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	54,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	18,  // 58: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	54,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	41,  // 60: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	61,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	55,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	56,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	56,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	54,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	62,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	56,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	54,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	56,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	54,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	54,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	56,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	54,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	54,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	21,  // 75: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	18,  // 76: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	63,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	56,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	64,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	65,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	31,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	30,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	26,  // 83: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	66,  // 84: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	24,  // 85: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	67,  // 86: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 87: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	56,  // 88: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	54,  // 89: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	55,  // 90: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	54,  // 91: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	56,  // 92: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	54,  // 93: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	68,  // 94: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	68,  // 95: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	27,  // 96: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	69,  // 97: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	70,  // 98: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	56,  // 99: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	54,  // 100: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	56,  // 101: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	54,  // 102: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	68,  // 103: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	31,  // 104: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 105: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	71,  // 106: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	54,  // 107: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	61,  // 108: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	35,  // 109: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	55,  // 110: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	54,  // 111: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	56,  // 112: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 113: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	72,  // 114: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	73,  // 115: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	74,  // 116: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	55,  // 117: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	40,  // 118: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	75,  // 119: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	54,  // 120: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	54,  // 121: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	56,  // 122: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	54,  // 123: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	54,  // 124: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	61,  // 125: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	56,  // 126: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	45,  // 127: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	62,  // 128: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	44,  // 129: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	76,  // 130: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	48,  // 131: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	77,  // 132: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	133, // [133:133] is the sub-list for method output_type
+	133, // [133:133] is the sub-list for method input_type
+	133, // [133:133] is the sub-list for extension type_name
+	133, // [133:133] is the sub-list for extension extendee
+	0,   // [0:133] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -5005,6 +5472,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetInvitation)(nil),
 		(*Query_ListAccess)(nil),
 		(*Query_ListSimilar)(nil),
+		(*Query_GroupRequests)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -5022,14 +5490,15 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Invitation)(nil),
 		(*QueryReply_Access)(nil),
 		(*QueryReply_Similar)(nil),
+		(*QueryReply_Groups)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   44,
+			NumEnums:      4,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

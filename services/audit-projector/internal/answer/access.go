@@ -134,6 +134,8 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 	case *lockboxv1.Query_ListRequests:
 		r.FilterSince = ask.ListRequests.GetWaivedSince()
 		r.Filter = filterOf(ask.ListRequests)
+	case *lockboxv1.Query_GroupRequests:
+		r.Filter = strings.Trim(filterOf(ask.GroupRequests.GetOf())+"; "+filterOf(ask.GroupRequests), "; ")
 	}
 	return r
 }
@@ -145,7 +147,8 @@ func filterOf(ask proto.Message) string {
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)
 		if !m.Has(f) || f.Kind() == protoreflect.MessageKind ||
-			slices.Contains([]protoreflect.Name{"limit", "page_token", "count", "export"}, f.Name()) {
+			slices.Contains([]protoreflect.Name{"limit", "page_token", "count", "export", "order",
+				"with_allowed"}, f.Name()) {
 			continue
 		}
 		name := strings.ReplaceAll(string(f.Name()), "_", " ")
@@ -186,6 +189,10 @@ func results(reply *lockboxv1.QueryReply) map[string]uint64 {
 	case *lockboxv1.QueryReply_Requests:
 		for _, r := range answer.Requests.GetRequests() {
 			found[r.GetTenant()]++
+		}
+	case *lockboxv1.QueryReply_Groups:
+		for _, g := range answer.Groups.GetGroups() {
+			found[g.GetTenant()]++
 		}
 	case *lockboxv1.QueryReply_Activity:
 		for _, r := range answer.Activity.GetActivities() {

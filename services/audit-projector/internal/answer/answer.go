@@ -237,6 +237,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		list, err := v.listSimilar(ctx, ask.ListSimilar)
 		reply.Answer = &lockboxv1.QueryReply_Similar{Similar: list}
 		return err
+	case *lockboxv1.Query_GroupRequests:
+		list, err := v.groupRequests(ctx, ask.GroupRequests)
+		reply.Answer = &lockboxv1.QueryReply_Groups{Groups: list}
+		return err
 	case *lockboxv1.Query_ListAccess:
 		list, err := v.listAccess(ctx, ask.ListAccess)
 		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -34,6 +35,40 @@ func pageBefore(field, token string) (uint64, error) {
 		return 0, refusal.Invalid(field, "R39", "is not the next_page_token of an earlier answer")
 	}
 	return binary.BigEndian.Uint64(data[1:]), nil
+}
+
+// placeToken encodes where a page of requests begins: after a row or, backward, before it. It grants no access either.
+func placeToken(f projection.RequestFilter, r projection.Row, backward bool) string {
+	if !f.ByDeadline && !backward {
+		return pageToken(r.Sequence)
+	}
+	way := byte(forward)
+	if backward {
+		way = back
+	}
+	data := binary.BigEndian.AppendUint64([]byte{2, way}, uint64(r.Due)) // #nosec G115 -- converted back
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(data, r.Sequence))
+}
+
+// The directions in a token.
+const (
+	forward = iota
+	back
+)
+
+// pagePlace adds to a filter where its page begins.
+func pagePlace(f projection.RequestFilter, field, token string) (projection.RequestFilter, error) {
+	data, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(data) != 18 || data[0] != 2 || data[1] > back || data[2]&0x80 != 0 || data[10]&0x80 != 0 {
+		if f.ByDeadline && token != "" {
+			return f, refusal.Invalid(field, "R39", "is not a page token of an earlier answer in this order")
+		}
+		f.Before, err = pageBefore(field, token)
+		return f, err
+	}
+	f.Backward = data[1] == back
+	due := int64(binary.BigEndian.Uint64(data[2:])) // #nosec G115 -- not negative, as was checked
+	return f.From(projection.Row{Due: due, Sequence: binary.BigEndian.Uint64(data[10:])}), nil
 }
 
 func pageLimit(field string, limit uint32) (int, error) {

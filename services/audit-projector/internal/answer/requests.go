@@ -7,12 +7,14 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // chunk is the number of requests that are read and folded at once.
@@ -22,93 +24,235 @@ const chunk = 100
 const shortestPart = 4
 
 func (v *viewer) listRequests(ctx context.Context, ask *lockboxv1.ListRequests) (*lockboxv1.RequestList, error) {
-	f, limit, err := v.requestFilter(ctx, ask)
+	const field = "list_requests"
+	f, err := v.requestFilter(ctx, field, ask)
+	if err != nil {
+		return nil, err
+	}
+	if f, err = placed(f, field, ask); err != nil {
+		return nil, err
+	}
+	limit, err := pageLimit(field+".limit", ask.GetLimit())
 	if err != nil {
 		return nil, err
 	}
 	if !v.sees() {
 		return nil, notFound()
 	}
-	list, size, atOnce := new(lockboxv1.RequestList), 0, min(chunk, limit+1)
+	list, first := new(lockboxv1.RequestList), f
 	if ask.GetCount() {
 		if list.Total, err = v.CountRequests(ctx, v.scope, f, v.now); err != nil {
 			return nil, err
 		}
 	}
+	rows, more, err := v.page(ctx, ask, f, limit, list)
+	if err != nil || len(rows) == 0 {
+		if list.GetTotal() > 0 && ask.GetPageToken() == "" {
+			list.Total = 0 // what matched is not the caller's to decide
+		}
+		return list, err
+	}
+	if first.Backward {
+		slices.Reverse(list.GetRequests())
+		slices.Reverse(rows)
+	}
+	begin, end := placeToken(first, rows[0], true), placeToken(first, rows[len(rows)-1], false)
+	if first.Backward || more {
+		list.NextPageToken = end
+	}
+	if more && first.Backward || !first.Backward && ask.GetPageToken() != "" {
+		list.PreviousPageToken = begin
+	}
+	if ask.GetCount() && list.GetNextPageToken() == "" && list.GetPreviousPageToken() == "" {
+		list.Total = uint64(len(rows)) // the rules were asked about each
+	}
+	return list, nil
+}
+
+// page adds a page to a list, in the order in which the filter lists. It returns the rows of what it added; more
+// reports that others follow.
+func (v *viewer) page(
+	ctx context.Context, ask *lockboxv1.ListRequests, f projection.RequestFilter, limit int, list *lockboxv1.RequestList,
+) (added []projection.Row, more bool, err error) {
+	size, atOnce := 0, min(chunk, limit+1)
 	for {
 		rows, err := v.Requests(ctx, v.scope, f, v.now, atOnce)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		states, err := v.States(ctx, rows)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for i, s := range states {
 			if ask.GetAwaitingMe() && !v.awaited(s) {
 				continue
 			}
 			shown := v.request(s)
-			size += fit(shown) + 8
-			if full := len(list.GetRequests()); full == limit || full > 0 && size > largest {
-				// The last request examined is on this page; the next page begins after it.
-				list.NextPageToken = pageToken(f.Before)
-				return list, nil
+			if ask.GetWithAllowed() {
+				shown.Allowed = v.allowed(s)
 			}
-			list.Requests = append(list.Requests, shown)
-			f.Before = rows[i].Sequence
+			size += fit(shown) + 8
+			if full := len(added) == limit || len(added) > 0 && size > largest; full {
+				return added, true, nil
+			}
+			list.Requests, added = append(list.Requests, shown), append(added, rows[i])
 		}
 		if len(rows) < atOnce {
-			return list, nil
+			return added, false, nil
 		}
-		f.Before = rows[len(rows)-1].Sequence
+		f = f.From(rows[len(rows)-1])
 	}
 }
 
+// mostGroups limits the groups in a reply.
+const mostGroups = 100
+
+// groupRequests counts the requests of each ticket or engineer.
+func (v *viewer) groupRequests(ctx context.Context, ask *lockboxv1.GroupRequests) (*lockboxv1.RequestGroups, error) {
+	f, err := v.requestFilter(ctx, "group_requests.of", ask.GetOf())
+	if err != nil {
+		return nil, err
+	}
+	by, known := map[lockboxv1.RequestGrouping]projection.Grouping{
+		lockboxv1.RequestGrouping_REQUEST_GROUPING_TICKET:   projection.ByTicket,
+		lockboxv1.RequestGrouping_REQUEST_GROUPING_ENGINEER: projection.ByEngineer,
+	}[ask.GetBy()]
+	if !known {
+		return nil, refusal.Invalid("group_requests.by", "R25", "must be ticket or engineer")
+	}
+	if !v.sees() {
+		return nil, notFound()
+	}
+	groups, more, err := v.Groups(ctx, v.scope, f, by, v.now, mostGroups)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]projection.Row, len(groups))
+	for i, g := range groups {
+		rows[i] = g.Newest
+	}
+	states, err := v.States(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	list := &lockboxv1.RequestGroups{More: more}
+	for i, s := range states {
+		shown := v.request(s)
+		g := &lockboxv1.RequestGroup{Tenant: shown.GetTenant(), TenantName: shown.GetTenantName(), Count: groups[i].Count}
+		if by == projection.ByEngineer {
+			g.Requester = shown.GetRequester()
+		} else {
+			g.TicketId = shown.GetIntent().GetTicketId()
+		}
+		if at := rows[i].Deadline(); !at.IsZero() {
+			g.NextDeadline = timestamppb.New(at)
+		}
+		list.Groups = append(list.Groups, g)
+	}
+	return list, nil
+}
+
+// requestFilter converts what a query asks for; field is where in the query it does.
 func (v *viewer) requestFilter(
-	ctx context.Context, ask *lockboxv1.ListRequests,
-) (f projection.RequestFilter, limit int, err error) {
+	ctx context.Context, field string, ask *lockboxv1.ListRequests,
+) (f projection.RequestFilter, err error) {
 	for _, s := range ask.GetStatuses() {
 		if _, known := lockboxv1.RequestStatus_name[int32(s)]; !known || s == request.None {
-			return f, 0, refusal.Invalid("list_requests.statuses", "R25", "there is no status %d", s)
+			return f, refusal.Invalid(field+".statuses", "R25", "there is no status %d", s)
 		}
 		if !slices.Contains(f.Statuses, s) {
 			f.Statuses = append(f.Statuses, s)
 		}
 	}
 	if f.SubscriptionID = ask.GetSubscriptionId(); f.SubscriptionID != "" {
-		if err := input.Token("list_requests.subscription_id", f.SubscriptionID); err != nil {
-			return f, 0, err
+		if err := input.Token(field+".subscription_id", f.SubscriptionID); err != nil {
+			return f, err
 		}
 	}
 	if f.IDPart = strings.ToLower(ask.GetIdPart()); f.IDPart != "" &&
 		(len(f.IDPart) < shortestPart || strings.Trim(f.IDPart, "0123456789abcdef-") != "") {
-		return f, 0, refusal.Invalid("list_requests.id_part", "R25",
+		return f, refusal.Invalid(field+".id_part", "R25",
 			"is not part of a request ID: at least %d characters of its start or end", shortestPart)
 	}
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
 	}
 	if f.Waived = ask.GetWaived(); !f.Waived && ask.GetWaivedSince() != nil {
-		return f, 0, refusal.Invalid("list_requests.waived_since", "R3",
+		return f, refusal.Invalid(field+".waived_since", "R3",
 			"is a time from which access without asking the customer is listed; it needs waived")
 	}
-	if f.WaivedSince, err = moment("list_requests.waived_since", "R3", ask.GetWaivedSince()); err != nil {
-		return f, 0, err
+	if f.WaivedSince, err = moment(field+".waived_since", "R3", ask.GetWaivedSince()); err != nil {
+		return f, err
 	}
 	if named := ask.GetTicketId(); named != "" {
-		if f.Tickets, err = v.ticketsNamed(ctx, "list_requests.ticket_id", named); err != nil {
-			return f, 0, err
+		if f.Tickets, err = v.ticketsNamed(ctx, field+".ticket_id", named); err != nil {
+			return f, err
 		}
 		if len(f.Tickets) == 0 {
 			f.TicketID = aggregate.TicketID(named) // of a request that was refused because there is no such ticket
 		}
 	}
-	if f.Before, err = pageBefore("list_requests.page_token", ask.GetPageToken()); err != nil {
-		return f, 0, err
+	f.Named, err = v.named(field, ask)
+	return f, err
+}
+
+// mostText limits the length of the texts that requests are found by, in characters.
+const mostText = 256
+
+// named converts what requests are found by.
+func (v *viewer) named(field string, ask *lockboxv1.ListRequests) (projection.Named, error) {
+	n := projection.Named{Service: ask.GetResourceType(), Emergency: ask.GetEmergency(), Engineer: ask.GetEngineer(),
+		Subscription: ask.GetSubscription(), Text: ask.GetText()}
+	for name, text := range map[string]string{"resource_type": n.Service, "engineer": n.Engineer,
+		"subscription": n.Subscription, "text": n.Text} {
+		if err := prose.CheckLine(field+"."+name, text, 0, mostText); err != nil {
+			return n, err
+		}
 	}
-	limit, err = pageLimit("list_requests.limit", ask.GetLimit())
-	return f, limit, err
+	if ask.GetRequester() != nil {
+		n.Requester = projection.Person(ask.GetRequester())
+	}
+	n.Subscriptions, n.TextSubscriptions = v.subscriptionsCalled(n.Subscription), v.subscriptionsCalled(n.Text)
+	return n, nil
+}
+
+// subscriptionsCalled returns the IDs of the customers' subscriptions whose display names contain a text. It tells
+// nothing: a list has only what the viewer may see.
+func (v *viewer) subscriptionsCalled(text string) (ids []string) {
+	if text == "" {
+		return nil
+	}
+	for _, c := range v.Customers() {
+		if v.scope.Tenant != "" && c != v.customer {
+			continue
+		}
+		for id, s := range c.Subscriptions {
+			if strings.Contains(strings.ToLower(s.Name), strings.ToLower(text)) && len(ids) < maxLimit {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// placed adds order and page to a filter.
+func placed(
+	f projection.RequestFilter, field string, ask *lockboxv1.ListRequests,
+) (projection.RequestFilter, error) {
+	switch ask.GetOrder() {
+	case lockboxv1.RequestOrder_REQUEST_ORDER_UNSPECIFIED:
+	case lockboxv1.RequestOrder_REQUEST_ORDER_DEADLINE:
+		f.ByDeadline = true
+		ended := func(s request.Status) bool { return s >= request.Completed }
+		if !ask.GetAwaitingMe() && (len(f.Statuses) == 0 || slices.ContainsFunc(f.Statuses, ended)) {
+			return f, refusal.Invalid(field+".order", "R25",
+				"by deadline are listed only requests that have not ended: name their statuses")
+		}
+	default:
+		return f, refusal.Invalid(field+".order", "R25", "there is no order %d", ask.GetOrder())
+	}
+	return pagePlace(f, field+".page_token", ask.GetPageToken())
 }
 
 func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestView, error) {

@@ -60,7 +60,7 @@ func (w *writer) disclosed(ctx context.Context, at place) (s disclosure.State, e
 
 // Disclosures lists disclosures, newest first.
 func (v *Snapshot) Disclosures(ctx context.Context, of Scope, limit int) ([]Row, error) {
-	q := newSelect("SELECT d.seq, t.name, d.id, 0 FROM disclosures d JOIN tenants t ON t.id = d.tenant")
+	q := newSelect("SELECT d.seq, t.name, d.id, 0, 0 FROM disclosures d JOIN tenants t ON t.id = d.tenant")
 	q.tenant("d.tenant", of.Tenant)
 	q.empty = !of.All
 	if !of.Untold {

@@ -25,18 +25,34 @@ type RequestFilter struct {
 	WaivedSince time.Time
 	// Waiting selects requests that await one of these principals.
 	Waiting []string
+	Named
 	// Before selects requests whose first event is older than this sequence; 0 for the newest.
 	Before uint64
+	// ByDeadline lists by the deadline instead, and After selects what comes after this place; zero for the first.
+	ByDeadline bool
+	After      Place
+	// Backward lists what comes before the place, nearest first.
+	Backward bool
 }
+
+// Place is where a request stands in a list by deadline.
+type Place struct {
+	Due      int64
+	Sequence uint64
+}
+
+// byDue is the order of a list by deadline: what has none comes last.
+const byDue = "CASE WHEN r.due = 0 THEN 9223372036854775807 ELSE r.due END"
 
 // mostRuns is the maximum number of runs that are merged. It limits the length of a query, not the result.
 const mostRuns = 64
 
-// Requests lists requests, newest first. The status is that at now: overdue requests count as expired, recorded or not,
-// and await nobody.
+// Requests lists requests, newest first or by deadline. The status is that at now: overdue requests count as expired,
+// recorded or not, and await nobody.
 //
 // A list is merged from runs, each of which an index yields in the list's order. So the start of a list is found as
-// fast among many requests as among few; on its own, SQLite would read and sort all of them.
+// fast among many requests as among few; on its own, SQLite would read and sort all of them. A list by deadline is
+// sorted: it is meant for requests that have not ended, of which there are few.
 func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now time.Time, limit int) ([]Row, error) {
 	in, empty, err := v.reach(ctx, of, f)
 	if err != nil || empty {
@@ -44,15 +60,53 @@ func (v *Snapshot) Requests(ctx context.Context, of Scope, f RequestFilter, now 
 	}
 	var texts []string
 	var args []any
+	columns, order := f.order()
 	for _, run := range runs(in, of, f, now) {
-		if f.Before > 0 {
-			run.and(run.key+" < ?", f.Before)
-		}
-		texts = append(texts, "SELECT * FROM (SELECT "+run.key+" AS seq "+run.text()+" ORDER BY "+run.key+" DESC LIMIT ?)")
+		f.place(run)
+		texts = append(texts, "SELECT * FROM (SELECT "+run.key+" AS seq, "+columns+" AS due "+run.text()+" ORDER BY "+
+			order+" LIMIT ?)")
 		args = append(append(args, run.args...), limit)
 	}
-	return v.places(ctx, `SELECT r.seq, t.name, r.id, r.last FROM (`+strings.Join(texts, " UNION ALL ")+`) AS found
-		CROSS JOIN requests r ON r.seq = found.seq CROSS JOIN tenants t ON t.id = r.tenant ORDER BY r.seq DESC LIMIT ?`, append(args, limit)...)
+	return v.places(ctx, `SELECT r.seq, t.name, r.id, r.last, found.due FROM (`+strings.Join(texts, " UNION ALL ")+`) AS found
+		CROSS JOIN requests r ON r.seq = found.seq CROSS JOIN tenants t ON t.id = r.tenant ORDER BY `+
+		strings.NewReplacer("due", "found.due", "seq", "found.seq").Replace(order)+` LIMIT ?`, append(args, limit)...)
+}
+
+// From returns the filter from after, or backward from before, a request that it listed.
+func (f RequestFilter) From(r Row) RequestFilter {
+	f.Before, f.After = r.Sequence, Place{r.Due, r.Sequence}
+	if f.ByDeadline {
+		f.Before = 0
+	}
+	return f
+}
+
+// order returns what a run is ordered by, with its columns seq and due.
+func (f RequestFilter) order() (due, order string) {
+	switch {
+	case f.ByDeadline && f.Backward:
+		return byDue, "due DESC, seq DESC"
+	case f.ByDeadline:
+		return byDue, "due, seq"
+	case f.Backward:
+		return "0", "seq"
+	}
+	return "0", "seq DESC"
+}
+
+// place restricts a run to what comes after or, backward, before the filter's place.
+func (f RequestFilter) place(r run) {
+	switch {
+	case f.ByDeadline && f.After == (Place{}), !f.ByDeadline && f.Before == 0:
+	case f.ByDeadline && f.Backward:
+		r.and("("+byDue+", "+r.key+") < (?, ?)", f.After.Due, f.After.Sequence)
+	case f.ByDeadline:
+		r.and("("+byDue+", "+r.key+") > (?, ?)", f.After.Due, f.After.Sequence)
+	case f.Backward:
+		r.and(r.key+" > ?", f.Before)
+	default:
+		r.and(r.key+" < ?", f.Before)
+	}
 }
 
 // run is a selection of requests r, without its columns, ordered by the key. Runs are disjoint.
@@ -66,6 +120,10 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	common, standing := newSelect("FROM requests r"), standings(f.Statuses)
 	if f.IDPart != "" {
 		common.and("(r.id LIKE ? OR r.id LIKE ?)", f.IDPart+"%", "%"+f.IDPart)
+	}
+	f.keep(common)
+	if f.ByDeadline { // the runs need the request's row
+		common.and("r.due >= 0")
 	}
 	narrow := f.ID != "" || f.TicketID != "" || len(f.Tickets) > 0
 	if len(f.Waiting) == 0 && len(of.Principals) == 0 && !narrow {

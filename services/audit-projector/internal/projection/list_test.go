@@ -3,6 +3,7 @@ package projection_test
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -122,10 +123,32 @@ func (l listed) shows(of projection.Scope, f projection.RequestFilter, now time.
 		(of.All || slices.Contains(of.Subscriptions, l.subscription) || either(of.Principals, audience)) &&
 		(f.ID == "" || f.ID == l.id) && (f.TicketID == "" || f.TicketID == l.state.TicketID) &&
 		(f.SubscriptionID == "" || strings.EqualFold(f.SubscriptionID, l.subscription)) &&
-		(f.Before == 0 || l.seq < f.Before) &&
+		(f.Before == 0 || l.seq < f.Before) && l.named(f.Named) &&
 		(!f.Waived || l.state.Grant.GetWaiver() != 0 && !l.state.GrantedAt.Before(f.WaivedSince)) &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, status)) &&
 		(len(f.Waiting) == 0 || !overdue && either(f.Waiting, waits))
+}
+
+// named says whether a request is named so.
+func (l listed) named(n projection.Named) bool {
+	in, p := l.state.Intent, l.state.Requester.GetPerson()
+	engineer := p.GetDisplayName() + "\n" + p.GetEmail() + "\n" + p.GetSubject()
+	words := strings.Join(append([]string{engineer, l.id, in.GetTicketId(), in.GetResourceType(), in.GetScenario()},
+		in.GetResourceIds()...), "\n")
+	part := func(text, of string) bool { return strings.Contains(strings.ToLower(of), strings.ToLower(text)) }
+	return (n.Service == "" || n.Service == in.GetResourceType()) &&
+		(n.Requester == "" || n.Requester == projection.Person(p)) && (!n.Emergency || in.GetEmergency()) &&
+		part(n.Engineer, engineer) && (part(n.Subscription, l.subscription) || slices.Contains(n.Subscriptions,
+		l.subscription)) &&
+		(part(n.Text, words) || part(n.Text, l.subscription) || slices.Contains(n.TextSubscriptions, l.subscription))
+}
+
+// due is the deadline by which a list is ordered.
+func (l listed) due() int64 {
+	if at := projection.Deadline(l.state); at != nil && l.state.Fault == nil {
+		return at.AsTime().UnixNano()
+	}
+	return math.MaxInt64
 }
 
 // Whatever index a list goes by, and however it is counted, it is what scope and filter say.
@@ -177,13 +200,31 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 		if rapid.IntRange(0, 5).Draw(t, "named") == 0 {
 			f.ID = rapid.SampledFrom(list).Draw(t, "request").id
 		}
+		f.Service = rapid.SampledFrom([]string{"", "", "", story.Dump("", "", "").GetResourceType(), "none"}).Draw(t,
+			"service")
+		f.Engineer = rapid.SampledFrom([]string{"", "", "", "ERIN", "derek", "e", "nobody"}).Draw(t, "engineer")
+		f.Emergency = rapid.IntRange(0, 9).Draw(t, "emergency") == 0
+		f.Requester = rapid.SampledFrom([]string{"", "", "", people[2]}).Draw(t, "requester")
+		f.Subscription = rapid.SampledFrom([]string{"", "", "", "Bank-1", "-0"}).Draw(t, "part of a subscription")
+		f.Text = rapid.SampledFrom([]string{"", "", "", "t-1", "sakura-1", "Erin"}).Draw(t, "text")
+		if f.Subscription != "" {
+			f.Subscriptions = names[:rapid.IntRange(0, 3).Draw(t, "by name")]
+		}
+		f.ByDeadline = rapid.Bool().Draw(t, "by deadline")
 		now := st.Now.Add(time.Duration(rapid.IntRange(-50, 150).Draw(t, "hours")) * time.Hour)
 		count, err := v.CountRequests(t.Context(), of, f, now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var want []string
-		for _, l := range list {
+		in := slices.Clone(list)
+		if f.ByDeadline {
+			slices.SortFunc(in, func(a, b listed) int {
+				return cmp.Or(cmp.Compare(a.due(), b.due()), cmp.Compare(a.seq,
+					b.seq))
+			})
+		}
+		for _, l := range in {
 			if l.shows(of, f, now) {
 				want = append(want, l.id)
 			}
@@ -198,10 +239,25 @@ func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range rows {
-				got, f.Before = append(got, r.ID), r.Sequence
+				got = append(got, r.ID)
+				f = f.From(r)
 			}
 			if len(rows) < page {
 				break
+			}
+		}
+		if f.Backward = true; len(got) > 1 { // and back from the last
+			back, err := v.Requests(t.Context(), of, f, now, len(got))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range back {
+				if r.ID != want[len(want)-2-i] {
+					t.Fatalf("back from the last: %v, want the reverse of %v", back, want)
+				}
+			}
+			if len(back) != len(want)-1 {
+				t.Fatalf("%d come before the last of %d", len(back), len(want))
 			}
 		}
 		if found += len(got); !slices.Equal(got, want) {
@@ -255,6 +311,42 @@ func TestSharedFoldsAreOfTheirMoment(t *testing.T) {
 		}
 		if got := look(after); got.Fault != nil {
 			t.Errorf("after, with a fault: %v", got.Fault)
+		}
+	}
+}
+
+func TestRequestsAreGroupedByTicketAndByEngineer(t *testing.T) {
+	st, list := all(t)
+	v := snapshot(t, built(t, asEvents(st.Entries)))
+	of := projection.Scope{Tenant: "meadowbank", All: true}
+	for _, by := range []projection.Grouping{projection.ByTicket, projection.ByEngineer} {
+		want, due := map[string]uint64{}, map[string]int64{}
+		key := func(l listed) string { return l.state.TicketID }
+		if by == projection.ByEngineer {
+			key = func(l listed) string { return l.state.Requester.GetPerson().GetSubject() }
+		}
+		for _, l := range list {
+			if f := (projection.RequestFilter{}); l.shows(of, f, st.Now) {
+				if d, known := due[key(l)]; !known || l.due() < d {
+					due[key(l)] = l.due()
+				}
+				want[key(l)]++
+			}
+		}
+		groups, more, err := v.Groups(t.Context(), of, projection.RequestFilter{}, by, st.Now, 10)
+		must(t, err)
+		if more || len(groups) != len(want) || len(want) < 2 {
+			t.Fatalf("%s: %d groups, more: %t, want %d", by, len(groups), more, len(want))
+		}
+		for _, g := range groups {
+			i := slices.IndexFunc(list, func(l listed) bool { return l.seq == g.Newest.Sequence })
+			if k := key(list[i]); g.Count != want[k] || g.Newest.Due != due[k] {
+				t.Errorf("%s %q: %d due %d, want %d due %d", by, k, g.Count, g.Newest.Due, want[k], due[k])
+			}
+		}
+		if one, more, err := v.Groups(t.Context(), of, projection.RequestFilter{}, by, st.Now, 1); err != nil || !more ||
+			len(one) != 1 || one[0] != groups[0] {
+			t.Errorf("%s: the first of them is %v, more: %t, %v", by, one, more, err)
 		}
 	}
 }

@@ -115,6 +115,8 @@ type Row struct {
 	ID       string
 	// Last is the sequence of a request's last event.
 	Last uint64
+	// Due is when a request in a list by deadline ends by the passing of time, in nanoseconds since 1970.
+	Due int64
 }
 
 // Tickets lists tickets, newest first; if named, only those whose reference in any spelling, or whose id, this is.
@@ -122,7 +124,7 @@ type Row struct {
 func (v *Snapshot) Tickets(
 	ctx context.Context, of Scope, opener *lockboxv1.Person, named string, limit int,
 ) ([]Row, error) {
-	q := newSelect("SELECT k.seq, t.name, k.id, 0 FROM tickets k JOIN tenants t ON t.id = k.tenant")
+	q := newSelect("SELECT k.seq, t.name, k.id, 0, 0 FROM tickets k JOIN tenants t ON t.id = k.tenant")
 	q.tenant("k.tenant", of.Tenant)
 	if named != "" {
 		folded := aggregate.FoldReference(named)
@@ -148,7 +150,7 @@ func (v *Snapshot) rows(ctx context.Context, q *query, key string, limit int) ([
 	return v.places(ctx, q.text()+" ORDER BY "+key+" DESC LIMIT ?", append(q.args, limit)...)
 }
 
-// places reads rows of a sequence, a tenant's name, an ID and the last event's sequence.
+// places reads rows of a sequence, a tenant's name, an ID, the last event's sequence and a deadline.
 func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list []Row, err error) {
 	rows, err := v.query(ctx, text, args...)
 	if err != nil {
@@ -157,7 +159,7 @@ func (v *Snapshot) places(ctx context.Context, text string, args ...any) (list [
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var r Row
-		if err := rows.Scan(&r.Sequence, &r.Tenant, &r.ID, &r.Last); err != nil {
+		if err := rows.Scan(&r.Sequence, &r.Tenant, &r.ID, &r.Last, &r.Due); err != nil {
 			return nil, v.store.checked(err)
 		}
 		list = append(list, r)

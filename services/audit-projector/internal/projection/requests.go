@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/resource"
@@ -125,7 +126,12 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	r.written = r.row()
 	if err := w.insert(ctx, "requests",
 		r.about, r.tenant, which.id, r.subscription, r.state.TicketID, int64(r.written.status), r.written.due,
-		r.written.last, r.written.waived, r.state.Tool); err != nil {
+		r.written.last, r.written.waived, r.state.Tool, intent.GetResourceType(), principalOf(r.state.Requester),
+		emergency(intent)); err != nil {
+		return err
+	}
+	engineer, words := wordsOf(r.state)
+	if err := w.insert(ctx, "words", r.about, engineer, words); err != nil {
 		return err
 	}
 	for _, id := range intent.GetResourceIds() {
@@ -137,6 +143,30 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 		return w.insert(ctx, "audience", Person(p), r.about)
 	}
 	return nil
+}
+
+func emergency(in *lockboxv1.AccessIntent) int64 {
+	if in.GetEmergency() {
+		return 1
+	}
+	return 0
+}
+
+// principalOf returns the principal of the person who acted; empty if it was none.
+func principalOf(a *lockboxv1.Actor) string {
+	if a.GetPerson() == nil {
+		return ""
+	}
+	return Person(a.GetPerson())
+}
+
+// wordsOf returns what people find a request by, in lower case: who asks, and everything that it names.
+func wordsOf(s request.State) (engineer, words string) {
+	p, in := s.Requester.GetPerson(), s.Intent
+	engineer = strings.Join([]string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()}, "\n")
+	words = strings.Join(append([]string{engineer, s.ID, in.GetTicketId(), in.GetResourceType(), in.GetScenario()},
+		in.GetResourceIds()...), "\n")
+	return strings.ToLower(engineer), strings.ToLower(words)
 }
 
 // writeRequests updates the rows of changed requests in stream order.

@@ -7,7 +7,7 @@ import (
 
 // meaning must be increased whenever the same events would be written differently into unchanged tables, for example
 // because the fold of requests has changed.
-const meaning = 3
+const meaning = 4
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
@@ -57,8 +57,14 @@ CREATE TABLE requests (
 	last INTEGER NOT NULL,   -- of its last event
 	waived INTEGER NOT NULL, -- when access began for which the customer was not asked; 0: none did
 	tool TEXT NOT NULL,      -- the engineering tool that submitted it
+	service TEXT NOT NULL,   -- the resource type that it asks for
+	requester TEXT NOT NULL, -- a principal
+	emergency INTEGER NOT NULL,
 	UNIQUE (id, tenant)
 );
+
+-- What people find a request by, in lower case: who asks, by name, address and id; and everything that it names.
+CREATE TABLE words (request INTEGER PRIMARY KEY, engineer TEXT NOT NULL, words TEXT NOT NULL);
 
 -- The resources that a request asks for, as their ids are compared.
 CREATE TABLE resources (resource TEXT NOT NULL, tenant INTEGER NOT NULL, request INTEGER NOT NULL);

@@ -33,7 +33,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		routes = append(routes, site.Route{Method: method, Path: "/" + root + path, Side: site.Customer, Serve: serve})
 	}
 	shown := func(show func(*site.Visit, *form.Form) error) func(*site.Visit) error {
-		return func(v *site.Visit) error { return show(v, form.Sent(v.R)) }
+		return func(v *site.Visit) error { return show(v, form.Restored(v.R, v.Draft())) }
 	}
 	// Forms are posted to the URL of their own page, so that a refused form shows that page again, and the language
 	// switch works on it.
@@ -45,12 +45,19 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	add(http.MethodPost, "/settings/{setting}", p.changeSetting)
 	add(http.MethodGet, "/alternates", shown(p.alternates))
 	add(http.MethodPost, "/alternates", p.changeAlternates)
+	add(http.MethodGet, "/alternates/remove/{number}", shown(p.removeAlternate))
 	add(http.MethodGet, "/previews", shown(p.previews))
 	add(http.MethodGet, "/previews/leave", shown(p.leaving))
 	add(http.MethodPost, "/previews", p.changePreviews)
 	add(http.MethodGet, "/sign-in", shown(p.signIn))
+	add(http.MethodGet, "/sign-in/{do}", shown(func(v *site.Visit, f *form.Form) error {
+		return p.signInChange(v, f, v.R.PathValue("do"))
+	}))
 	add(http.MethodPost, "/sign-in", p.changeSignIn)
 	add(http.MethodGet, "/webhooks", shown(p.webhooks))
+	add(http.MethodGet, "/webhooks/remove/{webhook}", shown(func(v *site.Visit, f *form.Form) error {
+		return p.removeWebhook(v, f, v.R.PathValue("webhook"))
+	}))
 	add(http.MethodPost, "/webhooks", p.changeWebhooks)
 	for _, scope := range []string{"/roles", "/subscriptions/{subscription}"} {
 		add(http.MethodGet, scope, shown(p.scope))
@@ -113,6 +120,9 @@ func (looking) Command() (string, error) { return form.NewID() }
 func (l looking) To(parts ...string) string {
 	return l.Path(append([]string{root}, parts...)...)
 }
+
+// Number counts from one.
+func (looking) Number(i int) int { return i + 1 }
 
 // unknown refuses a form with a value that its page does not offer.
 func unknown() error {

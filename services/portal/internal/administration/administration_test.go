@@ -78,7 +78,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 func TestTheOverviewSaysHowItIs(t *testing.T) {
 	h := served(t, administrator())
 	page := get(t, h, "?lang=fr", http.StatusOK)
-	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 comptent actuellement",
+	holds(t, page, "Activé", "Professional Direct", "Suffisant", "2 sur 5 actives",
 		"2 personnes différentes", "Approbateurs Lockbox de l’organisation",
 		"Depuis 15 minutes au plus", "security-desk@meadowbank.example", "machine-learning/workspaces", issuer,
 		`href="/t/meadowbank/disclosures"`)
@@ -142,12 +142,17 @@ func TestWhoDoesNotSeeTheWholeTenantSeesTheirOwnPart(t *testing.T) {
 	}
 	h := served(t, b)
 	page := get(t, h, "", http.StatusOK)
-	holds(t, page, "Production", "Only a Global Administrator of your organisation changes it.", "not shown to you",
+	holds(t, page, "Production", "Only a Global Administrator can change this.", "not shown to you",
 		"2 different people")
-	lacks(t, page, "Alternate addresses", ">None<", base+"/settings", `href="/t/meadowbank/disclosures"`)
+	lacks(t, page, "1 of 1 active", "0 of 1 active", "Alternate addresses", ">None<", base+"/settings",
+		`href="/t/meadowbank/disclosures"`)
 	page = get(t, h, "/subscriptions/meadow-production", http.StatusOK)
 	holds(t, page, "Eligible for the role, but the role is not activated.", `name="do" value="activate"`)
+	holds(t, page, "only your own are shown to you")
 	lacks(t, page, "Who would be asked")
+	page = get(t, h, "/roles", http.StatusOK)
+	holds(t, page, "only your own are shown to you")
+	lacks(t, page, "Nobody holds a role here")
 	for _, hidden := range []string{"/alternates", "/previews", "/settings/approvals",
 		"/settings/approvals/review?value=2", "/subscriptions/meadow-archive"} {
 		get(t, h, hidden, http.StatusNotFound)
@@ -180,7 +185,7 @@ func TestOnlyAGlobalAdministratorGetsForms(t *testing.T) {
 			t.Errorf("%s: %v", page, found)
 		}
 		if page != "/lockbox" {
-			holds(t, text, "Only a Global Administrator of your organisation changes it.")
+			holds(t, text, "Only a Global Administrator can change this.")
 		}
 	}
 	h = served(t, administrator())

@@ -114,7 +114,7 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			settings(func(s *lockboxv1.TenantSettings) {
 				s.Alternates = append(s.Alternates, &lockboxv1.AlternateAddress{Email: "desk@meadowbank.example", Language: "ja"})
 			}), "/alternates"},
-		"an address less": {administrator(), "/alternates", "/alternates", "night@", nil,
+		"an address less": {administrator(), "/alternates/remove/2", "/alternates", "night@", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.Alternates = s.Alternates[:1] }), "/alternates"},
 		"a preview": {administrator(), "/previews", "/previews", "batch/accounts", nil,
 			&lockboxv1.Command{SeenVersion: 7,
@@ -167,10 +167,10 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{AggregateId: "meadow-production",
 				Action: &lockboxv1.Command_EndInvitation{EndInvitation: &lockboxv1.EndInvitation{
 					InvitationId: "i-lena", Reason: "It was not Lena"}}}, "/subscriptions/meadow-production"},
-		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in",
+		"a change of sign-in confirmed": {moving(administrator(), byCustomer, otto), "/sign-in/confirm", "/sign-in",
 			`value="confirm"`, nil, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_ConfirmSignInChange{
 				ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: "c-1"}}}, "/sign-in"},
-		"a change of sign-in stopped": {moving(administrator(), recovery, otto), "/sign-in", "/sign-in", `value="stop"`,
+		"a change of sign-in stopped": {moving(administrator(), recovery, otto), "/sign-in/stop", "/sign-in", `value="stop"`,
 			[]string{"reason", "Not ours"}, &lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_StopSignInChange{
 				StopSignInChange: &lockboxv1.StopSignInChange{ChangeId: "c-1", Reason: "Not ours"}}}, "/sign-in"},
 		"a webhook more": {administrator(), "/webhooks", "/webhooks", `value="add"`,
@@ -186,10 +186,12 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_AddWebhook{AddWebhook: &lockboxv1.AddWebhook{
 				Kind: lockboxv1.WebhookKind_WEBHOOK_KIND_SLACK, Name: "#lockbox",
 				SecretUrl: "https://hooks.slack.com/services/x"}}}, "/webhooks"},
-		"a webhook less": {withWebhooks(administrator(), 2), "/webhooks", "/webhooks", `value="hook-1"`, nil,
+		"a webhook less": {withWebhooks(administrator(), 2), "/webhooks/remove/hook-1", "/webhooks", `value="hook-1"`,
+			[]string{"reason", "Closed."},
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_RemoveWebhook{
-				RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: "hook-1"}}}, "/webhooks"},
-		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in", "/sign-in", `value="finish"`, nil,
+				RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: "hook-1", Reason: "Closed."}}}, "/webhooks"},
+		"the former sign-in ended": {moving(administrator(), byCustomer, otto), "/sign-in/finish", "/sign-in",
+			`value="finish"`, nil,
 			&lockboxv1.Command{SeenVersion: 7, Action: &lockboxv1.Command_EndFormerSignIn{
 				EndFormerSignIn: &lockboxv1.EndFormerSignIn{}}}, "/sign-in"},
 	} {
@@ -218,7 +220,7 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			if c.me.Done[1].GetId() != got.GetId() || c.me.Done[2].GetId() == got.GetId() {
 				t.Errorf("ids %s, %s, %s", got.GetId(), c.me.Done[1].GetId(), c.me.Done[2].GetId())
 			}
-			holds(t, get(t, h, c.then+"?after=99", http.StatusOK), "Done. This is how it is now.")
+			holds(t, get(t, h, c.then+"?after=99", http.StatusOK), "Saved.")
 			if last := c.me.Asked[len(c.me.Asked)-1]; last.GetMinSequence() != 99 {
 				t.Error("people may not see what they did")
 			}

@@ -22,6 +22,8 @@ type scoped struct {
 	Invitations []*lockboxv1.InvitationView
 	// Asked are the people who would be asked to approve now; nil if the reader may not see them.
 	Asked *lockboxv1.ApproversPreview
+	// People are those to choose from for a role.
+	People []candidate
 	// About is the assignment that the page is about; nil if none.
 	About *lockboxv1.AssignmentView
 }
@@ -104,6 +106,25 @@ func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
 	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
 }
 
+// Activatable reports whether only an activation is missing for an assignment to count.
+func (scoped) Activatable(a *lockboxv1.AssignmentView) bool {
+	switch a.GetCodedReason().GetCode() {
+	case lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED, lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED:
+		return true
+	}
+	return false
+}
+
+// Last reports whether an assignment is the only permanent Global Administrator's, who cannot be removed.
+func (s scoped) Last(a *lockboxv1.RoleAssignment) bool {
+	permanent := func(a *lockboxv1.RoleAssignment) bool {
+		return a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !a.GetEligibleOnly() && a.GetExpiresAt() == nil
+	}
+	return s.ID == "" && permanent(a) && !slices.ContainsFunc(s.Assignments, func(o *lockboxv1.AssignmentView) bool {
+		return permanent(o.GetAssignment()) && o.GetAssignment().GetId() != a.GetId()
+	})
+}
+
 // Activations lists the durations to choose from for an activation. The maximum is left out: with clock skew between
 // two services it could be exceeded.
 func (scoped) Activations() []time.Duration {
@@ -116,6 +137,9 @@ func (scoped) DefaultActivation() time.Duration { return tenant.DefaultActivatio
 func (p pages) assignment(v *site.Visit, f *form.Form) error {
 	s, err := lookAt(v, f)
 	if err != nil {
+		return err
+	}
+	if s.People, err = candidates(s.looking); err != nil {
 		return err
 	}
 	return p.show(s.looking, "assign", "administration.assign", s)
@@ -145,14 +169,17 @@ func (p pages) assign(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
+	if s.People, err = candidates(s.looking); err != nil {
+		return err
+	}
+	who, err := s.chosen(f)
+	if err != nil {
+		return err
+	}
 	as := &lockboxv1.RoleAssignment{
-		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
+		Id: id, Person: who, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
 		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		EligibleOnly: f.Has("eligible", "yes"),
-		Person: &lockboxv1.Person{
-			Issuer: s.Tenant.GetIssuer(), Subject: f.Value("subject"), DisplayName: f.Value("name"), Email: f.Value("email"),
-			Language: f.Value("language"),
-		},
 	}
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION

@@ -72,8 +72,8 @@ func (s signing) Stops() bool {
 func (p pages) changeSignIn(v *site.Visit) error {
 	f := form.Sent(v.R)
 	id := f.Value("change")
-	c := &lockboxv1.Command{}
-	switch f.Value("do") {
+	c, do := &lockboxv1.Command{}, f.Value("do")
+	switch do {
 	case "confirm":
 		c.Action = &lockboxv1.Command_ConfirmSignInChange{
 			ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: id}}
@@ -86,7 +86,13 @@ func (p pages) changeSignIn(v *site.Visit) error {
 		return unknown()
 	}
 	return change{
-		Visit: v, form: f, command: c, then: v.Path(root, "sign-in"), again: p.signIn,
+		Visit: v, form: f, command: c, then: v.Path(root, "sign-in"),
+		again: func(v *site.Visit, f *form.Form) error {
+			if f.Refusal != nil { // it is not to be done any more, perhaps
+				return p.signIn(v, f)
+			}
+			return p.signInChange(v, f, do)
+		},
 		fields: map[string]form.Field{
 			"stop_sign_in_change.reason": {Name: "reason", Label: "administration.sign-in.stop-reason"}},
 	}.onWhatWasSeen()

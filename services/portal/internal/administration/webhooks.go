@@ -45,7 +45,7 @@ func (h hooking) Secret() string {
 
 func (p pages) changeWebhooks(v *site.Visit) error {
 	f := form.Sent(v.R)
-	c := &lockboxv1.Command{}
+	c, again := &lockboxv1.Command{}, p.webhooks
 	switch f.Value("do") {
 	case "add":
 		kind := lockboxv1.WebhookKind(lockboxv1.WebhookKind_value[f.Value("kind")])
@@ -56,13 +56,22 @@ func (p pages) changeWebhooks(v *site.Visit) error {
 		}
 		c.Action = &lockboxv1.Command_AddWebhook{AddWebhook: add}
 	case "remove":
-		c.Action = &lockboxv1.Command_RemoveWebhook{RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: f.Value("webhook")}}
+		id := f.Value("webhook")
+		c.Action = &lockboxv1.Command_RemoveWebhook{RemoveWebhook: &lockboxv1.RemoveWebhook{WebhookId: id,
+			Reason: f.Value("reason")}}
+		again = func(v *site.Visit, f *form.Form) error {
+			if f.Refusal != nil {
+				return p.webhooks(v, f)
+			}
+			return p.removeWebhook(v, f, id)
+		}
 	default:
 		return unknown()
 	}
 	return change{
-		Visit: v, form: f, command: c, then: v.Path(root, "webhooks"), again: p.webhooks,
+		Visit: v, form: f, command: c, then: v.Path(root, "webhooks"), again: again,
 		fields: map[string]form.Field{
+			"remove_webhook.reason":  {Name: "reason", Label: "administration.reason"},
 			"add_webhook.kind":       {Name: "kind", Label: "administration.webhook.kind"},
 			"add_webhook.name":       {Name: "name", Label: "administration.webhook.name"},
 			"add_webhook.secret_url": {Name: "address", Label: "administration.webhook.address"},

@@ -120,13 +120,14 @@ func TestWhatIsRead(t *testing.T) {
 		{bearertest.Otto, "/self", &lockboxv1.Query{Tenant: customers,
 			Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}}, new(lockboxv1.SelfView)},
 		{
-			bearertest.Otto, "/requests?status=REQUEST_STATUS_ACTIVE&status=REQUEST_STATUS_DENIED&subscriptionId=x&ticketId=SR-1&awaitingMe=true&waived=true&waivedSince=2026-08-03T09:30:00Z&count=true&limit=7&pageToken=p&after=41",
+			bearertest.Otto, "/requests?status=REQUEST_STATUS_ACTIVE&status=REQUEST_STATUS_DENIED&subscriptionId=x&ticketId=SR-1&awaitingMe=true&waived=true&waivedSince=2026-08-03T09:30:00Z&count=true&limit=7&pageToken=p&after=41&resourceType=t&engineer=erin&subscription=prod&emergency=true&text=x",
 			&lockboxv1.Query{Tenant: customers, MinSequence: 41,
 				Ask: &lockboxv1.Query_ListRequests{ListRequests: &lockboxv1.ListRequests{
 					Statuses: []lockboxv1.RequestStatus{lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE,
 						lockboxv1.RequestStatus_REQUEST_STATUS_DENIED},
 					SubscriptionId: "x", TicketId: "SR-1", AwaitingMe: true, Count: true, Limit: 7, PageToken: "p",
 					Waived: true, WaivedSince: timestamppb.New(time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)),
+					ResourceType: "t", Engineer: "erin", Subscription: "prod", Emergency: true, Text: "x",
 				}}}, new(lockboxv1.RequestList),
 		},
 		{bearertest.Lena, "/requests",

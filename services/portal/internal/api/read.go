@@ -30,7 +30,9 @@ func listRequests(c *bearer.Call) error {
 		"ticketId":   one(text(&q.TicketId)),
 		"awaitingMe": one(flag(&q.AwaitingMe)), "count": one(flag(&q.Count)), "limit": one(number(&q.Limit)),
 		"pageToken": one(text(&q.PageToken)), "waived": one(flag(&q.Waived)),
-		"waivedSince": one(instant(&q.WaivedSince)),
+		"waivedSince": one(instant(&q.WaivedSince)), "resourceType": one(text(&q.ResourceType)),
+		"engineer": one(text(&q.Engineer)), "subscription": one(text(&q.Subscription)),
+		"emergency": one(flag(&q.Emergency)), "text": one(text(&q.Text)),
 	}, &lockboxv1.Query{Ask: &lockboxv1.Query_ListRequests{ListRequests: q}})
 	if err != nil {
 		return err

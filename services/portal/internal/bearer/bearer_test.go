@@ -21,7 +21,10 @@ import (
 )
 
 // noSessions fails the test if anybody looks for one.
-type noSessions struct{ t *testing.T }
+type noSessions struct {
+	site.Sessions // nothing is typed here
+	t             *testing.T
+}
 
 func (n noSessions) Current(*http.Request) (*session.Session, error) {
 	n.t.Error("a REST API looked for a web session")
@@ -34,7 +37,7 @@ func (noSessions) End(http.ResponseWriter, *http.Request) error { return nil }
 func serve(t *testing.T, b *sitetest.Backend, fields bearer.Fields) http.Handler {
 	t.Helper()
 	s := sitetest.New(t, b, nil)
-	s.Sessions, s.Secure = noSessions{t}, true
+	s.Sessions, s.Secure = noSessions{t: t}, true
 	return beside(s, fields)
 }
 

@@ -52,6 +52,15 @@ func Sent(r *http.Request) *Form {
 	return &Form{values: r.URL.Query()}
 }
 
+// Restored returns the form of a page that is looked at: from its query, and from what was typed there before.
+func Restored(r *http.Request, draft url.Values) *Form {
+	f := Sent(r)
+	for name, values := range draft {
+		f.values[name] = values
+	}
+	return f
+}
+
 // Value returns a field's value with surrounding white space removed and CRLF, which browsers send, converted to LF.
 func (f *Form) Value(name string) string { return clean(f.values.Get(name)) }
 

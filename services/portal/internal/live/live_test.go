@@ -23,11 +23,12 @@ import (
 
 // desk is a page that hears of changes, and who looks at it.
 type desk struct {
-	mu     sync.Mutex
-	who    *session.Session
-	digest string
-	err    error
-	asked  int
+	site.Sessions // nothing is typed here
+	mu            sync.Mutex
+	who           *session.Session
+	digest        string
+	err           error
+	asked         int
 
 	hub    *Hub
 	server http.Handler

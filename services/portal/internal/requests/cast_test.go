@@ -250,8 +250,13 @@ func (w *world) list(by *lockboxv1.ListRequests) *lockboxv1.RequestList {
 		if by.GetAwaitingMe() && !waits || len(by.GetStatuses()) > 0 && !slices.Contains(by.GetStatuses(), v.GetStatus()) {
 			continue
 		}
+		if p := by.GetRequester(); p != nil && p.GetSubject() != v.GetRequester().GetPerson().GetSubject() {
+			continue
+		}
 		v = proto.CloneOf(v)
-		v.Timeline, v.Deliveries, v.Allowed = nil, nil, nil
+		if v.Timeline, v.Deliveries = nil, nil; !by.GetWithAllowed() {
+			v.Allowed = nil
+		}
 		list.Requests = append(list.Requests, v)
 	}
 	if by.GetCount() {

@@ -17,8 +17,9 @@ import (
 type deciding struct {
 	loaded
 	Form form
-	// Back is the URL of the request, To where the form is posted, Here this page and Change the form. Here and Change
-	// carry the values of the form.
+	// Back is the URL of the request, To where the form is posted. Here and Change are where it is posted to show this
+	// page
+	// anew, and the form.
 	Back, To, Here, Change string
 	// Changed lists what happened since the person last looked.
 	Changed []*lockboxv1.TimelineEntry
@@ -28,11 +29,13 @@ type deciding struct {
 	// to.
 	Says             string
 	Allowed, LeftOut []shown.Resource
+	// Starts reports whether the decision starts access at once, without the customer being asked.
+	Starts bool
 	// Less reports whether other approvers have allowed less than this form does.
 	Less bool
 }
 
-// form shows a verb's form, blank or prefilled from the URL.
+// form shows a verb's form: blank, or with what was typed before.
 func (p *pages) form(v *site.Visit, b verb) error {
 	r, err := own(v)
 	if err != nil {
@@ -41,11 +44,23 @@ func (p *pages) form(v *site.Visit, b verb) error {
 	if !r.Allows(b.Name) {
 		return p.show(v, r, http.StatusConflict, note{NotNow: true})
 	}
-	f, q := blank(b, r), v.R.URL.Query()
-	if f.Question = q.Get("question"); q.Has("seen") {
-		f = filled(b, r, q)
-	}
+	f, _ := typed(v, b, r)
 	return p.again(v, f, http.StatusOK)
+}
+
+// typed returns what was typed before for this page, or what its address says, which is never a text. It reports
+// whether there was anything.
+func typed(v *site.Visit, b verb, r loaded) (f form, found bool) {
+	if kept := v.Draft(); kept.Has("seen") {
+		return filled(b, r, kept), true
+	}
+	q := v.R.URL.Query()
+	if q.Del("reason"); q.Has("seen") {
+		return filled(b, r, q), true
+	}
+	f = blank(b, r)
+	f.Question = q.Get("question")
+	return f, false
 }
 
 // confirm repeats in one sentence what will be allowed before it takes effect.
@@ -57,11 +72,10 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 	if !r.Allows(b.Name) {
 		return p.show(v, r, http.StatusConflict, note{NotNow: true})
 	}
-	q := v.R.URL.Query()
-	if !q.Has("seen") { // opened without the form, or the values were lost in a change of language
-		return p.again(v, blank(b, r), http.StatusOK)
+	f, found := typed(v, b, r)
+	if !found { // opened without the form, or what was typed is no longer kept
+		return p.again(v, f, http.StatusOK)
 	}
-	f := filled(b, r, q)
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -69,6 +83,31 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 		return p.again(v, f, http.StatusBadRequest)
 	}
 	return p.page(v, "confirm", f, http.StatusOK, false)
+}
+
+// onward keeps what was typed and leads to the form, or to its confirmation. So no text is ever in an address, and the
+// page can be loaded again and in another language.
+func (p *pages) onward(v *site.Visit, b verb, to string) error {
+	r, err := own(v)
+	if err != nil {
+		return err
+	}
+	f := filled(b, r, v.R.PostForm)
+	if err := f.check(); err != nil {
+		return err
+	}
+	if to != "" && len(f.Wrong) > 0 {
+		return p.again(v, f, http.StatusBadRequest)
+	}
+	path := b.Href(v, r.GetRequestId()) + to
+	if v.Keep(path, f.values()) {
+		return v.Redirect(path, 0)
+	}
+	name := "decide" // shown all the same, until it is loaded again
+	if to != "" {
+		name = "confirm"
+	}
+	return p.page(v, name, f, http.StatusOK, false)
 }
 
 // again shows the form again.
@@ -84,11 +123,11 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 	if err := f.renew(r); err != nil {
 		return err
 	}
-	d.Form, d.Change, d.Here, d.To = f, f.Href(v, r.GetRequestId()), f.Href(v, r.GetRequestId()),
-		f.Href(v, r.GetRequestId())
+	d.Form, d.To = f, f.Href(v, r.GetRequestId())
+	d.Change, d.Here = d.To+"/edit", d.To+"/edit"
 	switch {
 	case name == "confirm":
-		d.Here += "/confirm"
+		d.Here = d.To + "/confirm"
 	case f.Confirms:
 		d.To += "/confirm"
 	}
@@ -120,8 +159,9 @@ func (d *deciding) say() error {
 		}
 	case d.Form.Narrows:
 		return nil // an invalid form results in nothing
-	case d.Form.Verb == request.InternalApprove && d.GetEvaluation().GetWaiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED:
-		id = d.Form.ID("says-waived")
+	case d.Form.Verb == request.InternalApprove:
+		id, pairs = d.Form.ID(d.onward()), append(pairs, "Duration", d.Say.Duration(d.Asked()))
+		d.Starts = d.Request.Starts()
 	}
 	what, err := d.WhatOf(ids)
 	if err != nil {
@@ -137,13 +177,29 @@ func (d *deciding) say() error {
 	return err
 }
 
-// address returns the URL of this form with everything that was filled in.
-func (f form) address(v *site.Visit) string {
+// onward names the message that says what an internal approval leads to: another approval, the customer's decision, or
+// access at once.
+func (d *deciding) onward() string {
+	switch {
+	case d.Request.Starts() && d.CustomerData():
+		return "says-starts-data"
+	case d.Request.Starts():
+		return "says-starts"
+	case d.Waived():
+		return "says-waived"
+	case d.LastStage():
+		return "says-last"
+	}
+	return "says"
+}
+
+// path returns the URL of the page from which this form is sent.
+func (f form) path(v *site.Visit) string {
 	path := f.Href(v, f.of.GetRequestId())
 	if f.Confirms {
 		path += "/confirm"
 	}
-	return path + "?" + f.values().Encode()
+	return path
 }
 
 // decide sends the command.
@@ -192,7 +248,10 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 		v.Counters.Refused(r)
 		return p.unsure(v, f)
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
-		return v.SignInAgain(err, f.address(v))
+		if site.TooLongAgo(err) {
+			v.Keep(f.path(v), f.values())
+		}
+		return v.SignInAgain(err, f.path(v))
 	}
 	return err
 }

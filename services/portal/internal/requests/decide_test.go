@@ -3,6 +3,7 @@ package requests_test
 import (
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -35,6 +36,30 @@ func carried(t *testing.T, page, to string) url.Values {
 		values.Add(m[1], html.UnescapeString(m[2]))
 	}
 	return values
+}
+
+// onward sends what was typed to a page that does not decide, and returns the page to which it leads.
+func onward(t *testing.T, h http.Handler, to string, values url.Values) string {
+	t.Helper()
+	sent := sitetest.Post(h, to, values)
+	if sent.Code != http.StatusSeeOther || strings.Contains(sent.Header().Get("Location"), "?") {
+		t.Fatalf("%d to %s", sent.Code, sent.Header().Get("Location"))
+	}
+	return restored(t, h, sent.Header().Get("Location"), sent.Result().Cookies())
+}
+
+// restored is a page as a browser with these cookies gets it.
+func restored(t *testing.T, h http.Handler, path string, cookies []*http.Cookie) string {
+	t.Helper()
+	r, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	if h.ServeHTTP(w, r); w.Code != http.StatusOK {
+		t.Fatalf("%s: %d", path, w.Code)
+	}
+	wellMade(t, path, w.Body.String())
+	return w.Body.String()
 }
 
 var done = &lockboxv1.CommandReply{Sequence: 77}
@@ -87,7 +112,7 @@ func TestAnApprovalMayAllowLess(t *testing.T) {
 	values["duration"], values["resource"], values["reason"] = []string{"4h0m0s"}, []string{"2"},
 		[]string{"One is enough."}
 
-	confirm := get(t, h, at+"/approve/confirm?"+values.Encode(), http.StatusOK)
+	confirm := onward(t, h, at+"/approve/confirm", values)
 	has(t, confirm, "You give Erin Ellis of Nimbus Cloud permission for a memory dump of payments-2: for 4 hours, from the moment you approve, and you can revoke it at any time.",
 		"Not allowed payments-1", "One is enough.", "Approve now")
 	if len(w.Done) != 0 {
@@ -252,7 +277,9 @@ func TestWhatIsNotRightIsSaidNextToTheField(t *testing.T) {
 			t.Errorf("%s: it is not said at %s", name, row.field)
 		}
 		if row.verb == "approve" {
-			get(t, h, at+"/confirm?"+row.form.Encode(), http.StatusBadRequest)
+			if sent := sitetest.Post(h, at+"/confirm", row.form); sent.Code != http.StatusBadRequest {
+				t.Errorf("%s: it is confirmed: %d", name, sent.Code)
+			}
 		}
 	}
 }
@@ -269,9 +296,11 @@ func TestApprovalsThatHaveNothingInCommonAreRefusedBeforeTheyAreSent(t *testing.
 		bank+"/requests/"+memoryDump+"/approve/confirm?seen=6&duration=8h&resource=2", http.StatusOK)
 }
 
+// What was typed is kept for the page, and is in no address: an address is in histories and proxies' logs.
 func TestWhatWasFilledInIsThereAgain(t *testing.T) {
 	h, at := newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
-	page := get(t, h, at+"/approve?seen=3&duration=4h0m0s&resource=2&reason=One+is+%3Cenough%3E", http.StatusOK)
+	page := onward(t, h, at+"/approve/edit", url.Values{"seen": {"3"}, "duration": {"4h0m0s"}, "resource": {"2"},
+		"reason": {"One is <enough>"}})
 	for _, part := range []string{`<option value="4h0m0s" selected>`, `value="2" checked`,
 		`One is &lt;enough&gt;</textarea>`} {
 		if !strings.Contains(page, part) {
@@ -281,16 +310,48 @@ func TestWhatWasFilledInIsThereAgain(t *testing.T) {
 	if strings.Contains(page, `value="1" checked`) {
 		t.Error("what was left out is back")
 	}
-	if page := get(t, h, at+"/deny?seen=3&reason=Later", http.StatusOK); !strings.Contains(page, "Later</textarea>") {
+	if page := onward(t, h, at+"/deny/edit", url.Values{"seen": {"3"}, "reason": {"Later"}}); !strings.Contains(page,
+		"Later</textarea>") {
 		t.Error("the reason is gone")
 	}
+	for _, path := range []string{"/deny?seen=3&reason=Later", "/approve?seen=3&duration=4h&reason=Later",
+		"/approve/confirm?seen=3&duration=4h&resource=1&reason=Later"} {
+		if strings.Contains(get(t, h, at+path, http.StatusOK), "Later") {
+			t.Errorf("%s: a text is taken from an address", path)
+		}
+	}
+}
+
+// R25: who has to sign in again first finds what they typed, on the page from which they sent it.
+func TestAFreshSignInLosesNothing(t *testing.T) {
+	stale := refusal.Unauthenticated("token.auth_time", "R25", "sign in again to decide")
+	for path, row := range map[string]struct{ verb, page string }{
+		"/approve": {"approve", "/approve/confirm"}, "/deny": {"deny", "/deny"}, "/ask": {"ask", "/ask"}} {
+		w := newWorld(otto, alone()).answers(row.verb, nil, stale)
+		h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
+		sent := sitetest.Post(h, at+path, url.Values{"seen": {"3"}, "command": {anID7}, "duration": {"4h"}, "resource": {"1"},
+			"reason": {"As <we> agreed"}})
+		to, err := url.QueryUnescape(sent.Header().Get("Location"))
+		if err != nil || sent.Code != http.StatusSeeOther || to != "/signin?again=1&to="+at+row.page {
+			t.Errorf("%s: %d to %s", path, sent.Code, to)
+		}
+		if page := restored(t, h, at+row.page, sent.Result().Cookies()); !strings.Contains(page, "As &lt;we&gt; agreed") {
+			t.Errorf("%s: it is gone", path)
+		}
+	}
+	w := newWorld(otto, many()...).answers("deny", nil, stale)
+	h := w.portal(t, sitetest.Otto())
+	sent := sitetest.Post(h, bank+"/requests/deny", url.Values{"request": {"one:3", "two:4"}, "command": {anID7},
+		"reason": {"As <we> agreed"}})
+	page := restored(t, h, bank+"/requests/deny", sent.Result().Cookies())
+	has(t, page, "As <we> agreed", "You deny these 2 requests")
 }
 
 func TestWhoSawAnEarlierVersionIsShownWhatChangedAndGoesOn(t *testing.T) {
 	w := newWorld(otto, alone())
 	h, at := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
-	values := carried(t, get(t, h, at+"/approve/confirm?seen=3&duration=4h&resource=1&reason=ok", http.StatusOK),
-		at+"/approve")
+	values := carried(t, onward(t, h, at+"/approve/confirm", url.Values{"seen": {"3"}, "duration": {"4h"},
+		"resource": {"1"}, "reason": {"ok"}}), at+"/approve")
 	w.requests[0] = pending() // version 6
 	w.answers("approve", nil, refusal.Conflict("seen_version", "R29",
 		"it has changed since you saw it: version 3 then, 6 now"))

@@ -2,6 +2,7 @@ package requests
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -38,6 +39,8 @@ type shownRequest struct {
 	Picture   int
 	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
+	// Draft is what was typed into one of the forms on this page before.
+	Draft url.Values
 	// NewID returns a new command ID for each of the forms on the page.
 	NewID func() (string, error)
 }
@@ -67,7 +70,7 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())
 		if b.Confirms { // for what was requested; the confirmation lets them change it
-			d.Hrefs[b.Name] = blank(b, r).address(v)
+			d.Hrefs[b.Name] = blank(b, r).path(v) + "?" + blank(b, r).values().Encode()
 		}
 		if !r.Allows(b.Name) || b.side&side(v) == 0 {
 			continue
@@ -76,6 +79,7 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 			d.Verbs = append(d.Verbs, b)
 		}
 	}
+	d.Draft = v.Draft()
 	if v.Session.Tenant != "" {
 		d.Receipt = v.Path("requests", r.GetRequestId(), "receipt")
 	}
@@ -94,6 +98,14 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 		return err
 	}
 	return v.Render(p.templates, "detail", status, site.Page{Title: title, Live: listen, Data: d})
+}
+
+// Typed returns what was typed before as an answer to a question; for an empty ID, as a question.
+func (d shownRequest) Typed(question string) string {
+	if d.Draft.Get("question") != question {
+		return ""
+	}
+	return d.Draft.Get("reason")
 }
 
 func side(v *site.Visit) site.Side {

@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/resource"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// form is a submitted form for an action on a request. All of it also fits into a URL, so that a page can be restored
-// after a detour.
+// form is a submitted form for an action on a request.
 type form struct {
 	verb
 	of loaded
@@ -42,6 +42,34 @@ type wrong struct {
 	English bool
 }
 
+// starts reports whether the form starts emergency access: the last stage of the provider's own approval, after which
+// the customer is not asked (R43).
+func (f form) starts() bool {
+	return f.Verb == request.InternalApprove && f.of.Emergency() && f.of.Starts()
+}
+
+// Needs reports whether the form is refused without a text.
+func (f form) Needs() bool { return f.Required || f.starts() }
+
+// ID returns the ID of one of its messages.
+func (f form) ID(of string) string {
+	if f.starts() && slices.Contains([]string{"title", "label", "hint", "button"}, of) {
+		of = "starts." + of
+	}
+	return f.verb.ID(of)
+}
+
+// Look returns the CSS class of the button that sends the form.
+func (f form) Look() string {
+	switch {
+	case f.Verb == request.InternalApprove && f.of.Starts() && f.of.CustomerData():
+		return "danger"
+	case f.Tone == "":
+		return "main"
+	}
+	return f.Tone
+}
+
 // blank returns the form before anybody has filled it in, with everything as requested.
 func blank(b verb, r loaded) form {
 	f := form{verb: b, of: r, Seen: r.GetVersion(), Duration: r.Asked().String(), Wrong: map[string]*wrong{}}
@@ -51,7 +79,7 @@ func blank(b verb, r loaded) form {
 	return f
 }
 
-// filled parses a form from a request's body or from a URL. Every form carries the version seen.
+// filled parses a form as it is sent. Every form carries the version seen.
 func filled(b verb, r loaded, values url.Values) form {
 	f := form{
 		verb: b, of: r, Duration: values.Get("duration"), Question: values.Get("question"), Command: values.Get("command"),
@@ -76,7 +104,7 @@ func (f *form) renew(r loaded) (err error) {
 	return err
 }
 
-// values returns the form as URL parameters.
+// values returns the form as it is sent.
 func (f form) values() url.Values {
 	q := url.Values{"seen": {strconv.FormatUint(f.Seen, 10)}}
 	if f.Text != "" {
@@ -117,7 +145,7 @@ func (f form) check() error {
 
 func (f form) checkText() error {
 	switch {
-	case f.Text == "" && f.Required:
+	case f.Text == "" && f.Needs():
 		return f.mistake("reason", "decision.wrong.required")
 	case utf8.RuneCountInString(f.Text) > f.Most():
 		return f.mistake("reason", "decision.wrong.long", "Count", f.Most())

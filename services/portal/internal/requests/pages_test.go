@@ -81,7 +81,7 @@ func has(t *testing.T, page string, wanted ...string) {
 	text := plain(page)
 	for _, w := range wanted {
 		if !strings.Contains(text, w) {
-			t.Errorf("%q is not said in: %.1500s", w, text)
+			t.Errorf("%q is not said in: %.3500s", w, text)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func hasNot(t *testing.T, page string, unwanted ...string) {
 	text := plain(page)
 	for _, w := range unwanted {
 		if strings.Contains(text, w) {
-			t.Errorf("%q is said in: %.1500s", w, text)
+			t.Errorf("%q is said in: %.3500s", w, text)
 		}
 	}
 }
@@ -163,7 +163,8 @@ func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
 	} {
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"?lang="+language, http.StatusOK)
 		has(t, page, want...)
-		if strings.Count(page, memoryDump) != 2 || !strings.Contains(page, "/requests/of-others") {
+		if strings.Count(page, `href="/t/meadowbank/requests/`+memoryDump+`"`) != 3 || !strings.Contains(page,
+			"/requests/of-others") {
 			t.Errorf("it lists something else: %s", plain(page))
 		}
 		if !strings.Contains(page, `data-live="/t/meadowbank/live/home?shown=`) {
@@ -184,7 +185,8 @@ func TestTheProvidersFirstPageListsInternalApprovalsAndOnesOwnRequests(t *testin
 	asked, foreign := pending(), alone()
 	asked.Allowed, foreign.Allowed, foreign.RequestId, foreign.Requester = []string{"answer"}, nil, "of-others", lena
 	page := get(t, newWorld(erin, internal(), asked, foreign).portal(t, sitetest.Lena()), "/provider", http.StatusOK)
-	has(t, page, "Internal approvals", "1 request waits for your decision.", "Your open requests", "1 question for you",
+	has(t, page, "Access that exists now", "1 request waits for your decision.", "Your open requests",
+		"1 question for you",
 		"Meadow Bank")
 	if strings.Contains(page, "of-others") {
 		t.Error("somebody else's request is called theirs")
@@ -197,9 +199,9 @@ func TestARequestIsToldInFull(t *testing.T) {
 	has(t, page,
 		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2",
 		"Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
-		"Memory dump of a running machine", "Virtual machines", "This operation reaches your data.", payments+"2",
+		"Memory dump of a running machine", "Virtual machines", "The engineer will be able to see your data.", payments+"2",
 		"Production", "8 hours",
-		"The payment service hangs", "Support that the customer asked for", "SR-2026-0001", "With a second factor",
+		"The payment service hangs", "Support you requested", "SR-2026-0001", "With a second factor",
 		"Approvals so far: 1 of 2.",
 		"Otto Owens (you)", "Has not decided", "Fleur Lefèvre Lockbox Approver Approved", "Allez-y.",
 		"Delivery of the e-mail not confirmed",
@@ -215,8 +217,8 @@ func TestARequestIsToldInFull(t *testing.T) {
 		}
 	}
 	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=fr", http.StatusOK),
-		"Éligible au rôle, mais celui-ci n’est pas activé", "Données Cette opération atteint vos données.")
-	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータに触れる操作です。")
+		"Éligible au rôle, mais celui-ci n’est pas activé", "Données L’ingénieur pourra voir vos données.")
+	has(t, get(t, h, bank+"/requests/"+memoryDump+"?lang=ja", http.StatusOK), "ロールの対象ですが", "お客様のデータにアクセスする操作です。")
 }
 
 func TestAccountsOfOnePersonAndSharedAddressesAreOnThePage(t *testing.T) {
@@ -241,7 +243,7 @@ func TestAccountsOfOnePersonAndSharedAddressesAreOnThePage(t *testing.T) {
 func TestWhoWorksForTheProviderAsASubcontractorIsSaidToBe(t *testing.T) {
 	page := get(t, newWorld(otto, internal()).portal(t, sitetest.Otto()), bank+"/requests/"+internally, http.StatusOK)
 	has(t, page, "Brightline Contractors works for Nimbus Cloud as a subcontractor", "With an isolated identity",
-		"It gives elevated permission.", "DevOps managers 0 of 1", "platform-review 0 of 2")
+		"Includes administrator rights.", "DevOps managers 0 of 1", "platform-review 0 of 2")
 }
 
 func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
@@ -360,7 +362,7 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 			by = l
 		}
 	}
-	if by.GetSubscriptionId() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() ||
+	if by.GetSubscription() != "prod" || by.GetTicketId() != "SR-1" || by.GetPageToken() != "tok" || !by.GetCount() ||
 		len(by.GetStatuses()) != 2 {
 		t.Errorf("asked %v", by)
 	}
@@ -376,9 +378,9 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 			t.Errorf("the navigation does not say %s", number)
 		}
 	}
-	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a/b",
+	wrong := get(t, newWorld(otto, active()).portal(t, sitetest.Otto()), bank+"/requests?subscription=a%0Ab",
 		http.StatusBadRequest)
-	has(t, wrong, "This is not an ID.")
+	has(t, wrong, "Enter one line of at most 200 characters.")
 }
 
 func TestATicketTellsItsHistoryAndItsRequests(t *testing.T) {
@@ -432,4 +434,32 @@ func TestLongIdsAreShownAsAWhole(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is over is told as over: no time that was to come, no duty that nobody has any more.
+func TestWhatIsOverHasNoFuture(t *testing.T) {
+	v := ended(lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked", "Seen enough.")
+	v.Grant, v.EndedBy, v.Questions = active().GetGrant(), fleur, pending().GetQuestions()
+	v.Grant.StartsAt = ago(2 * time.Hour)
+	v.Lockbox.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
+	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Erin Ellis of Nimbus Cloud had access:", "Ended Monday, 3 August 2026, 08:30 UTC Fleur Lefèvre",
+		"Did not decide", "Was not answered", "Nobody could decide this request.")
+	hasNot(t, page, "Until", "Time left", "11:20", "waits until", "Has not decided", "Not answered yet", "will be able",
+		"Cloud has access")
+	v.Grant, v.Status = nil, lockboxv1.RequestStatus_REQUEST_STATUS_DENIED
+	page = get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Erin Ellis of Nimbus Cloud asked for a memory dump")
+}
+
+// I9: who decides at the customer is hidden from the provider's people, and is not shown as if it were nobody.
+func TestI9WhatIsHiddenIsNotShownAsIfItWereNot(t *testing.T) {
+	v := pending()
+	v.Lockbox.Approvers, v.Lockbox.Excluded, v.Lockbox.Alternates, v.Deliveries = nil, nil, nil, nil
+	v.CustomerDecisions[0].Actor = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT,
+		Person: &lockboxv1.Person{DisplayName: "Fleur Lefèvre"}}
+	page := get(t, newWorld(erin, v).portal(t, sitetest.Lena()), "/provider/requests/"+memoryDump, http.StatusOK)
+	has(t, page, "Who can decide is the customer’s affair.", "Approvals so far: 1 of 2.", "Fleur Lefèvre Approved")
+	hasNot(t, page, "Nobody can decide", "Has not decided", "Delivery of the e-mail", "Also told",
+		"were not asked, and why")
 }

@@ -30,6 +30,8 @@ func Routes(s *site.Site) ([]site.Route, error) {
 	routes := []site.Route{
 		{Method: http.MethodGet, Path: "", Side: site.Both, Serve: p.home},
 		{Method: http.MethodGet, Path: "/requests", Side: site.Both, Serve: p.list},
+		{Method: http.MethodGet, Path: "/requests/deny", Side: site.Customer, Serve: p.choose},
+		{Method: http.MethodPost, Path: "/requests/deny", Side: site.Customer, Serve: p.denyAll},
 		{Method: http.MethodGet, Path: "/requests/{id}", Side: site.Both, Serve: p.detail},
 		{Method: http.MethodGet, Path: "/requests/{id}/receipt", Side: site.Both, Serve: receipt},
 		{Method: http.MethodGet, Path: "/waived", Side: site.Customer, Serve: p.waived},
@@ -42,10 +44,15 @@ func Routes(s *site.Site) ([]site.Route, error) {
 			site.Route{Method: http.MethodGet, Path: path, Side: b.side,
 				Serve: func(v *site.Visit) error { return p.form(v, b) }},
 			site.Route{Method: http.MethodPost, Path: path, Side: b.side,
-				Serve: func(v *site.Visit) error { return p.decide(v, b) }})
+				Serve: func(v *site.Visit) error { return p.decide(v, b) }},
+			site.Route{Method: http.MethodPost, Path: path + "/edit", Side: b.side,
+				Serve: func(v *site.Visit) error { return p.onward(v, b, "") }})
 		if b.Confirms {
-			routes = append(routes, site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
-				Serve: func(v *site.Visit) error { return p.confirm(v, b) }})
+			routes = append(routes,
+				site.Route{Method: http.MethodGet, Path: path + "/confirm", Side: b.side,
+					Serve: func(v *site.Visit) error { return p.confirm(v, b) }},
+				site.Route{Method: http.MethodPost, Path: path + "/confirm", Side: b.side,
+					Serve: func(v *site.Visit) error { return p.onward(v, b, "/confirm") }})
 		}
 	}
 	return routes, nil
@@ -55,12 +62,12 @@ func Routes(s *site.Site) ([]site.Route, error) {
 func Live() []live.Page {
 	return []live.Page{
 		{Path: "/home", Side: site.Both, Ask: func(v *site.Visit) (string, uint64, error) {
-			w, err := waits(v)
+			s, err := stands(v)
 			if err != nil {
 				return "", 0, err
 			}
-			digest, err := w.digest()
-			return digest, w.sequence, err
+			digest, err := s.digest()
+			return digest, s.sequence, err
 		}},
 		{Path: "/requests/{id}", Side: site.Both, Ask: func(v *site.Visit) (string, uint64, error) {
 			r, err := ask(v)
@@ -80,9 +87,11 @@ type loaded struct {
 }
 
 // ask queries the request named in the URL.
-func ask(v *site.Visit) (loaded, error) {
+func ask(v *site.Visit) (loaded, error) { return fetch(v, v.R.PathValue("id")) }
+
+func fetch(v *site.Visit, id string) (loaded, error) {
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{
-		GetRequest: &lockboxv1.GetRequest{RequestId: v.R.PathValue("id")}}})
+		GetRequest: &lockboxv1.GetRequest{RequestId: id}}})
 	if err != nil {
 		return loaded{}, err
 	}

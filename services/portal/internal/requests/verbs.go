@@ -7,7 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// shortText is the maximum length of a reason in characters. It becomes part of a URL, which proxies limit to 8 KiB.
+// shortText is the maximum length of a reason in characters.
 const shortText = 500
 
 // verb is how the portal offers an action on a request. All verbs share one flow: a page that explains the
@@ -20,7 +20,9 @@ type verb struct {
 	// Narrows: the duration may be shortened and resources left out (R27). Confirms: a separate page repeats what will be
 	// allowed before it takes effect.
 	Narrows, Confirms bool
-	// long: the text is more than a reason and may exceed what fits into a URL.
+	// ends: it ends access that exists.
+	ends bool
+	// long: the text is more than a reason, and its form is on the request's own page too.
 	long bool
 }
 
@@ -51,9 +53,9 @@ var verbs = []verb{
 	{Verb: request.Deny, side: site.Customer, Tone: "bad"},
 	{Verb: request.InternalApprove, side: site.Provider, Tone: "main"},
 	{Verb: request.InternalRefuse, side: site.Provider, Tone: "bad"},
-	{Verb: request.Revoke, side: site.Both, Tone: "bad"},
+	{Verb: request.Revoke, side: site.Both, Tone: "bad", ends: true},
 	{Verb: request.Withdraw, side: site.Provider},
-	{Verb: request.Release, side: site.Provider},
+	{Verb: request.Release, side: site.Provider, ends: true},
 	{Verb: request.Ask, side: site.Customer, long: true},
 	{Verb: request.Answer, side: site.Provider, long: true},
 }

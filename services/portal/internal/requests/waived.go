@@ -45,7 +45,7 @@ func (p *pages) waived(v *site.Visit) error {
 	data := struct {
 		Rows               []row
 		Total, Week, Month words.Counted
-		Next, FirstWay     string
+		turns
 	}{Rows: rows(v, found.GetRequests()), Total: words.Count(found.GetTotal())}
 	if data.Week, err = countUnasked(v, 7*day); err != nil {
 		return err
@@ -53,6 +53,6 @@ func (p *pages) waived(v *site.Visit) error {
 	if data.Month, err = countUnasked(v, 30*day); err != nil {
 		return err
 	}
-	data.Next, data.FirstWay = turn(v, found.GetNextPageToken())
+	data.turns = turn(v, found)
 	return p.render(v, "waived", "requests.unasked", http.StatusOK, "", data)
 }

@@ -38,8 +38,9 @@ type Session struct {
 
 // Sessions holds the sessions of all replicas of the portal.
 type Sessions struct {
-	scs *scs.SessionManager
-	now func() time.Time
+	scs   *scs.SessionManager
+	store *store
+	now   func() time.Time
 }
 
 const sessionValue = "session" // the key of a session's only value in scs
@@ -55,8 +56,9 @@ func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
 	if secure {
 		name = "__Host-" + name // subdomains and plain http cannot set it (RFC 6265bis §4.1.3.2)
 	}
-	return &Sessions{now: now, scs: &scs.SessionManager{
-		Store: &store{js: js, now: now}, Codec: codec{}, Lifetime: bus.SessionLifetime,
+	kept := &store{js: js, now: now}
+	return &Sessions{now: now, store: kept, scs: &scs.SessionManager{
+		Store: kept, Codec: codec{}, Lifetime: bus.SessionLifetime,
 		Cookie: scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode},
 	}}, nil
 }
@@ -107,7 +109,10 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, who Session) er
 	if err != nil {
 		return err
 	}
-	s.scs.WriteSessionCookie(ctx, w, token, expires)
+	if before := s.token(r); before != "" {
+		_ = s.handOn(ctx, before, token, who) // otherwise what was typed is lost, and nothing else
+	}
+	s.scs.WriteSessionCookie(ctx, w, token, cookieEnds(expires))
 	return nil
 }
 

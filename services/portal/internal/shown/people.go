@@ -159,9 +159,13 @@ func (r Request) Lasts() (string, error) {
 	return r.Say.Duration(lasts.Truncate(time.Minute)), nil
 }
 
-// Basis says on whose behalf the approvers decide.
+// Basis says on whose behalf the approvers decide, or decided.
 func (r Request) Basis() (string, error) {
-	return r.Say.Say(ID("status.basis", r.GetLockbox().GetBasis().String(), "APPROVER_BASIS_"))
+	part := "status.basis"
+	if !r.Pending() {
+		part = "status.basis-over"
+	}
+	return r.Say.Say(ID(part, r.GetLockbox().GetBasis().String(), "APPROVER_BASIS_"))
 }
 
 // Effect says what effect a rule had.

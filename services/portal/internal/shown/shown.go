@@ -37,16 +37,27 @@ func (r Request) StatusID() string { return StatusID(r.GetStatus()) }
 // StatusID returns the message ID of a state.
 func StatusID(s lockboxv1.RequestStatus) string { return ID("status", s.String(), "REQUEST_STATUS_") }
 
-// Reason returns the type of reason for which access is requested.
+// Reason returns the type of reason for which access is requested. The customer's people read "you" where it is about
+// them.
 func (r Request) Reason() (string, error) {
-	return r.Say.Say(ID("status.reason", r.GetIntent().GetReasonType().String(), "REASON_TYPE_"))
+	typ := r.GetIntent().GetReasonType()
+	part := "status.reason"
+	if !r.ToProvider && slices.Contains(addressed, typ) {
+		part = "status.reason-yours"
+	}
+	return r.Say.Say(ID(part, typ.String(), "REASON_TYPE_"), "Provider", r.Provider)
 }
 
-// Tone returns the CSS class of the state's colour: somebody has to act, access is allowed, or the request ended
-// without access.
+// addressed are the types of reasons that have words of their own for the customer.
+var addressed = []lockboxv1.ReasonType{lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE,
+	lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_REVIEW}
+
+// Tone returns the CSS class of the state's colour.
 func (r Request) Tone() string { return Tone(r.GetStatus()) }
 
-// Tone returns the CSS class of a state's colour.
+// Tone returns the CSS class of a state's colour: somebody has to decide, access exists and needs attention, or nothing
+// is left to do.
 func Tone(s lockboxv1.RequestStatus) string {
 	switch s {
 	case lockboxv1.RequestStatus_REQUEST_STATUS_SUBMITTED,
@@ -54,10 +65,7 @@ func Tone(s lockboxv1.RequestStatus) string {
 		lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED:
 		return "wait"
 	case lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE:
-		return "good"
-	case lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED,
-		lockboxv1.RequestStatus_REQUEST_STATUS_REFUSED, lockboxv1.RequestStatus_REQUEST_STATUS_INTERNALLY_DENIED:
-		return "bad"
+		return "live"
 	default:
 		return ""
 	}
@@ -73,6 +81,11 @@ func (r Request) Pending() bool {
 func (r Request) Waits() bool {
 	return r.Pending() || r.ToProvider &&
 		r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL
+}
+
+// Running reports whether access exists now.
+func (r Request) Running() bool {
+	return r.GetStatus() == lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE
 }
 
 // Over reports whether the request is closed.
@@ -114,7 +127,7 @@ func (r Request) Left() (string, error) {
 // Hurry reports whether less than a day is left for the decision.
 func (r Request) Hurry() bool {
 	d := r.Deadline()
-	return d != nil && r.Tone() == "wait" && d.AsTime().Sub(r.Now) < 24*time.Hour
+	return d != nil && !r.Running() && d.AsTime().Sub(r.Now) < 24*time.Hour
 }
 
 // Asked returns the requested duration.

@@ -175,13 +175,22 @@ func (r Request) names(names []string) (string, error) {
 	return r.Say.Say("requests.list.and", "Names", strings.Join(names[:last], comma), "Last", names[last])
 }
 
-// Title returns one sentence that says who requests what.
+// Title returns one sentence that says who asks for, has, had or did not get what.
 func (r Request) Title() (string, error) {
 	what, err := r.What()
 	if err != nil {
 		return "", err
 	}
-	return r.Say.Say("requests.title", "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer(), "What",
+	id := "requests.title"
+	switch {
+	case r.Running():
+		id = "requests.title-has"
+	case r.Over() && r.GetGrant() != nil:
+		id = "requests.title-had"
+	case r.Over():
+		id = "requests.title-asked"
+	}
+	return r.Say.Say(id, "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer(), "What",
 		what)
 }
 

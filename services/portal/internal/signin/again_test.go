@@ -3,6 +3,7 @@ package signin_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,9 +50,9 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 		"the page says where": {confirmation,
 			func(v *site.Visit, err error) error { return v.SignInAgain(err, typed) }, typed},
 		"where they came from": {typed, func(_ *site.Visit, err error) error { return err }, typed},
-		"from nowhere":         {"", func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
-		"from another site": {"https://evil.example" + confirmation,
-			func(_ *site.Visit, err error) error { return err }, "/t/meadowbank"},
+		"from nowhere":         {"", func(_ *site.Visit, err error) error { return err }, confirmation},
+		"from another site": {"https://evil.example/x",
+			func(_ *site.Visit, err error) error { return err }, confirmation},
 		"from another organisation's": {"/provider/requests/7", func(_ *site.Visit, err error) error { return err },
 			"/t/meadowbank"},
 		"the page says what is no place": {confirmation,
@@ -84,6 +85,26 @@ func TestWhoDecidesSignsInOnceMoreAndIsBackWithWhatTheyTyped(t *testing.T) {
 		if b.session().Value == first.Value {
 			t.Errorf("%s: the session has its old token", name)
 		}
+	}
+}
+
+// Whose session ends while they type finds what they typed after the next sign-in, and nobody else does.
+func TestTheEndOfASessionLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := demanding(t)
+	for persona, want := range map[string]string{"otto": "As <we> agreed", "grace": ""} {
+		b := w.browser(t)
+		b.signIn("otto", "/t/meadowbank")
+		w.after(2 * time.Hour)
+		p := b.post(confirmation, url.Values{"reason": {"As <we> agreed"}}, confirmation+"?seen=3")
+		shows(t, persona, p, http.StatusUnauthorized, "What you typed is kept for half an hour")
+		w.active.Store(1) // the other copy goes on
+		p = b.follow(b.get(b.choose(b.follow(b.get(link(t, p, mainLink))), persona)))
+		w.active.Store(0)
+		if !strings.HasSuffix(p.at, confirmation+"?seen=3") || strings.Contains(p.at, "agreed") {
+			t.Errorf("%s is at %s", persona, p.at)
+		}
+		shows(t, persona, p, http.StatusOK, "typed “"+want+"”")
 	}
 }
 

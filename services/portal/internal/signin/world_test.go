@@ -163,8 +163,8 @@ func (w *world) portal(t *testing.T) http.Handler {
 }
 
 func whoami(v *site.Visit) error {
-	_, err := fmt.Fprintf(v.W, "%s of %s, %s, in %s", v.Session.Name, v.Organisation.Name, v.R.URL.RequestURI(),
-		v.Say.Language)
+	_, err := fmt.Fprintf(v.W, "%s of %s, %s, in %s, typed “%s”", v.Session.Name, v.Organisation.Name,
+		v.R.URL.RequestURI(), v.Say.Language, v.Draft().Get("reason"))
 	return err
 }
 

@@ -27,16 +27,17 @@ type backError struct {
 func (e backError) Unwrap() error { return e.error }
 
 // SignInAgain handles the error of Do. If the tenant requires a fresher sign-in for a decision, the person is told so,
-// signs in and returns to `back`: a page of their organisation, with their input in its query. If back is empty, they
-// return to the page that they came from. All other errors, and nil, are returned unchanged.
+// signs in and returns to `back`: a page of their organisation, for which their input is kept (Keep). If back is empty,
+// they return to the page that they came from. All other errors, and nil, are returned unchanged.
 func (v *Visit) SignInAgain(err error, back string) error {
-	if !tooLongAgo(err) {
+	if !TooLongAgo(err) {
 		return err
 	}
 	return backError{err, back}
 }
 
-func tooLongAgo(err error) bool {
+// TooLongAgo reports whether a command was refused because its sender must sign in again first.
+func TooLongAgo(err error) bool {
 	r, refused := refusal.As(err)
 	return refused && r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED &&
 		r.GetField() == tenant.StaleField

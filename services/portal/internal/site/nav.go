@@ -34,9 +34,7 @@ func (v *Visit) nav() ([]NavItem, error) {
 	if waiting := words.Count(reply.GetRequests().GetTotal()); waiting.N > 0 {
 		items[0].Count = v.Say.Number(waiting)
 	}
-	if v.Session.Tenant == "" {
-		items[0].Label = "nav.internal"
-	} else {
+	if v.Session.Tenant != "" {
 		items = append(items, NavItem{Label: "nav.administration", Path: v.Path("administration")})
 	}
 	for i, item := range items {

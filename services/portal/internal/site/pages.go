@@ -135,6 +135,7 @@ func (p Page) Kept() url.Values {
 	query := p.Visit.R.URL.Query()
 	query.Del("lang")
 	query.Del("after")
+	query.Del("reason") // what somebody types is in no address
 	return query
 }
 

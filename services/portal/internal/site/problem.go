@@ -58,6 +58,8 @@ type problem struct {
 	Message string
 	// SignIn is the URL for signing in and returning; empty if that would not help.
 	SignIn string
+	// Kept reports that what was typed will be there then.
+	Kept bool
 }
 
 // fail shows an error page. If the session has expired and the request is only a read, it redirects to the sign-in and
@@ -71,9 +73,11 @@ func (v *Visit) fail(err error) {
 		status = http.StatusUnauthorized
 	}
 	looks := v.R.Method == http.MethodGet || v.R.Method == http.MethodHead
-	switch back := (backError{to: v.cameFrom()}); {
-	case tooLongAgo(err):
-		_ = errors.As(err, &back) // otherwise back to where they came from
+	switch back := (backError{}); {
+	case TooLongAgo(err):
+		if !errors.As(err, &back) || back.to == "" { // otherwise back to where they came from
+			back.to, _ = v.keepForm()
+		}
 		v.again(back.to)
 	case status == http.StatusUnauthorized && looks && !v.signedInJustNow():
 		http.Redirect(v.W, v.R, signInPath(v.R.URL.RequestURI()), http.StatusSeeOther)
@@ -100,7 +104,9 @@ func (v *Visit) Problem(status int, err error) {
 	case v.signedInJustNow(): // the services reject this organisation's tokens
 		p.Kind, p.Message = "unaccepted", r.GetMessage()
 	default:
-		p.SignIn = signInPath(v.cameFrom())
+		var back string
+		back, p.Kept = v.keepForm()
+		p.SignIn = signInPath(back)
 	}
 	if p.Kind == "" {
 		p.Kind = "unavailable"

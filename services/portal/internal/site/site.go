@@ -5,6 +5,7 @@ package site
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
@@ -33,6 +34,13 @@ type Sessions interface {
 	Current(r *http.Request) (*session.Session, error)
 	// End signs out.
 	End(w http.ResponseWriter, r *http.Request) error
+	// Keep keeps what was typed on a page for whoever has the session, or had it until it ended by itself. False if
+	// that is nobody, or it is too much.
+	Keep(r *http.Request, path string, values url.Values) (bool, error)
+	// Draft returns what was kept for a page; nil if nothing was.
+	Draft(r *http.Request, path string) (url.Values, error)
+	// Forget forgets what was kept for a page.
+	Forget(r *http.Request, path string) error
 }
 
 // Site holds what all pages share.

@@ -75,6 +75,7 @@ func (v *Visit) enter(route Route) error {
 		return err
 	}
 	if v.Session == nil {
+		_ = v.R.ParseForm() // what cannot be read is not kept
 		return errSignIn
 	}
 	if base := v.Organisation.Base(); v.R.URL.Path != base && !strings.HasPrefix(v.R.URL.Path, base+"/") {
@@ -84,6 +85,7 @@ func (v *Visit) enter(route Route) error {
 		if err := v.R.ParseForm(); err != nil {
 			return refusal.Invalid("form", "bad input", "cannot be read, or is larger than %d bytes", maxForm)
 		}
+		v.sent()
 	}
 	return route.Serve(v)
 }

@@ -29,14 +29,14 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 	b := w.browser(phone)
 	b.visit(w.link(w.mail("otto@meadowbank.example", id)))
 	b.signIn("otto")
-	b.reads("Pending")
+	b.reads("Waiting for approval")
 	b.accessible()
 	b.picture("en-1-request-phone-light")
 
 	b.press(`a.button[href*="/approve/confirm"]`)
 	b.accessible()
 	b.picture("en-2-confirm-phone-light")
-	b.press("#decision button[formmethod]")
+	b.press("#decision button[formaction]")
 	b.accessible()
 	b.picture("en-3-less-phone-light")
 	b.choose("#duration", "2h0m0s")
@@ -59,7 +59,7 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 	b.press(`a.button[href$="/revoke"]`)
 	b.fill("#reason", "We have seen enough.")
 	b.accessible()
-	b.press("#decision button:not([formmethod])")
+	b.press("#decision button:not([formaction])")
 	w.reaches(bank, id, request.Revoked)
 	b.reads("Access revoked")
 	b.picture("en-6-revoked-phone-light")
@@ -81,7 +81,7 @@ func TestTheWayIsToldInEveryLanguage(t *testing.T) {
 	}{
 		{"fr", "fleur", "fleur@meadowbank.example", "erin", intent(), "En attente", "2 heures", "L’accès est ouvert jusqu’au",
 			"Accès révoqué"},
-		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, "保留中", "2 時間", "有効", "取り消し"},
+		{"ja", "kenji", "kenji@sakura.example", "bob", abroad, "承認待ち", "2 時間", "有効", "取り消し"},
 	} {
 		t.Run(c.language, func(t *testing.T) {
 			in := c.intent.GetTenant()
@@ -150,6 +150,29 @@ func TestADecisionElsewhereReachesOpenPages(t *testing.T) {
 	otto.quiet()
 }
 
+// A page that is brought up to date leaves the keyboard where it is, and is not replaced under a selection.
+func TestALiveUpdateLeavesFocusAndSelection(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	first := w.requested("erin", intent(), request.CustomerNotified)
+	b := w.browser(desktop)
+	b.visit(w.info.PortalURL + "/t/" + bank)
+	b.signIn("otto")
+	b.tabTo("#review-" + first)
+	second := w.requested("erin", intent(), request.CustomerNotified)
+	b.eventually("the new request is listed", func() bool { return b.has("#review-" + second) })
+	if !run(b, chromedpBool(`document.activeElement.id === "review-`+first+`"`)) {
+		t.Error("the focus is somewhere else")
+	}
+	run(b, chromedpBool(`(getSelection().selectAllChildren(document.querySelector("#waiting")), true)`))
+	third := w.requested("erin", intent(), request.CustomerNotified)
+	b.eventually("the page says that it has changed", func() bool { return b.has("#stale:not([hidden])") })
+	if b.has("#review-"+third) || !run(b, chromedpBool(`getSelection().toString() !== ""`)) {
+		t.Error("the page was replaced under the selection")
+	}
+	b.quiet()
+}
+
 // Whoever switches scripts off decides all the same.
 func TestEverythingWorksWithoutScripts(t *testing.T) {
 	t.Parallel()
@@ -161,7 +184,7 @@ func TestEverythingWorksWithoutScripts(t *testing.T) {
 	b.signIn("otto")
 	b.press(`a.button[href$="/deny"]`)
 	b.fill("#reason", "Not before the weekend.")
-	b.press("#decision button:not([formmethod])")
+	b.press("#decision button:not([formaction])")
 	if got := w.reaches(bank, id, request.Denied); got.GetEndReason() != "Not before the weekend." {
 		t.Errorf("denied because of %q", got.GetEndReason())
 	}
@@ -202,7 +225,7 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 	b.signIn("otto")
 	signedIn := time.Now()
 	b.press(`a.button[href*="/approve/confirm"]`)
-	b.press("#decision button[formmethod]")
+	b.press("#decision button[formaction]")
 	b.choose("#duration", "2h0m0s")
 	b.press("#decision button.main")
 	time.Sleep(time.Until(signedIn.Add(tenant.MinAuthenticationAge + time.Second)))

@@ -20,15 +20,33 @@
   const touched = (e) => {
     if (e.type === "hidden") return false;
     if (e.type === "checkbox" || e.type === "radio") return e.checked !== e.defaultChecked;
-    if (e.options) return [...e.options].some((o) => o.selected !== o.defaultSelected) && e.selectedIndex > 0;
+    if (e.options) return e.selectedIndex !== Math.max(0, [...e.options].findIndex((o) => o.defaultSelected));
     return e.value !== e.defaultValue;
   };
 
-  // Nobody's form, and no page on which somebody is about to decide, is taken from under their hands.
+  // Nobody's form, nothing that somebody has marked, and no page on which somebody is about to decide is taken from under
+  // their hands.
+  const marked = (main) => {
+    const s = getSelection();
+    return s && !s.isCollapsed && (main.contains(s.anchorNode) || main.contains(s.focusNode));
+  };
   const busy = (main) => {
-    if (bar()?.hasAttribute("data-hold")) return true;
+    if (bar()?.hasAttribute("data-hold") || marked(main)) return true;
     const here = document.activeElement;
     return main.contains(here) && here.matches("input, select, textarea") || [...main.querySelectorAll("input, select, textarea")].some(touched);
+  };
+
+  // The element that has the focus is found again in the new page: by its id, or else as the link or control of the same
+  // name. If it is gone, the page itself has the focus, and not the window's beginning.
+  const named = (e) => [e.localName, e.getAttribute("href"), e.getAttribute("name"), e.getAttribute("value"), e.textContent.trim()].join("\n");
+  const focused = (main) => {
+    const here = document.activeElement;
+    if (!main.contains(here) || here === main) return () => {};
+    const id = here.id, name = named(here), alike = [...main.querySelectorAll(here.localName)].filter((e) => named(e) === name).indexOf(here);
+    return (fresh) => {
+      const found = id ? document.getElementById(id) : [...fresh.querySelectorAll(here.localName)].filter((e) => named(e) === name)[alike];
+      (found && fresh.contains(found) ? found : fresh).focus({ preventScroll: true });
+    };
   };
 
   const warn = () => {
@@ -51,13 +69,13 @@
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
     const fresh = page.querySelector("main[data-live]"), old = live();
     if (!fresh || busy(old)) return warn();
-    const open = [...old.querySelectorAll("details")].map((d) => d.open), focus = old.contains(document.activeElement) && document.activeElement.id;
+    const open = [...old.querySelectorAll("details")].map((d) => d.open), refocus = focused(old);
     old.replaceWith(document.adoptNode(fresh));
     fresh.querySelectorAll("details").forEach((d, i) => { d.open = Boolean(open[i]); });
     const ways = page.querySelector("nav.ways");
     if (ways) document.querySelector("nav.ways")?.replaceWith(document.adoptNode(ways));
     document.title = page.title;
-    if (focus) document.getElementById(focus)?.focus();
+    refocus(fresh);
     speak(bar()?.dataset.said || "");
     tick();
     listen();

@@ -69,13 +69,34 @@ func (b *Backend) Do(_ context.Context, _ string, c *lockboxv1.Command) (*lockbo
 	return nil, refusal.NotFound("action", "I9", "there is nothing")
 }
 
-type always struct{ *session.Session }
+type always struct {
+	*session.Session
+	drafts map[string]url.Values
+}
 
 // Current implements site.Sessions.
 func (a always) Current(*http.Request) (*session.Session, error) { return a.Session, nil }
 
 // End implements site.Sessions.
 func (always) End(http.ResponseWriter, *http.Request) error { return nil }
+
+// Keep implements site.Sessions.
+func (a always) Keep(_ *http.Request, path string, values url.Values) (bool, error) {
+	if a.Session == nil {
+		return false, nil
+	}
+	a.drafts[path] = values
+	return true, nil
+}
+
+// Draft implements site.Sessions.
+func (a always) Draft(_ *http.Request, path string) (url.Values, error) { return a.drafts[path], nil }
+
+// Forget implements site.Sessions.
+func (a always) Forget(_ *http.Request, path string) error {
+	delete(a.drafts, path)
+	return nil
+}
 
 // New returns a site on which that person is signed in; nil for nobody.
 func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
@@ -85,7 +106,8 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 		t.Fatal(err)
 	}
 	s := &site.Site{
-		Caller: b, Sessions: always{who}, Words: say, Provider: "Nimbus Cloud", Now: func() time.Time { return Now },
+		Caller: b, Sessions: always{who, map[string]url.Values{}}, Words: say, Provider: "Nimbus Cloud",
+		Now: func() time.Time { return Now },
 		Log: zap.NewNop(),
 		Organisations: organisation.List{
 			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox",
