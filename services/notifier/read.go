@@ -38,7 +38,7 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		if r.TicketID != "" {
 			keys = append(keys, aggregate.Ticket(about.Tenant, r.TicketID))
 		}
-		if id := r.Intent.GetSubscriptionId(); id != "" && r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
+		if id := r.Intent.GetSubscriptionId(); id != "" && concernsCustomer(r) {
 			owners, err := n.repository.At(ctx, e.Seq, aggregate.Ownership(id))
 			if err != nil {
 				return in, err
@@ -71,12 +71,17 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	case aggregate.KindRequest:
 		in.Request = now.Request(about)
 		in.Ticket = now.Ticket(about.Tenant, in.Request.TicketID)
-		if in.Request.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
-			id := in.Request.Intent.GetSubscriptionId()
+		if id := in.Request.Intent.GetSubscriptionId(); id != "" && concernsCustomer(in.Request) {
 			in.Subscription = now.Subscription(about.Tenant, now.Ownership(id).Spelling(about.Tenant, id))
 		}
 	}
 	return in, nil
+}
+
+// concernsCustomer reports whether any of the customer's people is told of a request: they were asked, or it is an
+// emergency that began.
+func concernsCustomer(r request.State) bool {
+	return r.Notified != nil || r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 }
 
 // maxStale is how long before the customer is asked something may have been stored that the decision did not see.

@@ -279,11 +279,26 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 func (n *notifier) send(
 	ctx context.Context, e *lockboxv1.Event, to plan.Notification, d *digest,
 ) (messageID string, failure *lockboxv1.NotificationFailed, err error) {
-	mail := to
+	entitled := func(mails []plan.Notification) ([]bool, error) { return n.entitled(ctx, mails) }
+	mail, may := to, true
 	if d == nil {
+		var all []bool
+		if all, err = entitled([]plan.Notification{to}); err == nil {
+			may = all[0]
+		}
+	} else if err = n.holding.settle(d, to, entitled); err == nil {
+		may = !d.dropped[to.ID]
+	}
+	switch {
+	case err != nil:
+		return "", nil, err
+	case !may:
+		return n.mails.MessageID(to.ID), failed("the recipient lost the role before the mail could go",
+			lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_NOT_ENTITLED, ""), nil
+	case d == nil:
 		err = n.deliver(ctx, to)
-	} else {
-		mail, err = n.holding.send(d, to, func(m plan.Notification) error { return n.deliver(ctx, m) })
+	default:
+		mail, err = n.holding.send(d, func(m plan.Notification) error { return n.deliver(ctx, m) })
 	}
 	messageID = n.mails.MessageID(mail.ID)
 	var permanent *smtp.PermanentError
@@ -304,6 +319,27 @@ func (n *notifier) send(
 			lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, answer), nil
 	}
 	return "", nil, fmt.Errorf("notification %s: %w", to.ID, err)
+}
+
+// entitled reports, for each mail, whether its recipient may know now what it says. If that cannot be read, none goes.
+func (n *notifier) entitled(ctx context.Context, mails []plan.Notification) ([]bool, error) {
+	var keys []aggregate.Key
+	for _, m := range mails {
+		keys = append(keys, m.RestsOn()...)
+	}
+	var states repository.States
+	var err error
+	if len(keys) > 0 {
+		if states, err = n.repository.Basis(ctx, keys...); err != nil {
+			return nil, err
+		}
+	}
+	may := make([]bool, len(mails))
+	for i, m := range mails {
+		of := m.Data.TenantID
+		may[i] = m.Entitled(states.Tenant(of), states.Subscription(of, m.Right.Subscription), n.Now())
+	}
+	return may, nil
 }
 
 // deliver renders a mail and hands it over. A mail that cannot be rendered for its recipient is refused.

@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -45,6 +46,10 @@ type Data struct {
 	Basis    lockboxv1.ApproverBasis
 	Required int
 	Given    int
+	// Short: fewer people were asked than have to approve, so that nobody can get it approved.
+	Short bool
+	// Dormant: the recipient has to activate a role before deciding.
+	Dormant bool
 	// Approvals are those given so far.
 	Approvals []Approval
 	// Differences are how the request asks otherwise than the customer's roles say; nil if it does not.
@@ -153,6 +158,7 @@ func (p *planner) requestData() Data {
 	d.Requester, d.Employer = Name(s.Requester.GetPerson()), p.employer(s.Requester)
 	d.Duration, d.RespondBy = s.Evaluation.GetDuration().AsDuration(), s.ExpiresAt()
 	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
+	d.Short = tenant.Humans(n.GetApprovers()) < d.Required
 	d.Waiver, d.Emergency = s.Waiver(), s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 	for _, a := range s.Approvals() {
 		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime()})

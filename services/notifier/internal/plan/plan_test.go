@@ -133,7 +133,7 @@ func TestNobodyLeftToDecideIsNeverSilence(t *testing.T) {
 	t.Run("later", func(t *testing.T) {
 		waiting(t).then(clock,
 			&lockboxv1.Event_ApproversUnavailable{ApproversUnavailable: &lockboxv1.ApproversUnavailable{}}).
-			told("approvers-unavailable: grace/fr security/fr audit/ja").
+			told("approvers-unavailable: grace/fr security/fr audit/ja erin/en").
 			at(deadline).then(clock, &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}).
 			told("request-expired: " + everyone + " grace/fr")
 	})
@@ -350,7 +350,7 @@ func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {
 		d.By != "Otto Brandt" {
 		t.Errorf("the one who was removed hears %+v", d)
 	}
-	s.tenant(otto, removed("fleur-approver")).told("role-removed: otto/en")
+	s.tenant(otto, removed("fleur-approver")).told("role-removed: otto/en", "role-lost: fleur/fr")
 }
 
 func assigned(a *lockboxv1.RoleAssignment) *lockboxv1.Event_RoleAssigned {
@@ -390,7 +390,7 @@ func TestAChangeToASubscriptionIsToldToTheTenantsAdministrators(t *testing.T) {
 		subscription(orla, &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{
 			DisplayName: "Payments"}}).told("subscription-registered: grace/fr").
 		subscription(grace, assigned(owner)).told("role-assigned: grace/fr").
-		subscription(grace, removed("otto-owner")).told("role-removed: grace/fr")
+		subscription(grace, removed("otto-owner")).told("role-removed: grace/fr", "role-lost: otto/en")
 	if d := s.data("grace"); d.Person != "Otto Brandt" || d.Role != lockboxv1.Role_ROLE_OWNER ||
 		d.Subscription != "Payments (pay-prod)" {
 		t.Errorf("%+v", d)
