@@ -387,7 +387,7 @@ func (o *owing) alternates() []string {
 // unasked returns whom an emergency leaves unasked: those who would have been asked, administrators and alternates.
 func (o *owing) unasked() (addresses []string) {
 	now := &lockboxv1.CustomerNotified{TenantSequence: o.asOf(o.q.tenant(), o.r.Sequence),
-		SubscriptionSequence: o.asOf(o.subscription(o.q), o.r.Sequence)}
+		SubscriptionSequence: o.asOf(o.subscription(o.q, o.r.Sequence), o.r.Sequence)}
 	for _, a := range o.asks(o.q, now, o.r, true, true).approvers {
 		addresses = append(addresses, a.GetPerson().GetEmail())
 	}
@@ -434,7 +434,7 @@ func (o *owing) retains(a asked, who *lockboxv1.Approver) bool {
 	case a.basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK && holds(o.q.tenant()):
 		return true
 	}
-	return holds(o.subscription(o.q))
+	return holds(o.subscription(o.q, o.r.Sequence))
 }
 
 // due returns whom the request has to ask by the customer's own events, and whether it asks otherwise. They count as of
@@ -458,7 +458,7 @@ func (o *owing) due() (asked, bool) {
 	}
 	of.tenant = read(o.q.tenant(), n.GetTenantSequence())
 	if id := o.q.intent().GetSubscriptionId(); id != "" {
-		of.subscription = read(o.subscription(o.q), n.GetSubscriptionSequence())
+		of.subscription = read(o.subscription(o.q, o.r.Sequence), n.GetSubscriptionSequence())
 		owners := o.upTo(aggregate.Ownership(id), o.r.Sequence)
 		of.lost = len(owners) != 1 || ownerOf(owners[0]).GetTenant() != o.q.of.Tenant
 	}

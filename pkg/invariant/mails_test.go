@@ -225,8 +225,8 @@ func TestI16EverybodyWhoMustHearIsOwedAMail(t *testing.T) {
 	want := map[uint64][]string{
 		relieved: {"role-lost lena@contoso.example", "role-removed gina@contoso.example",
 			"role-removed olga@contoso.example"},
-		removed:  {"role-removed gina@contoso.example", "role-removed olga@contoso.example"},
-		told:     {"exposure-disclosed gina@contoso.example"},
+		removed: {"role-removed gina@contoso.example", "role-removed olga@contoso.example"},
+		told:    {"exposure-disclosed gina@contoso.example"},
 	}
 	for _, e := range s.Entries {
 		switch f := e.Event; {
