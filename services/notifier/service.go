@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/prose"
@@ -58,6 +59,9 @@ type Config struct {
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
 	// as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
+	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails about
+	// legal demands link to it. Empty: they do not.
+	GovernmentRequestsURL string `yaml:"government_requests_url"`
 	// DigestAfter is how long at most a mail is held that is not the first of its kind to its recipient, to go together
 	// with others (R52). 0: none is held. At most an hour.
 	DigestAfter time.Duration `yaml:"digest_after"`
@@ -89,6 +93,11 @@ func (c Config) Check() error {
 			if err := input.Email("groups."+group, address); err != nil {
 				return err
 			}
+		}
+	}
+	if c.GovernmentRequestsURL != "" {
+		if u, err := url.Parse(c.GovernmentRequestsURL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			return refusal.Invalid("government_requests_url", rule, "must be an https address")
 		}
 	}
 	return checkPortal(c.PortalURL)
@@ -146,6 +155,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 type notifier struct {
 	*service.Runtime
 	repository *repository.Repository
+	catalogue  *repository.InForce[*catalogue.Catalogue]
 	settings   plan.Settings
 	mails      *mail.Renderer
 	sender     *smtp.Sender
@@ -172,9 +182,10 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
+			StatementURL: c.GovernmentRequestsURL,
 			DefaultLanguage: c.DefaultLanguage},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}

@@ -21,7 +21,7 @@ var (
 	request = []string{
 		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources",
-		"label/reason-type", "label/requester", "label/duration",
+		"label/reason-type", "label/requester", "label/duration", "label/status",
 	}
 	pending = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others",
 		"label/approvals")
@@ -31,7 +31,7 @@ var (
 	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
 		"label/duration")
 	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
-		"label/by", "label/at")
+		"label/ended-by", "label/ended-at")
 	disclosed = []string{
 		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference",
 		"label/resources", "label/by", "label/at",
@@ -51,7 +51,7 @@ var shapes = map[plan.Template]shape{
 	plan.ApprovalRequestedAlternate: {pending, []string{"quote/justification"}},
 	plan.NobodyToAsk:                {pending, []string{"quote/justification"}},
 	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
-	plan.ApprovalsOutOfReach:        {pending, []string{"quote/justification"}},
+	plan.ApprovalsOutOfReach:        {pending, []string{"quote/recorded", "quote/justification"}},
 	plan.ApproversDiffer: {append(pending[:len(pending):len(pending)], "label/left-out", "label/added", "label/altered"),
 		[]string{"quote/justification"}},
 	plan.CustomerAsked:             {pending, nil},
@@ -73,7 +73,7 @@ var shapes = map[plan.Template]shape{
 	plan.AccessLapsed:     {outcome, []string{"quote/recorded"}},
 	plan.AccessRevoked:    {finished, []string{"quote/reason"}},
 	plan.AccessReleased:   {finished, []string{"quote/reason"}},
-	plan.AccessCompleted:  {granted, nil},
+	plan.AccessCompleted:  {finished, nil},
 
 	plan.TenantCreated:          {changed, nil},
 	plan.PlanChanged:            {changed, nil},
@@ -87,6 +87,7 @@ var shapes = map[plan.Template]shape{
 	plan.SubscriptionGivenUp:    {changed, []string{"quote/reason"}},
 	plan.RoleAssigned:           {changed, nil},
 	plan.RoleRemoved:            {changed, nil},
+	plan.RoleLost:               {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
 	plan.RoleInvited:            {invited, nil},
@@ -127,7 +128,7 @@ func (w *writer) row(label string) {
 
 func (w *writer) facts(label string) []string {
 	d := w.n.Data
-	ofCustomer := w.n.Standing != plan.Requester && w.n.Standing != plan.InternalApprover
+	ofCustomer := w.toCustomer()
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	switch label {
 	case "label/request":
@@ -203,8 +204,31 @@ func (w *writer) facts(label string) []string {
 	case "label/ends", "label/planned-end":
 		return some(at(d.Ends))
 	case "label/by":
+		if d.Withheld {
+			return some(w.text("value/customer"))
+		}
 		if d.By != "" {
 			return some(w.person(d.By, d.Organisation))
+		}
+	case "label/ended-by":
+		switch {
+		case w.n.Template == plan.AccessCompleted:
+			return some(w.text("value/by-itself"))
+		case d.Starts.IsZero():
+		case d.Withheld:
+			return some(w.text("value/customer"))
+		case d.ByLockbox:
+			return some("Lockbox")
+		default:
+			return some(w.person(d.By, d.Organisation))
+		}
+	case "label/ended-at":
+		if !d.Starts.IsZero() {
+			return some(at(d.At))
+		}
+	case "label/status":
+		if d.Basis != lockboxv1.ApproverBasis_APPROVER_BASIS_UNSPECIFIED {
+			return some(w.text("status/customer-notified"))
 		}
 	case "label/at":
 		return some(at(d.At))
@@ -310,7 +334,11 @@ func (w *writer) person(name, organisation string) string {
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		list = append(list, w.with("value/approval", "Person", line(a.By), "When", timetext.Instant(w.language, a.At)))
+		by := line(a.By)
+		if a.By == "" {
+			by = w.text("value/customer")
+		}
+		list = append(list, w.with("value/approval", "Person", by, "When", timetext.Instant(w.language, a.At)))
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -12,12 +13,17 @@ import (
 type Data struct {
 	Provider  string
 	PortalURL string
+	// Statement is the address of the provider's statement on government requests for data; empty if there is none.
+	Statement string
 	TenantID  string
 	// Tenant is the customer's display name.
 	Tenant string
 	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string
+	// ByLockbox reports that Lockbox caused it; Withheld, that one of the customer's people did, whom the recipient is not
+	// told of by the customer's wish.
+	ByLockbox, Withheld bool
 	// Text is what that person wrote: a reason, an answer.
 	Text string
 	// Why is the reason of an automatic decision by a service. If absent, Text is the sentence that was recorded.
@@ -111,7 +117,8 @@ type Approval struct {
 func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
-		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, TenantID: e.GetTenant(), Tenant: p.Tenant.Name,
+		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, Statement: p.settings.StatementURL,
+		TenantID: e.GetTenant(), Tenant: p.Tenant.Name, ByLockbox: aggregate.System(e.GetActor()),
 		At: e.GetTime().AsTime(),
 	}
 	if d.Tenant == "" {

@@ -22,6 +22,8 @@ type Settings struct {
 	Provider string
 	// PortalURL is the portal's base URL; if empty, there is no portal, and mails mention commands only.
 	PortalURL string
+	// StatementURL is where the provider states how it handles government requests for data; empty if nowhere.
+	StatementURL string
 	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
 	// DefaultLanguage is for the provider's people, and for tenants that have not set a language.
@@ -36,6 +38,8 @@ type Input struct {
 	Request request.State
 	// Basis is what the list of the request's approvers has to rest on; for events since the customer was asked.
 	Basis Basis
+	// Service is what the catalogue calls the service of a preview; for events about one.
+	Service string
 	// Disclosure including the event; for events of disclosures.
 	Disclosure disclosure.State
 	// Ticket of the request; zero if there is none.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -50,9 +51,9 @@ func (p *planner) tenantChange() {
 	case *lockboxv1.Event_LockboxDisabled:
 		t, d.Text = LockboxDisabled, f.LockboxDisabled.GetReason()
 	case *lockboxv1.Event_PreviewSignedUp:
-		t, d.ResourceType = PreviewSignedUp, f.PreviewSignedUp.GetResourceType()
+		t, d.ResourceType = PreviewSignedUp, cmp.Or(p.Service, f.PreviewSignedUp.GetResourceType())
 	case *lockboxv1.Event_PreviewSignedOff:
-		t, d.ResourceType = PreviewSignedOff, f.PreviewSignedOff.GetResourceType()
+		t, d.ResourceType = PreviewSignedOff, cmp.Or(p.Service, f.PreviewSignedOff.GetResourceType())
 	case *lockboxv1.Event_SettingsChanged:
 		t, d.Settings, d.SettingsWere = SettingsChanged, f.SettingsChanged.GetSettings(), p.TenantBefore.Settings
 	case *lockboxv1.Event_SubscriptionRegistered:
