@@ -185,7 +185,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
-			StatementURL: c.GovernmentRequestsURL,
+			StatementURL:    c.GovernmentRequestsURL,
 			DefaultLanguage: c.DefaultLanguage},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
