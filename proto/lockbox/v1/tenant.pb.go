@@ -133,6 +133,59 @@ func (Fallback) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
 }
 
+// How the provider's engineers see the customer's people who acted on a request.
+type DecidersShown int32
+
+const (
+	// Not set: by name.
+	DecidersShown_DECIDERS_SHOWN_UNSPECIFIED DecidersShown = 0
+	// By their display name, without address and roles.
+	DecidersShown_DECIDERS_SHOWN_NAME DecidersShown = 1
+	// As the organisation: the customer's name stands for whoever it was.
+	DecidersShown_DECIDERS_SHOWN_ORGANISATION DecidersShown = 2
+)
+
+// Enum value maps for DecidersShown.
+var (
+	DecidersShown_name = map[int32]string{
+		0: "DECIDERS_SHOWN_UNSPECIFIED",
+		1: "DECIDERS_SHOWN_NAME",
+		2: "DECIDERS_SHOWN_ORGANISATION",
+	}
+	DecidersShown_value = map[string]int32{
+		"DECIDERS_SHOWN_UNSPECIFIED":  0,
+		"DECIDERS_SHOWN_NAME":         1,
+		"DECIDERS_SHOWN_ORGANISATION": 2,
+	}
+)
+
+func (x DecidersShown) Enum() *DecidersShown {
+	p := new(DecidersShown)
+	*p = x
+	return p
+}
+
+func (x DecidersShown) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DecidersShown) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_tenant_proto_enumTypes[2].Descriptor()
+}
+
+func (DecidersShown) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_tenant_proto_enumTypes[2]
+}
+
+func (x DecidersShown) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DecidersShown.Descriptor instead.
+func (DecidersShown) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+}
+
 // A role that matters to Lockbox. Others are not recorded.
 type Role int32
 
@@ -178,11 +231,11 @@ func (x Role) String() string {
 }
 
 func (Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_tenant_proto_enumTypes[2].Descriptor()
+	return file_lockbox_v1_tenant_proto_enumTypes[3].Descriptor()
 }
 
 func (Role) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_tenant_proto_enumTypes[2]
+	return &file_lockbox_v1_tenant_proto_enumTypes[3]
 }
 
 func (x Role) Number() protoreflect.EnumNumber {
@@ -191,7 +244,7 @@ func (x Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Role.Descriptor instead.
 func (Role) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
 }
 
 // Where an assignment was made.
@@ -235,11 +288,11 @@ func (x AssignmentScope) String() string {
 }
 
 func (AssignmentScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_lockbox_v1_tenant_proto_enumTypes[3].Descriptor()
+	return file_lockbox_v1_tenant_proto_enumTypes[4].Descriptor()
 }
 
 func (AssignmentScope) Type() protoreflect.EnumType {
-	return &file_lockbox_v1_tenant_proto_enumTypes[3]
+	return &file_lockbox_v1_tenant_proto_enumTypes[4]
 }
 
 func (x AssignmentScope) Number() protoreflect.EnumNumber {
@@ -248,7 +301,7 @@ func (x AssignmentScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AssignmentScope.Descriptor instead.
 func (AssignmentScope) EnumDescriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{4}
 }
 
 // Where a tenant's people sign in. Whoever holds a token from here, made out to `audience`, is of that tenant.
@@ -1264,8 +1317,10 @@ type TenantSettings struct {
 	// A customer's decision counts only if its maker signed in (`auth_time`) at most this long before; else they are asked to
 	// sign in again. Absent: any sign-in that is still good will do. Between one minute and twelve hours.
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// How the provider's engineers see who of the customer's people decided, asked or revoked. Not set: by name.
+	DecidersShown DecidersShown `protobuf:"varint,92,opt,name=deciders_shown,json=decidersShown,proto3,enum=lockbox.v1.DecidersShown" json:"deciders_shown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantSettings) Reset() {
@@ -1338,6 +1393,13 @@ func (x *TenantSettings) GetMaxAuthenticationAge() *durationpb.Duration {
 		return x.MaxAuthenticationAge
 	}
 	return nil
+}
+
+func (x *TenantSettings) GetDecidersShown() DecidersShown {
+	if x != nil {
+		return x.DecidersShown
+	}
+	return DecidersShown_DECIDERS_SHOWN_UNSPECIFIED
 }
 
 // The settings as they are from now on, whole.
@@ -2432,7 +2494,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
 	"\x10AlternateAddress\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xdf\x02\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xa1\x03\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
 	"\n" +
@@ -2441,7 +2503,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x12required_approvals\x18\x03 \x01(\rR\x11requiredApprovals\x120\n" +
 	"\bfallback\x18\x04 \x01(\x0e2\x14.lockbox.v1.FallbackR\bfallback\x122\n" +
 	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\x12O\n" +
-	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\"I\n" +
+	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x12@\n" +
+	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\"I\n" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +
@@ -2518,7 +2581,11 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\bFallback\x12\x18\n" +
 	"\x14FALLBACK_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eFALLBACK_GLOBAL_ADMINISTRATORS\x10\x01\x12%\n" +
-	"!FALLBACK_TENANT_LOCKBOX_APPROVERS\x10\x02*x\n" +
+	"!FALLBACK_TENANT_LOCKBOX_APPROVERS\x10\x02*i\n" +
+	"\rDecidersShown\x12\x1e\n" +
+	"\x1aDECIDERS_SHOWN_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13DECIDERS_SHOWN_NAME\x10\x01\x12\x1f\n" +
+	"\x1bDECIDERS_SHOWN_ORGANISATION\x10\x02*x\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ROLE_GLOBAL_ADMINISTRATOR\x10\x01\x12\x0e\n" +
@@ -2544,92 +2611,94 @@ func file_lockbox_v1_tenant_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_tenant_proto_rawDescData
 }
 
-var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(SignInRoute)(0),               // 0: lockbox.v1.SignInRoute
 	(Fallback)(0),                  // 1: lockbox.v1.Fallback
-	(Role)(0),                      // 2: lockbox.v1.Role
-	(AssignmentScope)(0),           // 3: lockbox.v1.AssignmentScope
-	(*TenantIssuer)(nil),           // 4: lockbox.v1.TenantIssuer
-	(*SignInChange)(nil),           // 5: lockbox.v1.SignInChange
-	(*SignInChangeProposed)(nil),   // 6: lockbox.v1.SignInChangeProposed
-	(*SignInChangeConfirmed)(nil),  // 7: lockbox.v1.SignInChangeConfirmed
-	(*SignInChangeStopped)(nil),    // 8: lockbox.v1.SignInChangeStopped
-	(*SignInChangeReminded)(nil),   // 9: lockbox.v1.SignInChangeReminded
-	(*SignInChanged)(nil),          // 10: lockbox.v1.SignInChanged
-	(*FormerSignInEnded)(nil),      // 11: lockbox.v1.FormerSignInEnded
-	(*SignedIn)(nil),               // 12: lockbox.v1.SignedIn
-	(*TenantCreated)(nil),          // 13: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),     // 14: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),         // 15: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),        // 16: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),        // 17: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),       // 18: lockbox.v1.PreviewSignedOff
-	(*AlternateAddress)(nil),       // 19: lockbox.v1.AlternateAddress
-	(*TenantSettings)(nil),         // 20: lockbox.v1.TenantSettings
-	(*SettingsChanged)(nil),        // 21: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil), // 22: lockbox.v1.SubscriptionRegistered
-	(*AccountIdentified)(nil),      // 23: lockbox.v1.AccountIdentified
-	(*SubscriptionGivenUp)(nil),    // 24: lockbox.v1.SubscriptionGivenUp
-	(*OwnedSubscription)(nil),      // 25: lockbox.v1.OwnedSubscription
-	(*OwnershipRecorded)(nil),      // 26: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),     // 27: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),   // 28: lockbox.v1.OwnershipTransferred
-	(*RoleAssignment)(nil),         // 29: lockbox.v1.RoleAssignment
-	(*RoleAssigned)(nil),           // 30: lockbox.v1.RoleAssigned
-	(*RoleInvitation)(nil),         // 31: lockbox.v1.RoleInvitation
-	(*RoleInvited)(nil),            // 32: lockbox.v1.RoleInvited
-	(*InvitationRedeemed)(nil),     // 33: lockbox.v1.InvitationRedeemed
-	(*InvitationConfirmed)(nil),    // 34: lockbox.v1.InvitationConfirmed
-	(*InvitationEnded)(nil),        // 35: lockbox.v1.InvitationEnded
-	(*RoleRemoved)(nil),            // 36: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),          // 37: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),        // 38: lockbox.v1.RoleDeactivated
-	(*Person)(nil),                 // 39: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
-	(SupportPlan)(0),               // 41: lockbox.v1.SupportPlan
-	(*durationpb.Duration)(nil),    // 42: google.protobuf.Duration
+	(DecidersShown)(0),             // 2: lockbox.v1.DecidersShown
+	(Role)(0),                      // 3: lockbox.v1.Role
+	(AssignmentScope)(0),           // 4: lockbox.v1.AssignmentScope
+	(*TenantIssuer)(nil),           // 5: lockbox.v1.TenantIssuer
+	(*SignInChange)(nil),           // 6: lockbox.v1.SignInChange
+	(*SignInChangeProposed)(nil),   // 7: lockbox.v1.SignInChangeProposed
+	(*SignInChangeConfirmed)(nil),  // 8: lockbox.v1.SignInChangeConfirmed
+	(*SignInChangeStopped)(nil),    // 9: lockbox.v1.SignInChangeStopped
+	(*SignInChangeReminded)(nil),   // 10: lockbox.v1.SignInChangeReminded
+	(*SignInChanged)(nil),          // 11: lockbox.v1.SignInChanged
+	(*FormerSignInEnded)(nil),      // 12: lockbox.v1.FormerSignInEnded
+	(*SignedIn)(nil),               // 13: lockbox.v1.SignedIn
+	(*TenantCreated)(nil),          // 14: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),     // 15: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),         // 16: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),        // 17: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),        // 18: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),       // 19: lockbox.v1.PreviewSignedOff
+	(*AlternateAddress)(nil),       // 20: lockbox.v1.AlternateAddress
+	(*TenantSettings)(nil),         // 21: lockbox.v1.TenantSettings
+	(*SettingsChanged)(nil),        // 22: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil), // 23: lockbox.v1.SubscriptionRegistered
+	(*AccountIdentified)(nil),      // 24: lockbox.v1.AccountIdentified
+	(*SubscriptionGivenUp)(nil),    // 25: lockbox.v1.SubscriptionGivenUp
+	(*OwnedSubscription)(nil),      // 26: lockbox.v1.OwnedSubscription
+	(*OwnershipRecorded)(nil),      // 27: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),     // 28: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),   // 29: lockbox.v1.OwnershipTransferred
+	(*RoleAssignment)(nil),         // 30: lockbox.v1.RoleAssignment
+	(*RoleAssigned)(nil),           // 31: lockbox.v1.RoleAssigned
+	(*RoleInvitation)(nil),         // 32: lockbox.v1.RoleInvitation
+	(*RoleInvited)(nil),            // 33: lockbox.v1.RoleInvited
+	(*InvitationRedeemed)(nil),     // 34: lockbox.v1.InvitationRedeemed
+	(*InvitationConfirmed)(nil),    // 35: lockbox.v1.InvitationConfirmed
+	(*InvitationEnded)(nil),        // 36: lockbox.v1.InvitationEnded
+	(*RoleRemoved)(nil),            // 37: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),          // 38: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),        // 39: lockbox.v1.RoleDeactivated
+	(*Person)(nil),                 // 40: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 41: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 42: lockbox.v1.SupportPlan
+	(*durationpb.Duration)(nil),    // 43: google.protobuf.Duration
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
-	4,  // 0: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
-	39, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	5,  // 0: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
+	40, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
 	0,  // 2: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
-	5,  // 3: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
-	40, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
-	40, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
-	40, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
-	41, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
-	4,  // 8: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
-	29, // 9: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
-	31, // 10: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
-	41, // 11: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	41, // 12: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
-	19, // 13: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
+	6,  // 3: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
+	41, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	41, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	41, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	42, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	5,  // 8: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
+	30, // 9: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
+	32, // 10: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
+	42, // 11: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	42, // 12: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	20, // 13: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
 	1,  // 14: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	42, // 15: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
-	20, // 16: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	25, // 17: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
-	25, // 18: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
-	25, // 19: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
-	39, // 20: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	2,  // 21: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	3,  // 22: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	40, // 23: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 24: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	2,  // 25: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
-	3,  // 26: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
-	40, // 27: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
-	40, // 28: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
-	31, // 29: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
-	39, // 30: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
-	29, // 31: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
-	40, // 32: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	43, // 15: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	2,  // 16: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
+	21, // 17: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	26, // 18: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
+	26, // 19: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
+	26, // 20: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
+	40, // 21: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	3,  // 22: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	4,  // 23: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	41, // 24: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 25: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	3,  // 26: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
+	4,  // 27: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
+	41, // 28: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
+	41, // 29: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
+	32, // 30: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
+	40, // 31: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
+	30, // 32: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
+	41, // 33: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }
@@ -2644,7 +2713,7 @@ func file_lockbox_v1_tenant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_tenant_proto_rawDesc), len(file_lockbox_v1_tenant_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -186,12 +186,11 @@ func (w *writer) body() string {
 	return id
 }
 
-// decider is who acted for the customer or the provider, as it is said within a sentence; no more than the customer's
-// name for it where the customer wishes so.
+// decider is who acted for the customer or the provider, as it is said within a sentence.
 func (w *writer) decider() string {
 	d := w.n.Data
-	if d.Withheld {
-		return w.with("value/customer")
+	if d.By != "" && d.Organisation == "" {
+		return name(d.By)
 	}
 	return w.with("value/decider", "Person", orLockbox(line(d.By)), "Organisation", orLockbox(line(d.Organisation)))
 }

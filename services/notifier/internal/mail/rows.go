@@ -43,7 +43,7 @@ var (
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
-		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
+		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -204,9 +204,6 @@ func (w *writer) facts(label string) []string {
 	case "label/ends", "label/planned-end":
 		return some(at(d.Ends))
 	case "label/by":
-		if d.Withheld {
-			return some(w.text("value/customer"))
-		}
 		if d.By != "" {
 			return some(w.person(d.By, d.Organisation))
 		}
@@ -215,8 +212,6 @@ func (w *writer) facts(label string) []string {
 		case w.n.Template == plan.AccessCompleted:
 			return some(w.text("value/by-itself"))
 		case d.Starts.IsZero():
-		case d.Withheld:
-			return some(w.text("value/customer"))
 		case d.ByLockbox:
 			return some("Lockbox")
 		default:
@@ -302,6 +297,13 @@ func (w *writer) settings(label string) []string {
 			}
 			return timetext.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
 		}
+	case "label/deciders":
+		say = func(s *lockboxv1.TenantSettings) string {
+			if s.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED {
+				return w.text("deciders/name")
+			}
+			return w.enum("deciders", s.GetDecidersShown().String(), "DECIDERS_SHOWN_")
+		}
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string
@@ -325,8 +327,8 @@ func (w *writer) was(now, before string) string {
 }
 
 func (w *writer) person(name, organisation string) string {
-	if line(name) == "" {
-		return ""
+	if line(name) == "" || organisation == "" {
+		return line(name)
 	}
 	return w.with("value/person", "Person", line(name), "Organisation", line(organisation))
 }
@@ -334,11 +336,7 @@ func (w *writer) person(name, organisation string) string {
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		by := line(a.By)
-		if a.By == "" {
-			by = w.text("value/customer")
-		}
-		list = append(list, w.with("value/approval", "Person", by, "When", timetext.Instant(w.language, a.At)))
+		list = append(list, w.with("value/approval", "Person", line(a.By), "When", timetext.Instant(w.language, a.At)))
 	}
 	return list
 }

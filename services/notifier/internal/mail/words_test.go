@@ -35,7 +35,7 @@ func asked() []string {
 		"alert/emergency", "alert/urgent", "alert/subject", "status/customer-notified",
 		"group/customer-support-leads", "group/devops-managers", "group/security-officers",
 		"text/access-revoked/unbegun", "text/access-revoked/system", "text/customer-asked/nobody", "text/customer-asked/short",
-		"value/by-itself", "value/decider", "value/customer", "value/unknown",
+		"value/by-itself", "value/decider", "value/unknown",
 		"note/eligible", "note/says-of-itself", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
 		"value/of", "value/was",
@@ -59,6 +59,7 @@ func asked() []string {
 		"role":     {lockboxv1.Role(0).Descriptor().Values(), "ROLE_"},
 		"waiver":   {lockboxv1.Waiver(0).Descriptor().Values(), "WAIVER_"},
 		"reason":   {lockboxv1.ReasonType(0).Descriptor().Values(), "REASON_TYPE_"},
+		"deciders": {lockboxv1.DecidersShown(0).Descriptor().Values(), "DECIDERS_SHOWN_"},
 		"fallback": {lockboxv1.Fallback(0).Descriptor().Values(), "FALLBACK_"},
 	} {
 		for i := 1; i < enum.values.Len(); i++ {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -21,9 +22,8 @@ type Data struct {
 	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string
-	// ByLockbox reports that Lockbox caused it; Withheld, that one of the customer's people did, whom the recipient is not
-	// told of by the customer's wish.
-	ByLockbox, Withheld bool
+	// ByLockbox reports that Lockbox caused it.
+	ByLockbox bool
 	// Text is what that person wrote: a reason, an answer.
 	Text string
 	// Why is the reason of an automatic decision by a service. If absent, Text is the sentence that was recorded.
@@ -111,6 +111,22 @@ type Data struct {
 type Approval struct {
 	By string
 	At time.Time
+	// customers: it is one of the customer's people's.
+	customers bool
+}
+
+// withheld returns the data without who of the customer's people acted: the customer's name stands for whoever it was.
+func (d Data) withheld(by *lockboxv1.Actor) Data {
+	if aggregate.Customer(by) {
+		d.By, d.Organisation = d.Tenant, ""
+	}
+	d.Approvals = slices.Clone(d.Approvals)
+	for i, a := range d.Approvals {
+		if a.customers {
+			d.Approvals[i].By = d.Tenant
+		}
+	}
+	return d
 }
 
 // data returns what all mails about the event have in common.
@@ -168,7 +184,7 @@ func (p *planner) requestData() Data {
 	d.Short = tenant.Humans(n.GetApprovers()) < d.Required
 	d.Waiver, d.Emergency = s.Waiver(), s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 	for _, a := range s.Approvals() {
-		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime()})
+		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime(), true})
 	}
 	d.Given = len(d.Approvals)
 	if g := s.Grant; g != nil {
@@ -183,7 +199,7 @@ func (p *planner) requestData() Data {
 // approvedInternally lists the provider's approvers of an emergency in place of the customer's.
 func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
 	for _, i := range decisions {
-		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime()})
+		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime(), false})
 	}
 }
 

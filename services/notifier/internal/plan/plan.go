@@ -273,6 +273,9 @@ type recipient struct {
 	dormant bool
 }
 
+// provider reports whether the recipient is one of the provider's engineers or managers.
+func (r recipient) provider() bool { return r.standing == Requester || r.standing == InternalApprover }
+
 // tell adds a notification for each address, once; the first standing of an address counts.
 func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 	told := map[string]int{}
@@ -292,6 +295,9 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 		n := Notification{
 			ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing, Right: r.right,
 			Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
+		}
+		if r.provider() && p.Tenant.Settings.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
+			n.Data = n.Data.withheld(p.Event.GetActor())
 		}
 		n.Data.Others, n.Data.Dormant = p.others(r), r.dormant
 		p.notifications = append(p.notifications, n)

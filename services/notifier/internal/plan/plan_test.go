@@ -467,3 +467,27 @@ func TestAnAlarmGoesToEverySecurityOfficer(t *testing.T) {
 		}
 	}
 }
+
+// Who of the customer's people decided is named to the provider's engineers as the customer wishes.
+func TestWhoDecidedIsNamedAsTheCustomerWishes(t *testing.T) {
+	for shown, want := range map[lockboxv1.DecidersShown]string{
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED: "Otto Brandt", lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME: "Otto Brandt",
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION: "Meadow Bank",
+	} {
+		s := waiting(t)
+		settings := s.States.Tenant(ofTenant.ID).Settings
+		settings.DecidersShown = shown
+		s.tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: settings}}).
+			approved(otto).granted()
+		if a := s.data("erin").Approvals; len(a) != 1 || a[0].By != want {
+			t.Errorf("%s: the engineer reads of %v", shown, a)
+		}
+		if a := s.data("fleur").Approvals; len(a) != 1 || a[0].By != "Otto Brandt" {
+			t.Errorf("%s: an approver reads of %v", shown, a)
+		}
+		s.then(otto, &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "No."}})
+		if s.data("erin").By != want || s.data("fleur").By != "Otto Brandt" {
+			t.Errorf("%s: revoked by %s, and by %s", shown, s.data("erin").By, s.data("fleur").By)
+		}
+	}
+}
