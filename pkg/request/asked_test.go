@@ -255,8 +255,8 @@ func TestR23IfEveryoneIsRemovedItIsSaidOnceAndItStaysPending(t *testing.T) {
 	)
 }
 
-// An approval of somebody who has lost the role since is none when access is to begin. That too few are left is said when
-// it happens, once; and again if nobody is left at all (R23, R30).
+// An approval of somebody who has lost the role since is none when access is to begin. That too few are left is said
+// when it happens, once; and again if nobody is left at all (R23, R30).
 func TestR30AQuorumOutOfReachIsReportedWhenItHappens(t *testing.T) {
 	unavailable := func(s *story.Story) lockboxv1.ReasonCode {
 		return s.Entries[len(s.Entries)-1].Event.GetApproversUnavailable().GetCodedReason().GetCode()

@@ -388,7 +388,12 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 	if _, rule := narrows(*s, d); rule != "" {
 		return rule
 	}
+	longest, most := s.Allowed()
 	s.CustomerDecisions = add(s.CustomerDecisions, d)
+	// Whoever comes next would otherwise allow something else than what they were shown (R27, R30).
+	if t, resources := s.Allowed(); t < longest || len(resources) < len(most) {
+		s.material = e.GetVersion()
+	}
 	if len(s.Approvals()) >= int(s.Notified.GetRequiredApprovals()) {
 		s.Status = Approved
 	}

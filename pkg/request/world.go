@@ -122,9 +122,9 @@ func mayBeAbandoned(s State, now time.Time) bool {
 		now.Before(s.ExpiresAt())
 }
 
-// unavailable reports whether a decision is out of reach now, and has not been recorded to be: nobody of the frozen list
-// can decide any longer; or, with a reason, fewer humans can approve than have to (R30, R51). An approval by somebody who
-// has lost the role is none when access is to begin, so it is not counted here either.
+// unavailable reports whether a decision is out of reach now, and has not been recorded to be: nobody of the frozen
+// list can decide any longer; or, with a reason, fewer humans can approve than have to (R30, R51). An approval by
+// somebody who has lost the role is none when access is to begin, so it is not counted here either.
 func (w World) unavailable(s State, now time.Time) (bool, *lockboxv1.Reason) {
 	var left []*lockboxv1.Approver
 	for _, a := range s.Notified.GetApprovers() {

@@ -92,8 +92,8 @@ func Deciding(
 	return deciding(t, sub, basis, p, func(a Assignment) bool { return a.Inactive(now) == counts })
 }
 
-// Keeping returns the roles of Deciding, and those by which the person could decide again once they activate them (R21):
-// whoever has none of them left was relieved of deciding, and must not hear more of what they were asked.
+// Keeping returns the roles of Deciding, and those by which the person could decide again once they activate them
+// (R21): whoever has none of them left was relieved of deciding, and must not hear more of what they were asked.
 func Keeping(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
 ) []lockboxv1.Role {

@@ -44,8 +44,8 @@ type digest struct {
 	until time.Time
 	// reported is how many of its mails are.
 	reported int
-	// mail is what is sent once nothing joins any more; without an ID, if nobody may read any of it now. Closed reports that
-	// it is settled, and dropped holds the mails that it leaves out, by ID.
+	// mail is what is sent once nothing joins any more; without an ID, if nobody may read any of it now. Closed reports
+	// that it is settled, and dropped holds the mails that it leaves out, by ID.
 	mail    plan.Notification
 	closed  bool
 	dropped map[string]bool
@@ -80,8 +80,8 @@ func (h *holding) digest(n plan.Notification, since, now time.Time) *digest {
 	return d
 }
 
-// settle ends a digest that is due: nothing joins it any more, and it leaves out what its recipient may not know now. It
-// returns how it was settled the first time.
+// settle ends a digest that is due: nothing joins it any more, and it leaves out what its recipient may not know now.
+// It returns how it was settled the first time.
 func (h *holding) settle(d *digest, full plan.Notification, entitled func([]plan.Notification) ([]bool, error)) error {
 	h.mu.Lock()
 	h.pacer.Close(d.batch)
@@ -115,8 +115,8 @@ func (h *holding) settle(d *digest, full plan.Notification, entitled func([]plan
 	return nil
 }
 
-// send sends a settled digest, unless that was done, and returns the mail. A digest of one is that mail in full. After a
-// failure that may pass it is sent again for whoever comes next.
+// send sends a settled digest, unless that was done, and returns the mail. A digest of one is that mail in full. After
+// a failure that may pass it is sent again for whoever comes next.
 func (h *holding) send(d *digest, deliver func(plan.Notification) error) (mail plan.Notification, err error) {
 	h.mu.Lock()
 	mail = d.mail

@@ -85,8 +85,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	return in, nil
 }
 
-// service returns what the catalogue in force calls a resource type; empty if it has none. A mail about a preview does not
-// wait for a catalogue that can be read.
+// service returns what the catalogue in force calls a resource type; empty if it has none. A mail about a preview does
+// not wait for a catalogue that can be read.
 func (n *notifier) service(states repository.States, resourceType string) string {
 	c, err := n.catalogue.Of(states)
 	if err != nil {

@@ -182,7 +182,8 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails,
+		sender: sender, giveUp: c.GiveUpAfter,
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
 			StatementURL:    c.GovernmentRequestsURL,

@@ -155,8 +155,8 @@ func (w *world) tenant() *lockboxv1.Event {
 // setUp is how many mails a customer's administrator gets of what tenant and asked tell of the customer itself.
 const setUp = 3
 
-// asked makes Otto an approver of Meadow Bank the first time, and names an alternate: two mails. Then it carries a request of Erin's
-// until Otto and Grace are asked: four mails, to them, the alternate and Erin. Forgeries come last.
+// asked makes Otto an approver of Meadow Bank the first time, and names an alternate: two mails. Then it carries a
+// request of Erin's until Otto and Grace are asked: four mails, to them, the alternate and Erin. Forgeries come last.
 func (w *world) asked(
 	requester *lockboxv1.Actor, forge ...func(*lockboxv1.CustomerNotified),
 ) (id string, notified *lockboxv1.Event) {

@@ -471,7 +471,8 @@ func TestAnAlarmGoesToEverySecurityOfficer(t *testing.T) {
 // Who of the customer's people decided is named to the provider's engineers as the customer wishes.
 func TestWhoDecidedIsNamedAsTheCustomerWishes(t *testing.T) {
 	for shown, want := range map[lockboxv1.DecidersShown]string{
-		lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED: "Otto Brandt", lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME: "Otto Brandt",
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED:  "Otto Brandt",
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME:         "Otto Brandt",
 		lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION: "Meadow Bank",
 	} {
 		s := waiting(t)
