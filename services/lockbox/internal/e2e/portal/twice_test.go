@@ -292,7 +292,7 @@ func TestEveryVerbIsPlayedTwice(t *testing.T) {
 // person looks at and what they do; on the portal's pages, on the command line and by REST. What they are told is
 // compared with what is in the stream: nothing is called done that is not there, and who is refused is told why.
 //
-// control: nist:AU-10, nist:AC-6
+// control: nist:AU-3, nist:AC-3
 func TestR29WhatAPersonIsToldIsWhatIsInTheStream(t *testing.T) {
 	t.Parallel()
 	quiet := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
