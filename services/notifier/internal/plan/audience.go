@@ -62,7 +62,7 @@ func (p *planner) alternates() []recipient {
 	}
 	var list []recipient
 	for _, a := range p.Basis.Tenant.Settings.GetAlternates() {
-		if !approver[ID("", "", a.GetEmail())] && names(p.Tenant.Settings, a.GetEmail()) {
+		if !approver[ID("", "", a.GetEmail())] && names(p.Tenant, a.GetEmail()) {
 			list = append(list, recipient{email: a.GetEmail(), language: p.customer(a.GetLanguage()), standing: Alternate})
 		}
 	}

@@ -59,8 +59,8 @@ const (
 	ApprovalRequested          Template = "approval-requested"           // approvers
 	ApprovalRequestedAlternate Template = "approval-requested-alternate" // alternates
 	NobodyToAsk                Template = "nobody-to-ask"                // alternates, administrators
-	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators
-	ApprovalsOutOfReach        Template = "approvals-out-of-reach"       // alternates, administrators
+	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators, requester
+	ApprovalsOutOfReach        Template = "approvals-out-of-reach"       // alternates, administrators, requester
 	ApproversDiffer            Template = "approvers-differ"             // administrators
 	CustomerAsked              Template = "customer-asked"               // requester
 	InternalApprovalRequested  Template = "internal-approval-requested"  // internal approvers
@@ -273,6 +273,15 @@ type recipient struct {
 	dormant bool
 }
 
+// decidersShown is what engineers may read of who acted for the customer; as it was when the customer was asked, if the
+// tenant's history contradicts itself now.
+func (p *planner) decidersShown() lockboxv1.DecidersShown {
+	if p.Tenant.Fault != nil {
+		return p.Basis.Tenant.Settings.GetDecidersShown()
+	}
+	return p.Tenant.Settings.GetDecidersShown()
+}
+
 // provider reports whether the recipient is one of the provider's engineers or managers.
 func (r recipient) provider() bool { return r.standing == Requester || r.standing == InternalApprover }
 
@@ -296,7 +305,7 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 			ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing, Right: r.right,
 			Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
 		}
-		if r.provider() && p.Tenant.Settings.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
+		if r.provider() && p.decidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
 			n.Data = n.Data.withheld(p.Event.GetActor())
 		}
 		n.Data.Others, n.Data.Dormant = p.others(r), r.dormant

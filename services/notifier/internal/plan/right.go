@@ -45,16 +45,17 @@ func (n Notification) RestsOn() []aggregate.Key {
 }
 
 // Entitled reports whether the recipient may know what the mail says, as of a tenant, the subscription that the mail's
-// request reaches, and the time. Administrators may know everything about their tenant.
+// request reaches, and the time. Administrators may know everything about their tenant. A history that contradicts
+// itself takes nobody's right away: whoever can write a single event would otherwise silence all mails.
 func (n Notification) Entitled(t tenant.State, sub tenant.Subscription, now time.Time) bool {
-	if !n.lapses() || slices.ContainsFunc(administratorsOf(t, now), func(a *lockboxv1.Person) bool {
+	if !n.lapses() || t.Fault != nil || sub.Fault != nil || slices.ContainsFunc(administratorsOf(t, now), func(a *lockboxv1.Person) bool {
 		return sameAddress(a.GetEmail(), n.Recipient)
 	}) {
 		return true
 	}
 	switch n.Standing {
 	case Alternate:
-		return names(t.Settings, n.Recipient)
+		return names(t, n.Recipient)
 	case Approver, Affected:
 		return slices.ContainsFunc(n.Right.Asked, func(a *lockboxv1.Approver) bool {
 			return keeps(t, n.Right.reached(sub), n.Right.Basis, a, now)
@@ -70,11 +71,12 @@ func (r Right) reached(sub tenant.Subscription) *tenant.Subscription {
 	return &sub
 }
 
-// keeps reports whether somebody still has one of the roles by which they were asked, active or to be activated.
+// keeps reports whether somebody still has one of the roles by which they were asked, active or to be activated; also if
+// that cannot be told.
 func keeps(
 	t tenant.State, sub *tenant.Subscription, basis lockboxv1.ApproverBasis, a *lockboxv1.Approver, now time.Time,
 ) bool {
-	return slices.ContainsFunc(tenant.Keeping(t, sub, basis, a.GetPerson(), now), func(r lockboxv1.Role) bool {
+	return t.Fault != nil || sub != nil && sub.Fault != nil || slices.ContainsFunc(tenant.Keeping(t, sub, basis, a.GetPerson(), now), func(r lockboxv1.Role) bool {
 		return slices.Contains(a.GetRoles(), r)
 	})
 }
@@ -91,9 +93,9 @@ func administratorsOf(t tenant.State, at time.Time) (people []*lockboxv1.Person)
 	return people
 }
 
-// names reports whether settings name an address as an alternate contact.
-func names(s *lockboxv1.TenantSettings, address string) bool {
-	return slices.ContainsFunc(s.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool {
+// names reports whether a tenant names an address as an alternate contact; also if that cannot be told.
+func names(t tenant.State, address string) bool {
+	return t.Fault != nil || slices.ContainsFunc(t.Settings.GetAlternates(), func(a *lockboxv1.AlternateAddress) bool {
 		return sameAddress(a.GetEmail(), address)
 	})
 }

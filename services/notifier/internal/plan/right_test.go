@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -123,6 +125,20 @@ func TestR20TheRightToKnowIsAskedForWhenTheMailGoes(t *testing.T) {
 	for _, n := range told {
 		if n.Template == plan.RoleLost && len(n.RestsOn()) > 0 {
 			t.Error("the mail about a removal can be lost by it")
+		}
+	}
+}
+
+// Whoever can write one event that contradicts a tenant's history does not silence the mails about its requests.
+func TestAContradictionTakesNobodysRightAway(t *testing.T) {
+	s := waiting(t)
+	before := s.last
+	contradicted := tenant.State{History: aggregate.History{Fault: &aggregate.Fault{Rule: "a gap"}}}
+	s.States[ofTenant] = &contradicted
+	s.at(deadline.Add(-24*time.Hour)).then(clock, reminder(0)).told("approval-reminder: otto/en fleur/fr")
+	for _, n := range before {
+		if !n.Entitled(contradicted, tenant.Subscription{}, s.Now) {
+			t.Errorf("%s may not know what was for them", n.Recipient)
 		}
 	}
 }
