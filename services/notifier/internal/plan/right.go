@@ -100,5 +100,9 @@ func names(t tenant.State, address string) bool {
 	})
 }
 
-// sameAddress compares addresses as ID does.
-func sameAddress(a, b string) bool { return strings.ToLower(a) == strings.ToLower(b) }
+// sameAddress compares addresses as ID does: in lower case, and no more, because to fold them makes one of s and ſ, which
+// are two mailboxes.
+func sameAddress(a, b string) bool {
+	lower := strings.ToLower(a)
+	return lower == strings.ToLower(b)
+}
