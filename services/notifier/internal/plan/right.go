@@ -48,9 +48,8 @@ func (n Notification) RestsOn() []aggregate.Key {
 // request reaches, and the time. Administrators may know everything about their tenant. A history that contradicts
 // itself takes nobody's right away: whoever can write a single event would otherwise silence all mails.
 func (n Notification) Entitled(t tenant.State, sub tenant.Subscription, now time.Time) bool {
-	if !n.lapses() || t.Fault != nil || sub.Fault != nil || slices.ContainsFunc(administratorsOf(t, now), func(a *lockboxv1.Person) bool {
-		return sameAddress(a.GetEmail(), n.Recipient)
-	}) {
+	administers := func(a *lockboxv1.Person) bool { return sameAddress(a.GetEmail(), n.Recipient) }
+	if !n.lapses() || t.Fault != nil || sub.Fault != nil || slices.ContainsFunc(administratorsOf(t, now), administers) {
 		return true
 	}
 	switch n.Standing {
@@ -71,14 +70,16 @@ func (r Right) reached(sub tenant.Subscription) *tenant.Subscription {
 	return &sub
 }
 
-// keeps reports whether somebody still has one of the roles by which they were asked, active or to be activated; also if
-// that cannot be told.
+// keeps reports whether somebody still has one of the roles by which they were asked, active or to be activated; also
+// if that cannot be told.
 func keeps(
 	t tenant.State, sub *tenant.Subscription, basis lockboxv1.ApproverBasis, a *lockboxv1.Approver, now time.Time,
 ) bool {
-	return t.Fault != nil || sub != nil && sub.Fault != nil || slices.ContainsFunc(tenant.Keeping(t, sub, basis, a.GetPerson(), now), func(r lockboxv1.Role) bool {
-		return slices.Contains(a.GetRoles(), r)
-	})
+	if t.Fault != nil || sub != nil && sub.Fault != nil {
+		return true
+	}
+	return slices.ContainsFunc(tenant.Keeping(t, sub, basis, a.GetPerson(), now),
+		func(r lockboxv1.Role) bool { return slices.Contains(a.GetRoles(), r) })
 }
 
 // administratorsOf returns the Global Administrators at a time, also those whose role is only eligible: who is notified
@@ -100,8 +101,8 @@ func names(t tenant.State, address string) bool {
 	})
 }
 
-// sameAddress compares addresses as ID does: in lower case, and no more, because to fold them makes one of s and ſ, which
-// are two mailboxes.
+// sameAddress compares addresses as ID does: in lower case, and no more, because to fold them makes one of s and ſ,
+// which are two mailboxes.
 func sameAddress(a, b string) bool {
 	lower := strings.ToLower(a)
 	return lower == strings.ToLower(b)
