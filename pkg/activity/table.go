@@ -85,10 +85,13 @@ var table = []row{
 	plain((*lockboxv1.Event).GetApprovalReminderDue),
 	fact((*lockboxv1.Event).GetApproversUnavailable,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.ApproversUnavailable) string {
-			if f.GetCodedReason() != nil {
+			switch f.GetCodedReason().GetCode() {
+			case lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED:
+				return l.say("ApproversUnavailable")
+			case lockboxv1.ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE:
 				return l.say("ApproversUnavailable/one-human")
 			}
-			return l.say("ApproversUnavailable")
+			return l.say("ApproversUnavailable/too-few")
 		}),
 	fact((*lockboxv1.Event).GetQuestionAsked,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.QuestionAsked) string {

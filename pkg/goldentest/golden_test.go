@@ -231,7 +231,7 @@ var variants = map[request.Status][]string{
 		[]string{"RulesPublished", "CataloguePublished", "AccessRequested", "AccessEvaluated-missing"}),
 	request.AwaitingInternalApproval: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ruled"}),
 	request.Submitted: slices.Concat(customer,
-		[]string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh"}),
+		[]string{"AccessRequested", "AccessEvaluated-history", "SettingsChanged-fresh", "SettingsChanged-organisation"}),
 	request.Active: slices.Concat(customer,
 		[]string{"AccessRequested", "AccessEvaluated-changes", "AccessGranted-named", "SettingsChanged-deciders"}),
 }

@@ -73,7 +73,7 @@ func (b *book) asks(
 		a.add(ofTenant, at, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
 	} else {
 		a.scope, a.basis = lockboxv1.Scope_SCOPE_SUBSCRIPTION, lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION
-		in := b.subscription(q)
+		in := b.subscription(q, r.Sequence)
 		for _, e := range b.upTo(in, n.GetSubscriptionSequence()) {
 			if f := e.GetSubscriptionRegistered(); f != nil {
 				a.subscription = f.GetDisplayName()
@@ -243,7 +243,7 @@ func (b *book) subscriptionCounts(q request, n *lockboxv1.CustomerNotified, r Re
 	id := q.intent().GetSubscriptionId()
 	owner, known := b.ownerAt(id, r.Sequence)
 	if id == "" || !known {
-		for _, e := range b.about[b.subscription(q)] {
+		for _, e := range b.about[b.subscription(q, r.Sequence)] {
 			// The history of one tenant alone shows only that it gave the subscription up, shortly afterwards.
 			if e.Event.GetSubscriptionGivenUp() != nil && e.Sequence > n.GetSubscriptionSequence() &&
 				instant(e).Sub(instant(r)).Abs() <= maxStale {

@@ -235,9 +235,31 @@ func (o *owing) change() {
 	if about := o.invitation(); about != nil && about.first() && o.r.Event.GetInvitationRedeemed() != nil {
 		template = "invitation-confirmed" // it counts at once
 	}
-	if template != "" {
-		o.tell(template, o.administrators(o.r.Sequence-1), o.administrators(o.r.Sequence))
+	if template == "" {
+		return
 	}
+	o.tell(template, o.administrators(o.r.Sequence-1), o.administrators(o.r.Sequence))
+	switch {
+	case o.r.Event.GetSubscriptionGivenUp() != nil:
+		o.tell(template, o.relieved())
+	case o.r.Event.GetRoleRemoved() != nil:
+		who := slices.DeleteFunc(o.relieved(), func(address string) bool {
+			return slices.ContainsFunc(o.mails, func(m Mail) bool { return oneAddress(m.Recipient, address) })
+		})
+		o.tell("role-lost", who)
+	}
+}
+
+// relieved returns the addresses of those whose assignment in the aggregate ended with the event: it is the last that
+// they hear of what they did by it.
+func (o *owing) relieved() (addresses []string) {
+	after := o.assignments(o.q.of, o.r.Sequence)
+	for _, a := range o.assignments(o.q.of, o.asOf(o.q.of, o.r.Sequence-1)) {
+		if !slices.ContainsFunc(after, func(b assignment) bool { return b.GetId() == a.GetId() }) {
+			addresses = append(addresses, a.GetPerson().GetEmail())
+		}
+	}
+	return addresses
 }
 
 // disclosed: once the embargo is over, the customer hears of it (R44, R45).
@@ -279,7 +301,7 @@ func (o *owing) requested() {
 		if f.ApproversUnavailable.GetCodedReason() != nil { // they are there, and fewer humans than are needed (R51)
 			template = "approvals-out-of-reach"
 		}
-		o.tell(template, o.administrators(o.r.Sequence), o.alternates())
+		o.tell(template, o.administrators(o.r.Sequence), o.alternates(), requester)
 	case *lockboxv1.Event_QuestionAsked:
 		o.tell("question-asked", requester)
 	case *lockboxv1.Event_QuestionAnswered:
@@ -302,9 +324,9 @@ func (o *owing) outcome(requester []string) {
 	switch n := o.q.notified(); {
 	case template == "":
 	case n != nil:
-		o.tell(template, o.approvers(everybody), requester, o.alternates())
-		if n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY ||
-			first(o.q, (*lockboxv1.Event).GetApproversUnavailable) != nil {
+		approvers := o.approvers(everybody)
+		o.tell(template, approvers, requester, o.alternates())
+		if len(approvers) == 0 || first(o.q, (*lockboxv1.Event).GetApproversUnavailable) != nil {
 			o.tell(template, o.administrators(o.r.Sequence))
 		}
 	case emergency && template == "access-granted":
@@ -350,19 +372,22 @@ func alternatesOf(s *lockboxv1.TenantSettings) (addresses []string) {
 	return addresses
 }
 
-// alternates returns those at the time of the request who are not asked themselves.
+// alternates returns those at the time of the request who are alternates still, and are not asked themselves.
 func (o *owing) alternates() []string {
 	a, _ := o.due()
-	approvers := o.approvers(everybody)
+	approvers, still := o.approvers(everybody), o.alternatesNow()
+	among := func(list []string, address string) bool {
+		return slices.ContainsFunc(list, func(other string) bool { return oneAddress(address, other) })
+	}
 	return slices.DeleteFunc(alternatesOf(a.settings), func(address string) bool {
-		return slices.ContainsFunc(approvers, func(other string) bool { return oneAddress(address, other) })
+		return among(approvers, address) || !among(still, address)
 	})
 }
 
 // unasked returns whom an emergency leaves unasked: those who would have been asked, administrators and alternates.
 func (o *owing) unasked() (addresses []string) {
 	now := &lockboxv1.CustomerNotified{TenantSequence: o.asOf(o.q.tenant(), o.r.Sequence),
-		SubscriptionSequence: o.asOf(o.subscription(o.q), o.r.Sequence)}
+		SubscriptionSequence: o.asOf(o.subscription(o.q, o.r.Sequence), o.r.Sequence)}
 	for _, a := range o.asks(o.q, now, o.r, true, true).approvers {
 		addresses = append(addresses, a.GetPerson().GetEmail())
 	}
@@ -379,15 +404,37 @@ func (o *owing) undecided(p *lockboxv1.Person) bool {
 }
 
 // approvers returns the addresses, as their roles have them, of those whom the request asks and has to ask. Whom only
-// the request's own event names hears nothing of it.
+// the request's own event names hears nothing of it, and whoever has lost the role since hears nothing more.
 func (o *owing) approvers(keep func(*lockboxv1.Person) bool) (addresses []string) {
 	a, _ := o.due()
 	for _, is := range o.q.notified().GetApprovers() {
-		if held := approver(a.approvers, is.GetPerson()); held != nil && keep(is.GetPerson()) {
+		if held := approver(a.approvers, is.GetPerson()); held != nil && keep(is.GetPerson()) && o.retains(a, held) {
 			addresses = append(addresses, held.GetPerson().GetEmail())
 		}
 	}
 	return addresses
+}
+
+// retains reports whether somebody still has a role by which they were asked, as of the event: it was not removed, has
+// not ended, and they can sign in. One that is not activated at the moment counts (R21).
+func (o *owing) retains(a asked, who *lockboxv1.Approver) bool {
+	if slices.Contains(o.signInAt(o.q.of.Tenant, o.r.Sequence).ended, who.GetPerson().GetIssuer()) {
+		return false
+	}
+	holds := func(in aggregate.Key) bool {
+		return slices.ContainsFunc(o.assignments(in, o.asOf(in, o.r.Sequence)), func(h assignment) bool {
+			over := h.GetExpiresAt() != nil && !instant(o.r).Before(h.GetExpiresAt().AsTime())
+			return same(h.GetPerson(), who.GetPerson()) && slices.Contains(who.GetRoles(), h.GetRole()) && !over &&
+				h.GetScope() != lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP
+		})
+	}
+	switch {
+	case a.scope == lockboxv1.Scope_SCOPE_TENANT:
+		return holds(o.q.tenant())
+	case a.basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK && holds(o.q.tenant()):
+		return true
+	}
+	return holds(o.subscription(o.q, o.r.Sequence))
 }
 
 // due returns whom the request has to ask by the customer's own events, and whether it asks otherwise. They count as of
@@ -411,7 +458,7 @@ func (o *owing) due() (asked, bool) {
 	}
 	of.tenant = read(o.q.tenant(), n.GetTenantSequence())
 	if id := o.q.intent().GetSubscriptionId(); id != "" {
-		of.subscription = read(o.subscription(o.q), n.GetSubscriptionSequence())
+		of.subscription = read(o.subscription(o.q, o.r.Sequence), n.GetSubscriptionSequence())
 		owners := o.upTo(aggregate.Ownership(id), o.r.Sequence)
 		of.lost = len(owners) != 1 || ownerOf(owners[0]).GetTenant() != o.q.of.Tenant
 	}

@@ -207,6 +207,10 @@ func TestI16EverybodyWhoMustHearIsOwedAMail(t *testing.T) {
 	s := story.Case(gina, start)
 	s.Command(gina, story.Assign("olga", olga, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, ofTenant))
 	s.Command(gina, story.Assign("otto", otto, lockboxv1.Role_ROLE_OWNER, ofSubscription))
+	s.Command(gina, story.Assign("lena", lena, lockboxv1.Role_ROLE_OWNER, ofSubscription))
+	relieved := uint64(len(s.Entries)) + 1
+	s.Command(gina, &lockboxv1.Command{AggregateId: story.Subscription, Action: &lockboxv1.Command_RemoveRole{
+		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "lena"}}})
 	removed := uint64(len(s.Entries)) + 1
 	s.Command(gina, &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{
 		RemoveRole: &lockboxv1.RemoveRole{AssignmentId: "olga"}}})
@@ -219,18 +223,21 @@ func TestI16EverybodyWhoMustHearIsOwedAMail(t *testing.T) {
 		owed[m.Sequence] = append(owed[m.Sequence], m.Template+" "+m.Recipient)
 	}
 	want := map[uint64][]string{
+		relieved: {"role-lost lena@contoso.example", "role-removed gina@contoso.example",
+			"role-removed olga@contoso.example"},
 		removed: {"role-removed gina@contoso.example", "role-removed olga@contoso.example"},
 		told:    {"exposure-disclosed gina@contoso.example"},
 	}
 	for _, e := range s.Entries {
 		switch f := e.Event; {
 		case f.GetSubscriptionGivenUp() != nil:
-			want[e.Seq] = []string{"subscription-given-up gina@contoso.example"}
+			want[e.Seq] = []string{"subscription-given-up gina@contoso.example",
+				"subscription-given-up otto@contoso.example"}
 		case f.GetSubscriptionRegistered() != nil && f.GetTenant() != story.Tenant:
 			want[e.Seq] = []string{"subscription-registered otto@fabrikam.example"}
 		}
 	}
-	if len(want) != 4 {
+	if len(want) != 5 {
 		t.Errorf("the subscription did not move: %v", want)
 	}
 	for sequence, mails := range want {
@@ -287,8 +294,8 @@ func TestI16AQuorumOutOfReachIsOwedAMailOfItsOwn(t *testing.T) {
 		for _, m := range invariant.Mails(l.history, l.last().Sequence) {
 			owed = append(owed, m.Template+" "+m.Recipient)
 		}
-		if diff := cmp.Diff([]string{want + " ciso@contoso.example", want + " gina@contoso.example",
-			want + " soc@contoso.example"}, owed); diff != "" {
+		if diff := cmp.Diff([]string{want + " ciso@contoso.example", want + " eve@nimbus.example",
+			want + " gina@contoso.example", want + " soc@contoso.example"}, owed); diff != "" {
 			t.Errorf("owed (-want +got):\n%s", diff)
 		}
 	}

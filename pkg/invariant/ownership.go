@@ -128,23 +128,24 @@ func (b *book) registeredBefore(id string, sequence uint64) (tenants []string) {
 
 // registeredAt reports whether the tenant had registered the request's subscription, and not given it up.
 func (b *book) registeredAt(q request, sequence uint64) (registered bool) {
-	for _, e := range b.upTo(b.subscription(q), sequence) {
+	for _, e := range b.upTo(b.subscription(q, sequence), sequence) {
 		registered = registered && e.GetSubscriptionGivenUp() == nil || e.GetSubscriptionRegistered() != nil
 	}
 	return registered
 }
 
-// subscription returns the request's subscription as its tenant has it registered.
-func (b *book) subscription(q request) aggregate.Key {
+// subscription returns the request's subscription as its tenant had it registered last as of a sequence: one that went
+// and came back may be spelled in another way.
+func (b *book) subscription(q request, as uint64) aggregate.Key {
 	asked := q.intent().GetSubscriptionId()
-	own := aggregate.Subscription(q.of.Tenant, asked)
-	if len(b.about[own]) > 0 {
-		return own
-	}
+	of, since := aggregate.Subscription(q.of.Tenant, asked), uint64(0)
 	for _, in := range b.spelled[strings.ToLower(asked)] {
-		if in.Tenant == q.of.Tenant {
-			return in
+		for _, r := range b.about[in] {
+			if in.Tenant == q.of.Tenant && r.Event.GetSubscriptionRegistered() != nil && r.Sequence > since &&
+				r.Sequence <= as {
+				of, since = in, r.Sequence
+			}
 		}
 	}
-	return own
+	return of
 }

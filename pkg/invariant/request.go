@@ -251,7 +251,7 @@ func (b *book) readOwn(q request, r Recorded, on reading, broken say) {
 	}
 	own(q.tenant(), on.GetTenantSequence())
 	if sequence := on.GetSubscriptionSequence(); sequence != 0 {
-		own(b.subscription(q), sequence)
+		own(b.subscription(q, r.Sequence), sequence)
 	}
 }
 

@@ -147,7 +147,8 @@ func (b *book) rolesAt(
 		}
 	}
 	if n.GetScope() == lockboxv1.Scope_SCOPE_SUBSCRIPTION {
-		add(b.subscription(q), r.GetSubscriptionSequence(), lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
+		at := r.GetSubscriptionSequence()
+		add(b.subscription(q, at), at, lockboxv1.Role_ROLE_OWNER, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
 	}
 	if n.GetScope() == lockboxv1.Scope_SCOPE_TENANT || n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
 		add(q.tenant(), r.GetTenantSequence(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)

@@ -315,6 +315,9 @@ func (o *owing) signInChange() {
 		o.tell(template, o.administrators(o.r.Sequence-1), o.administrators(o.r.Sequence), o.alternatesNow(),
 			o.wishedFor(id))
 	}
+	if o.r.Event.GetFormerSignInEnded() != nil {
+		o.tell(template, o.relieved())
+	}
 }
 
 // wishedFor returns the addresses of those whom a change makes administrators, whatever became of it.

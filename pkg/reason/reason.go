@@ -4,6 +4,7 @@ package reason
 
 import (
 	"embed"
+	"regexp"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/message"
@@ -65,6 +66,12 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 	}
 	return strings.TrimSpace(sentence)
 }
+
+// citation is how recorded sentences name the rules on which they rest.
+var citation = regexp.MustCompile(` \([RI][0-9]+(?:, [RI][0-9]+)*\)`)
+
+// Plain returns a sentence that Lockbox recorded without the numbers of rules, which say nothing to people.
+func Plain(recorded string) string { return citation.ReplaceAllString(recorded, "") }
 
 // Text is a reason for display.
 type Text struct {

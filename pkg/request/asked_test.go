@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -252,6 +253,46 @@ func TestR23IfEveryoneIsRemovedItIsSaidOnceAndItStaysPending(t *testing.T) {
 		row{6, gina, does(approve()), no(forbidden, "token", "R20")},
 		row{4 * day, box, owed(request.Expire), is(request.Expired)},
 	)
+}
+
+// An approval of somebody who has lost the role since is none when access is to begin. That too few are left is said
+// when it happens, once; and again if nobody is left at all (R23, R30).
+func TestR30AQuorumOutOfReachIsReportedWhenItHappens(t *testing.T) {
+	unavailable := func(s *story.Story) lockboxv1.ReasonCode {
+		return s.Entries[len(s.Entries)-1].Event.GetApproversUnavailable().GetCodedReason().GetCode()
+	}
+	const tooFew = lockboxv1.ReasonCode_REASON_CODE_TOO_FEW_APPROVERS
+	s := asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent())
+	play(t, s,
+		row{1, otto, does(approve()), is(request.CustomerNotified)},
+		row{1, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
+		row{2, gina, does(remove("otto", ofSubscription)), is(request.CustomerNotified)},
+		row{2, box, owed(request.ReportUnavailable), is(request.CustomerNotified)},
+		row{2, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
+	)
+	if s.Request().Abandoned || !s.Request().OutOfReach || unavailable(s) != tooFew {
+		t.Errorf("recorded as %s", unavailable(s))
+	}
+	play(t, s,
+		row{3, gina, does(remove("olga", ofSubscription)), is(request.CustomerNotified)},
+		row{3, box, owed(request.ReportUnavailable), is(request.CustomerNotified)},
+		row{3, box, owed(request.ReportUnavailable), already(request.CustomerNotified)},
+	)
+	if !s.Request().Abandoned || unavailable(s) != 0 {
+		t.Errorf("recorded as %s", unavailable(s))
+	}
+	if broken := invariant.Check(s.History()); len(broken) > 0 {
+		t.Error(broken)
+	}
+	// From the beginning: even with the fallback, one has to do what two are needed for.
+	s = asked(t, contoso(owner(otto), demand(3)), diskIntent())
+	play(t, s,
+		row{1, box, owed(request.ReportUnavailable), is(request.CustomerNotified)},
+		row{2, otto, does(deny("no")), is(request.Denied)},
+	)
+	if len(s.Request().Notified.GetApprovers()) != 2 {
+		t.Errorf("asked are %v", s.Request().Notified.GetApprovers())
+	}
 }
 
 func TestR23NobodyIsMissedOnceItIsOver(t *testing.T) {

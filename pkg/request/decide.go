@@ -17,7 +17,7 @@ const maxQuestions = 20
 func Decide(s State, c aggregate.Command, w World, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.material, func() error { return concerns(s, c, w, now) }, now)
 	if e == nil || err != nil {
-		return nil, err
+		return nil, meanwhile(s, err)
 	}
 	e.CorrelationId, e.TraceParent = s.ID, s.Intent.GetTraceParent()
 	switch a := c.GetAction().(type) {

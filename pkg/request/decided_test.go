@@ -175,13 +175,24 @@ func TestR29ADecisionRestsOnWhatTheApproverSaw(t *testing.T) {
 	play(t, asked(t, contoso(owner(otto), owner(olga)), diskIntent()), // versions 1, 2, 3
 		row{1, otto, seeing(2, approve()), no(conflict, "seen_version", "R29", "version 2 then, 3 now")},
 		row{2, olga, does(ask("which machine?")), is(request.CustomerNotified)}, // 4
-		row{3, otto, seeing(3, approve()), no(conflict, "seen_version", "R29", "version 3 then, 4 now")},
+		row{3, otto, seeing(3, approve()),
+			no(conflict, "seen_version", "R29", "version 3 then, 4 now; Olga asked a question")},
 		row{4, eve, answers(0, "the red one"), is(request.CustomerNotified)}, // 5
 		row{5, otto, seeing(4, deny("no")), no(conflict, "seen_version", "R29")},
 		row{3 * day, box, owed(request.Remind), is(request.CustomerNotified)}, // 6, which matters to no decision
 		row{3 * day, otto, seeing(5, approve()), is(request.Approved)},
 	)
 	play(t, asked(t, contoso(owner(otto)), diskIntent()), row{1, otto, seeing(3, approve()), is(request.Approved)})
+	// Less was allowed meanwhile: what the second approver was shown is not what would come of it (R27, R30).
+	play(t, asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent()),
+		row{1, olga, does(approveFor(time.Hour)), is(request.CustomerNotified)}, // 4
+		row{2, otto, seeing(3, approve()), no(conflict, "seen_version", "R29", "Olga approved")},
+		row{3, otto, seeing(4, approve()), is(request.Approved)},
+	)
+	play(t, asked(t, contoso(owner(otto), owner(olga), demand(2)), diskIntent()),
+		row{1, olga, does(approve()), is(request.CustomerNotified)},
+		row{2, otto, seeing(3, approve()), is(request.Approved)},
+	)
 }
 
 func TestR30SoManyDifferentPeopleMustApprove(t *testing.T) {

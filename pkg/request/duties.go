@@ -47,7 +47,8 @@ const (
 	Complete
 	// TakeAway ends access to a subscription that is no longer the customer's (R48).
 	TakeAway
-	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23), or too few humans (R51).
+	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23), or too few humans can
+	// approve (R30, R51).
 	ReportUnavailable
 )
 

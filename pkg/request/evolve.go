@@ -87,10 +87,11 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	case *lockboxv1.Event_ApprovalReminderDue:
 		return s.reminded(f.ApprovalReminderDue.GetIndex(), at)
 	case *lockboxv1.Event_ApproversUnavailable:
-		if s.Abandoned {
-			return "it is recorded once that nobody can decide (R23)"
+		nobody := f.ApproversUnavailable.GetCodedReason() == nil
+		if s.Abandoned || s.OutOfReach && !nobody {
+			return "it is recorded once that nobody can decide, or too few (R23)"
 		}
-		s.Abandoned = true
+		s.Abandoned, s.OutOfReach = nobody, true
 	case *lockboxv1.Event_QuestionAsked:
 		if rule := s.byApprover(e.GetActor()); rule != "" {
 			return rule
@@ -387,7 +388,12 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 	if _, rule := narrows(*s, d); rule != "" {
 		return rule
 	}
+	longest, most := s.Allowed()
 	s.CustomerDecisions = add(s.CustomerDecisions, d)
+	// Whoever comes next would otherwise allow something else than what they were shown (R27, R30).
+	if t, resources := s.Allowed(); t < longest || len(resources) < len(most) {
+		s.material = e.GetVersion()
+	}
 	if len(s.Approvals()) >= int(s.Notified.GetRequiredApprovals()) {
 		s.Status = Approved
 	}

@@ -76,8 +76,10 @@ type State struct {
 	NotifiedAt time.Time
 	// Reminders is how many reminders of the current internal stage, or of the customer's approval, were given or skipped.
 	Reminders int
-	// Abandoned: none of the frozen approvers can decide any longer (R23), or too few humans are among them (R51).
-	Abandoned         bool
+	// Abandoned: none of the frozen approvers could decide any longer (R23). OutOfReach: fewer humans could approve than
+	// have to (R30, R51), though some could still deny; it is true of whatever is Abandoned, too.
+	Abandoned, OutOfReach bool
+
 	Questions         []*lockboxv1.Question
 	CustomerDecisions []*lockboxv1.Decision
 

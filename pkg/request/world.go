@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -115,30 +116,30 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 }
 
 // mayBeAbandoned reports whether to check that enough approvers are left: only while a decision is pending, only until
-// it was recorded once, and not if there were no approvers in the first place.
+// it was recorded that nobody can decide, and not if there were no approvers in the first place.
 func mayBeAbandoned(s State, now time.Time) bool {
 	return s.Fault == nil && s.Status == CustomerNotified && !s.Abandoned && len(s.Notified.GetApprovers()) > 0 &&
 		now.Before(s.ExpiresAt())
 }
 
-// unavailable reports whether nobody of the frozen list can decide any longer; or, with a reason, that accounts are
-// left for as many approvals as are demanded, but not humans (R51).
+// unavailable reports whether a decision is out of reach now, and has not been recorded to be: nobody of the frozen
+// list can decide any longer; or, with a reason, fewer humans can approve than have to (R30, R51). An approval by
+// somebody who has lost the role is none when access is to begin, so it is not counted here either.
 func (w World) unavailable(s State, now time.Time) (bool, *lockboxv1.Reason) {
-	var left []*lockboxv1.Approver // those who can still decide, or have approved
-	anybody := false
+	var left []*lockboxv1.Approver
 	for _, a := range s.Notified.GetApprovers() {
-		can := len(w.deciding(s.Notified, a.GetPerson(), now)) > 0
-		anybody = anybody || can
-		if can || slices.ContainsFunc(s.Approvals(), func(d *lockboxv1.Decision) bool {
-			return tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson())
-		}) {
+		if len(w.deciding(s.Notified, a.GetPerson(), now)) > 0 {
 			left = append(left, &lockboxv1.Approver{Person: w.Tenant.Known(a.GetPerson())})
 		}
 	}
-	if !anybody {
-		return true, nil
-	}
 	required := int(s.Notified.GetRequiredApprovals())
-	return len(left) >= required && tenant.Humans(left) < required,
-		&lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE}
+	switch {
+	case len(left) == 0:
+		return true, nil
+	case s.OutOfReach || tenant.Humans(left) >= required:
+		return false, nil
+	case len(left) >= required:
+		return true, reason.Of(lockboxv1.ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE)
+	}
+	return true, reason.Of(lockboxv1.ReasonCode_REASON_CODE_TOO_FEW_APPROVERS)
 }

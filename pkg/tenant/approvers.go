@@ -89,14 +89,32 @@ func (a *Approvers) add(
 func Deciding(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
 ) []lockboxv1.Role {
+	return deciding(t, sub, basis, p, func(a Assignment) bool { return a.Inactive(now) == counts })
+}
+
+// Keeping returns the roles of Deciding, and those by which the person could decide again once they activate them
+// (R21): whoever has none of them left was relieved of deciding, and must not hear more of what they were asked.
+func Keeping(
+	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
+) []lockboxv1.Role {
+	return deciding(t, sub, basis, p, func(a Assignment) bool {
+		why := a.Inactive(now)
+		return why == counts || why == notActivated || why == activationEnded
+	})
+}
+
+func deciding(
+	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, keep func(Assignment) bool,
+) []lockboxv1.Role {
 	var roles []lockboxv1.Role
 	if t.gone(p) {
 		return nil
 	}
 	add := func(r Roles, deciders []lockboxv1.Role) {
-		for _, role := range r.Held(p, now) {
-			if slices.Contains(deciders, role) && !slices.Contains(roles, role) {
-				roles = append(roles, role)
+		for _, a := range r.list {
+			if SamePerson(a.GetPerson(), p) && keep(a) && slices.Contains(deciders, a.GetRole()) &&
+				!slices.Contains(roles, a.GetRole()) {
+				roles = append(roles, a.GetRole())
 			}
 		}
 	}

@@ -44,8 +44,11 @@ type digest struct {
 	until time.Time
 	// reported is how many of its mails are.
 	reported int
-	// mail is what is sent once nothing joins any more.
-	mail plan.Notification
+	// mail is what is sent once nothing joins any more; without an ID, if nobody may read any of it now. Closed reports
+	// that it is settled, and dropped holds the mails that it leaves out, by ID.
+	mail    plan.Notification
+	closed  bool
+	dropped map[string]bool
 
 	// Only for whoever is sending: whether the mail server has taken or refused it.
 	sent bool
@@ -77,20 +80,45 @@ func (h *holding) digest(n plan.Notification, since, now time.Time) *digest {
 	return d
 }
 
-// send sends a digest that is due, unless that was done, and returns the mail. A digest of one is that mail in full.
-// After a failure that may pass it is sent again for whoever comes next.
-func (h *holding) send(
-	d *digest, full plan.Notification, deliver func(plan.Notification) error,
-) (mail plan.Notification, err error) {
+// settle ends a digest that is due: nothing joins it any more, and it leaves out what its recipient may not know now.
+// It returns how it was settled the first time.
+func (h *holding) settle(d *digest, full plan.Notification, entitled func([]plan.Notification) ([]bool, error)) error {
 	h.mu.Lock()
 	h.pacer.Close(d.batch)
-	switch {
-	case d.mail.ID != "":
-	case len(d.batch.Held) == 1:
-		d.mail = full
-	default:
-		d.mail = plan.DigestOf(d.batch.Held)
+	closed, held := d.closed, d.batch.Held
+	h.mu.Unlock()
+	if closed {
+		return nil
 	}
+	may, err := entitled(held)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed, d.dropped = true, map[string]bool{}
+	var left []plan.Notification
+	for i, n := range held {
+		if d.dropped[n.ID] = !may[i]; may[i] {
+			left = append(left, n)
+		}
+	}
+	switch {
+	case len(left) == 1 && left[0].ID == full.ID:
+		d.mail = full
+	case len(left) > 0:
+		d.mail = plan.DigestOf(left)
+	}
+	return nil
+}
+
+// send sends a settled digest, unless that was done, and returns the mail. A digest of one is that mail in full. After
+// a failure that may pass it is sent again for whoever comes next.
+func (h *holding) send(d *digest, deliver func(plan.Notification) error) (mail plan.Notification, err error) {
+	h.mu.Lock()
 	mail = d.mail
 	h.mu.Unlock()
 	_, err, _ = h.sending.Do(mail.ID, func() (any, error) {

@@ -1,11 +1,13 @@
 package notifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -29,6 +31,10 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	}
 	n.repository.Saw(e.Seq, e.Event)
 	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant)}
+	preview := cmp.Or(e.Event.GetPreviewSignedUp().GetResourceType(), e.Event.GetPreviewSignedOff().GetResourceType())
+	if preview != "" {
+		keys = append(keys, aggregate.Catalogue)
+	}
 	if about.Kind == aggregate.KindRequest {
 		own, err := n.repository.Recent(ctx, about, e.Seq)
 		if err != nil {
@@ -38,7 +44,7 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		if r.TicketID != "" {
 			keys = append(keys, aggregate.Ticket(about.Tenant, r.TicketID))
 		}
-		if id := r.Intent.GetSubscriptionId(); id != "" && r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
+		if id := r.Intent.GetSubscriptionId(); id != "" && concernsCustomer(r) {
 			owners, err := n.repository.At(ctx, e.Seq, aggregate.Ownership(id))
 			if err != nil {
 				return in, err
@@ -54,6 +60,7 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		return in, refusal.Unavailable("", "I11", "%s does not show event %d yet", e.Subject, e.Seq)
 	}
 	in.Tenant = now.Tenant(about.Tenant)
+	in.Service = n.service(now, preview)
 	if in.Basis, err = n.basis(ctx, now.Request(about), e.Seq); err != nil {
 		return in, err
 	}
@@ -71,12 +78,32 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	case aggregate.KindRequest:
 		in.Request = now.Request(about)
 		in.Ticket = now.Ticket(about.Tenant, in.Request.TicketID)
-		if in.Request.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY {
-			id := in.Request.Intent.GetSubscriptionId()
+		if id := in.Request.Intent.GetSubscriptionId(); id != "" && concernsCustomer(in.Request) {
 			in.Subscription = now.Subscription(about.Tenant, now.Ownership(id).Spelling(about.Tenant, id))
 		}
 	}
 	return in, nil
+}
+
+// service returns what the catalogue in force calls a resource type; empty if it has none. A mail about a preview does
+// not wait for a catalogue that can be read.
+func (n *notifier) service(states repository.States, resourceType string) string {
+	c, err := n.catalogue.Of(states)
+	if err != nil {
+		c = catalogue.Default()
+	}
+	for _, s := range c.Services() {
+		if s.Type == resourceType {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// concernsCustomer reports whether any of the customer's people is told of a request: they were asked, or it is an
+// emergency that began.
+func concernsCustomer(r request.State) bool {
+	return r.Notified != nil || r.Grant.GetWaiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 }
 
 // maxStale is how long before the customer is asked something may have been stored that the decision did not see.

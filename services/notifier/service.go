@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/prose"
@@ -58,6 +59,9 @@ type Config struct {
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
 	// as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
+	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails about
+	// legal demands link to it. Empty: they do not.
+	GovernmentRequestsURL string `yaml:"government_requests_url"`
 	// DigestAfter is how long at most a mail is held that is not the first of its kind to its recipient, to go together
 	// with others (R52). 0: none is held. At most an hour.
 	DigestAfter time.Duration `yaml:"digest_after"`
@@ -89,6 +93,11 @@ func (c Config) Check() error {
 			if err := input.Email("groups."+group, address); err != nil {
 				return err
 			}
+		}
+	}
+	if c.GovernmentRequestsURL != "" {
+		if u, err := url.Parse(c.GovernmentRequestsURL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			return refusal.Invalid("government_requests_url", rule, "must be an https address")
 		}
 	}
 	return checkPortal(c.PortalURL)
@@ -151,6 +160,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 type notifier struct {
 	*service.Runtime
 	repository *repository.Repository
+	catalogue  *repository.InForce[*catalogue.Catalogue]
 	settings   plan.Settings
 	mails      *mail.Renderer
 	sender     *smtp.Sender
@@ -177,9 +187,11 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, repository: repository.New(rt.Journal), mails: mails, sender: sender, giveUp: c.GiveUpAfter,
+		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails,
+		sender: sender, giveUp: c.GiveUpAfter,
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
+			StatementURL:    c.GovernmentRequestsURL,
 			DefaultLanguage: c.DefaultLanguage},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
@@ -284,11 +296,26 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 func (n *notifier) send(
 	ctx context.Context, e *lockboxv1.Event, to plan.Notification, d *digest,
 ) (messageID string, failure *lockboxv1.NotificationFailed, err error) {
-	mail := to
+	entitled := func(mails []plan.Notification) ([]bool, error) { return n.entitled(ctx, mails) }
+	mail, may := to, true
 	if d == nil {
+		var all []bool
+		if all, err = entitled([]plan.Notification{to}); err == nil {
+			may = all[0]
+		}
+	} else if err = n.holding.settle(d, to, entitled); err == nil {
+		may = !d.dropped[to.ID]
+	}
+	switch {
+	case err != nil:
+		return "", nil, err
+	case !may:
+		return n.mails.MessageID(to.ID), failed("the recipient lost the role before the mail could go",
+			lockboxv1.ReasonCode_REASON_CODE_RECIPIENT_NOT_ENTITLED, ""), nil
+	case d == nil:
 		err = n.deliver(ctx, to)
-	} else {
-		mail, err = n.holding.send(d, to, func(m plan.Notification) error { return n.deliver(ctx, m) })
+	default:
+		mail, err = n.holding.send(d, func(m plan.Notification) error { return n.deliver(ctx, m) })
 	}
 	messageID = n.mails.MessageID(mail.ID)
 	var permanent *smtp.PermanentError
@@ -309,6 +336,27 @@ func (n *notifier) send(
 			lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, answer), nil
 	}
 	return "", nil, fmt.Errorf("notification %s: %w", to.ID, err)
+}
+
+// entitled reports, for each mail, whether its recipient may know now what it says. If that cannot be read, none goes.
+func (n *notifier) entitled(ctx context.Context, mails []plan.Notification) ([]bool, error) {
+	var keys []aggregate.Key
+	for _, m := range mails {
+		keys = append(keys, m.RestsOn()...)
+	}
+	var states repository.States
+	var err error
+	if len(keys) > 0 {
+		if states, err = n.repository.Basis(ctx, keys...); err != nil {
+			return nil, err
+		}
+	}
+	may := make([]bool, len(mails))
+	for i, m := range mails {
+		of := m.Data.TenantID
+		may[i] = m.Entitled(states.Tenant(of), states.Subscription(of, m.Right.Subscription), n.Now())
+	}
+	return may, nil
 }
 
 // deliver renders a mail and hands it over. A mail that cannot be rendered for its recipient is refused.

@@ -423,3 +423,21 @@ func TestTheShippedConfigurationIsGood(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A mail about a preview calls the service what the catalogue calls it, which nobody else could tell from its type.
+func TestAPreviewIsCalledWhatTheCatalogueCallsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, mails := w.mailbox()
+	w.run(c)
+	w.tenant()
+	w.write(aggregate.KindTenant, "meadowbank", grace, &lockboxv1.Event{Fact: &lockboxv1.Event_PreviewSignedUp{
+		PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: "machine-learning/workspaces"}}})
+	w.reports(2)
+	for _, m := range mails() {
+		if strings.Contains(m.Subject, "preview") &&
+			(!strings.Contains(m.Text, "Machine Learning") || strings.Contains(m.Text, "machine-learning/workspaces")) {
+			t.Errorf("%s reads\n%s", m.To, m.Text)
+		}
+	}
+}

@@ -45,6 +45,9 @@ type Config struct {
 	URL string `yaml:"url"`
 	// Provider is the provider's name.
 	Provider string `yaml:"provider"`
+	// GovernmentRequestsURL is where the provider states how it handles government requests for data: https. The page of
+	// disclosures links to it. Empty: it does not.
+	GovernmentRequestsURL string `yaml:"government_requests_url"`
 	// ClientKeyFile holds the RSA key with which the portal proves itself to issuers that want no secret
 	// (`private_key_jwt`), PEM; empty: it cannot. Its public part is served at /.well-known/jwks.json.
 	ClientKeyFile config.SecretFile `yaml:"client_key_file"`
@@ -61,6 +64,10 @@ func (c Config) Check() error {
 		return refusal.Invalid("url", "configuration", "%q must be https, or http on this machine, without a path", c.URL)
 	case c.Provider == "":
 		return refusal.Invalid("provider", "configuration", "is required: the provider's name")
+	}
+	if statement, err := url.Parse(c.GovernmentRequestsURL); c.GovernmentRequestsURL != "" &&
+		(err != nil || statement.Scheme != "https" || statement.Host == "" || statement.User != nil) {
+		return refusal.Invalid("government_requests_url", "configuration", "must be an https address")
 	}
 	if c.ClientKeyFile == "" &&
 		slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
@@ -154,7 +161,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	}
 	s := &site.Site{
 		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
-		URL:    c.URL,
+		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 		Trail: trail,
 	}

@@ -108,6 +108,9 @@ const (
 	// A decision is out of reach: too few humans were asked for the approvals that are demanded, because some of them were
 	// asked with several accounts (R51).
 	ReasonCode_REASON_CODE_ONE_HUMAN_ASKED_TWICE ReasonCode = 65
+	// A decision is out of reach: fewer of those who were asked can approve than have to, from the beginning or since
+	// somebody lost the role (R23, R30).
+	ReasonCode_REASON_CODE_TOO_FEW_APPROVERS ReasonCode = 66
 	// A mail could not be delivered: the recipient has no e-mail address that can be used.
 	ReasonCode_REASON_CODE_RECIPIENT_UNUSABLE ReasonCode = 70
 	// A mail could not be delivered: the mail server refused it for good. Parameter: `answer`, the server's own words.
@@ -115,6 +118,8 @@ const (
 	// A mail could not be delivered: the notifier gave up, because no attempt succeeded in time. Parameter: `answer`, what went
 	// wrong last.
 	ReasonCode_REASON_CODE_MAIL_GIVEN_UP ReasonCode = 72
+	// A mail was not sent: before it could go, its recipient had lost the role because of which it was for them (R20).
+	ReasonCode_REASON_CODE_RECIPIENT_NOT_ENTITLED ReasonCode = 73
 )
 
 // Enum value maps for ReasonCode.
@@ -159,9 +164,11 @@ var (
 		59: "REASON_CODE_TRANSFERRED",
 		60: "REASON_CODE_RESOURCE_OF_ANOTHER_TYPE",
 		65: "REASON_CODE_ONE_HUMAN_ASKED_TWICE",
+		66: "REASON_CODE_TOO_FEW_APPROVERS",
 		70: "REASON_CODE_RECIPIENT_UNUSABLE",
 		71: "REASON_CODE_MAIL_REFUSED",
 		72: "REASON_CODE_MAIL_GIVEN_UP",
+		73: "REASON_CODE_RECIPIENT_NOT_ENTITLED",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -203,9 +210,11 @@ var (
 		"REASON_CODE_TRANSFERRED":                      59,
 		"REASON_CODE_RESOURCE_OF_ANOTHER_TYPE":         60,
 		"REASON_CODE_ONE_HUMAN_ASKED_TWICE":            65,
+		"REASON_CODE_TOO_FEW_APPROVERS":                66,
 		"REASON_CODE_RECIPIENT_UNUSABLE":               70,
 		"REASON_CODE_MAIL_REFUSED":                     71,
 		"REASON_CODE_MAIL_GIVEN_UP":                    72,
+		"REASON_CODE_RECIPIENT_NOT_ENTITLED":           73,
 	}
 )
 
@@ -361,7 +370,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xf1\v\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xbc\f\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -403,10 +412,12 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\x1dREASON_CODE_NOT_THE_CUSTOMERS\x10:\x12\x1b\n" +
 	"\x17REASON_CODE_TRANSFERRED\x10;\x12(\n" +
 	"$REASON_CODE_RESOURCE_OF_ANOTHER_TYPE\x10<\x12%\n" +
-	"!REASON_CODE_ONE_HUMAN_ASKED_TWICE\x10A\x12\"\n" +
+	"!REASON_CODE_ONE_HUMAN_ASKED_TWICE\x10A\x12!\n" +
+	"\x1dREASON_CODE_TOO_FEW_APPROVERS\x10B\x12\"\n" +
 	"\x1eREASON_CODE_RECIPIENT_UNUSABLE\x10F\x12\x1c\n" +
 	"\x18REASON_CODE_MAIL_REFUSED\x10G\x12\x1d\n" +
-	"\x19REASON_CODE_MAIL_GIVEN_UP\x10HB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x19REASON_CODE_MAIL_GIVEN_UP\x10H\x12&\n" +
+	"\"REASON_CODE_RECIPIENT_NOT_ENTITLED\x10IB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

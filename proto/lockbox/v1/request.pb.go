@@ -1313,15 +1313,15 @@ func (x *ApprovalReminderDue) GetIndex() uint32 {
 	return 0
 }
 
-// Nobody of the frozen list holds a role any more (R23), or too few humans are left for the approvals that are demanded,
-// because some of them were asked with several accounts (R51). Recorded once a request.
+// Nobody of the frozen list holds a role any more (R23), or too few humans can approve for the approvals that are demanded
+// (R30, R51). Recorded once a request, and once more if nobody is left after too few were.
 type ApproversUnavailable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The EVENTS sequence of the tenant's last event that was read.
 	TenantSequence uint64 `protobuf:"varint,1,opt,name=tenant_sequence,json=tenantSequence,proto3" json:"tenant_sequence,omitempty"`
 	// The EVENTS sequence of the subscription's last event that was read; 0 without a subscription.
 	SubscriptionSequence uint64 `protobuf:"varint,2,opt,name=subscription_sequence,json=subscriptionSequence,proto3" json:"subscription_sequence,omitempty"`
-	// Why, if not because they lost their roles.
+	// Why, if somebody is left who can deny.
 	CodedReason   *Reason `protobuf:"bytes,3,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -262,7 +262,7 @@ func (s *Stack) openPortal(c portal.Config) error {
 		c.URL = "http://" + listener.Addr().String()
 	}
 	if c.Provider == "" {
-		c.Provider = s.config.Notifier.Provider
+		c.Provider, c.GovernmentRequestsURL = s.config.Notifier.Provider, s.config.Notifier.GovernmentRequestsURL
 	}
 	if s.config.Notifier.PortalURL == "" {
 		s.config.Notifier.PortalURL = c.URL

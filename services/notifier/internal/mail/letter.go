@@ -21,17 +21,19 @@ import (
 // letter is a localised mail before it is rendered as text and HTML, both from the same parts.
 type letter struct {
 	Language, Subject, Title, Greeting string
-	Sender                             string
-	Paragraphs                         []string
-	Rows                               []row
-	Groups                             []group
-	More                               string
-	Quotes                             []quote
-	Notes                              []string
-	Action                             *action
-	CommandsLabel                      string
-	Commands                           []string
-	Footer                             []string
+	// Alert stands above everything else; empty unless the mail is about an emergency.
+	Alert             string
+	Sender            string
+	Paragraphs        []string
+	Rows              []row
+	Groups            []group
+	More              string
+	Quotes            []quote
+	Notes             []string
+	Action, Statement *action
+	CommandsLabel     string
+	Commands          []string
+	Footer            []string
 	// Colon is how the language separates a label from its value.
 	Colon, ColonAtEnd string
 }
@@ -63,7 +65,22 @@ type writer struct {
 	err   error
 }
 
-func (w *writer) text(id string) string { return w.with(id, w.pairs...) }
+// text returns a message; to the customer's people as it speaks to them, where it differs.
+func (w *writer) text(id string) string {
+	if w.toCustomer() && w.said.Has(id+"/you") {
+		id += "/you"
+	}
+	return w.with(id, w.pairs...)
+}
+
+// toCustomer reports whether the recipient is one of the customer's people.
+func (w *writer) toCustomer() bool {
+	switch w.n.Standing {
+	case plan.Requester, plan.InternalApprover, plan.SecurityOfficer:
+		return false
+	}
+	return true
+}
 
 func (w *writer) with(id string, pairs ...any) string {
 	s, err := w.said.Say(id, pairs...)
@@ -99,7 +116,7 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 		c.groups()
 	case n.Template == plan.WaivedAccess:
 		c.unasked()
-	case changes(n) && n.Standing != plan.Invitee:
+	case changes(n) && n.Standing == plan.Administrator:
 		c.out.Footer[0] = c.text("standing/changed")
 	}
 	if n.Name != "" {
@@ -107,7 +124,8 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	}
 	c.out.ColonAtEnd = strings.TrimRightFunc(c.out.Colon, unicode.IsSpace)
 	c.out.Subject = c.subject()
-	c.out.Paragraphs = strings.Split(c.text("text/"+string(n.Template)), "\n\n")
+	c.out.Alert = c.alert()
+	c.out.Paragraphs = strings.Split(c.text(c.body()), "\n\n")
 	for _, label := range shape.rows {
 		c.row(label)
 	}
@@ -128,7 +146,53 @@ func (w *writer) subject() string {
 	case w.n.Thread != "":
 		about = w.v["Service"] + w.ticket()
 	}
-	return w.text("title/"+string(w.n.Template)) + " – " + about
+	title := w.text("title/" + string(w.n.Template))
+	if w.n.Emergency {
+		title = w.with("alert/subject", "Title", title)
+	}
+	return title + " – " + about
+}
+
+// alert is the first line of a mail about an emergency, which must not be taken for an ordinary one (R43).
+func (w *writer) alert() string {
+	switch {
+	case w.n.Data.Emergency:
+		return w.text("alert/emergency")
+	case w.n.Emergency:
+		return w.text("alert/urgent")
+	}
+	return ""
+}
+
+// body returns the message that says what happened, as it happened.
+func (w *writer) body() string {
+	id, d := "text/"+string(w.n.Template), w.n.Data
+	switch w.n.Template {
+	case plan.AccessRevoked:
+		switch {
+		case d.Starts.IsZero():
+			id += "/unbegun"
+		case d.ByLockbox:
+			id += "/system"
+		}
+	case plan.CustomerAsked:
+		switch {
+		case d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY:
+			id += "/nobody"
+		case d.Short:
+			id += "/short"
+		}
+	}
+	return id
+}
+
+// decider is who acted for the customer or the provider, as it is said within a sentence.
+func (w *writer) decider() string {
+	d := w.n.Data
+	if d.By != "" && d.Organisation == "" {
+		return name(d.By)
+	}
+	return w.with("value/decider", "Person", orLockbox(line(d.By)), "Organisation", orLockbox(line(d.Organisation)))
 }
 
 func (w *writer) ticket() string {
@@ -146,7 +210,8 @@ func (w *writer) placeholders() map[string]string {
 		"Name": line(w.n.Name), "Provider": name(d.Provider), "Tenant": name(d.Tenant),
 		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": name(d.Service),
 		"Subscription": line(d.Subscription),
-		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": line(d.Group),
+		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": w.group(d.Group),
+		"Decider":   w.decider(),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
 		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
@@ -164,9 +229,18 @@ func (w *writer) enum(kind, name, prefix string) string {
 		return ""
 	}
 	if !w.said.Has(kind + "/" + key) {
-		return line(name) // from a later version: show its name rather than send no mail
+		return w.text("value/unknown") // from a later version: say so rather than send no mail
 	}
 	return w.text(kind + "/" + key)
+}
+
+// group returns what a group of the provider's people is called. One that only the provider's rules know keeps its
+// words.
+func (w *writer) group(id string) string {
+	if w.said.Has("group/" + id) {
+		return w.text("group/" + id)
+	}
+	return line(strings.ReplaceAll(id, "-", " "))
 }
 
 func orLockbox(s string) string {
@@ -186,10 +260,13 @@ func (w *writer) quote(label string) {
 		foreign = d.Question
 	case "quote/description":
 		foreign = d.Description
-	case "quote/recorded":
+	case "quote/recorded", "quote/reason":
 		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
 			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
 			return
+		}
+		if label == "quote/recorded" || d.ByLockbox {
+			label, foreign = "quote/recorded", reason.Plain(foreign)
 		}
 	}
 	if t := text(foreign); t != "" {
@@ -209,19 +286,20 @@ func (w *writer) notes() {
 	}{
 		{"fallback", pending && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK},
 		{"otherwise", d.Differences != nil && d.Differences.Otherwise},
-		{"nobody", t == plan.CustomerAsked && d.Basis == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY},
+		{"short", pending && d.Short && t != plan.CustomerAsked},
+		{"dormant", decides(t) && d.Dormant},
 		{"several", (t == plan.ApprovalRequested || t == plan.ApprovalReminder || t == plan.ApprovalRecorded) &&
 			d.Required > 1},
 		{"waived", (t == plan.AccessGranted || d.Emergency && t != plan.EmergencyAccess && !d.Starts.IsZero()) &&
 			d.Waiver != lockboxv1.Waiver_WAIVER_UNSPECIFIED},
 		{"shortened", t == plan.AccessGranted && d.Shortened},
 		{"narrowed", t == plan.AccessGranted && d.Narrowed},
-		{"never-began", t == plan.AccessRevoked && d.Starts.IsZero()},
 		{"unexpected", t == plan.AccessGranted && told},
 		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", (t == plan.RoleAssigned || t == plan.InvitationConfirmed) && d.EligibleOnly},
 		{"says-of-itself", t == plan.InvitationRedeemed},
 		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee},
+		{"encrypt", t == plan.ExposureDisclosed},
 	} {
 		if note.applies {
 			w.out.Notes = append(w.out.Notes, w.text("note/"+note.name))
@@ -232,6 +310,10 @@ func (w *writer) notes() {
 // actions adds the links and commands. Alternates get none: there is nothing that they may do.
 func (w *writer) actions() {
 	d, t := w.n.Data, w.n.Template
+	if d.Statement != "" && (t == plan.LegalDemandDisclosed || w.toCustomer() && decides(t) &&
+		d.Reason == lockboxv1.ReasonType_REASON_TYPE_THIRD_PARTY_DATA_REQUEST) {
+		w.out.Statement = &action{Label: w.text("action/statement"), URL: d.Statement}
+	}
 	id := line(d.RequestID)
 	switch {
 	case w.n.Standing == plan.SecurityOfficer && t == plan.StrayMessage:

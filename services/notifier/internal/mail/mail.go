@@ -111,6 +111,9 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	m.SetGenHeader(gomail.HeaderContentLang, n.Language)
 	// RFC 3834: keeps out-of-office replies from answering.
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
+	if n.Emergency {
+		m.SetImportance(gomail.ImportanceHigh)
+	}
 	m.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All")
 	m.SetBodyString(gomail.TypeTextPlain, plain)
 	m.AddAlternativeString(gomail.TypeTextHTML, html)

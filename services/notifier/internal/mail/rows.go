@@ -21,7 +21,7 @@ var (
 	request = []string{
 		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources",
-		"label/reason-type", "label/requester", "label/duration",
+		"label/reason-type", "label/requester", "label/duration", "label/status",
 	}
 	pending = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others",
 		"label/approvals")
@@ -31,7 +31,7 @@ var (
 	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
 		"label/duration")
 	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
-		"label/by", "label/at")
+		"label/ended-by", "label/ended-at")
 	disclosed = []string{
 		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference",
 		"label/resources", "label/by", "label/at",
@@ -43,7 +43,7 @@ var (
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
-		"label/signed-approvals", "label/sign-in-within", "label/by", "label/at")
+		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -51,7 +51,7 @@ var shapes = map[plan.Template]shape{
 	plan.ApprovalRequestedAlternate: {pending, []string{"quote/justification"}},
 	plan.NobodyToAsk:                {pending, []string{"quote/justification"}},
 	plan.ApproversUnavailable:       {pending, []string{"quote/justification"}},
-	plan.ApprovalsOutOfReach:        {pending, []string{"quote/justification"}},
+	plan.ApprovalsOutOfReach:        {pending, []string{"quote/recorded", "quote/justification"}},
 	plan.ApproversDiffer: {append(pending[:len(pending):len(pending)], "label/left-out", "label/added", "label/altered"),
 		[]string{"quote/justification"}},
 	plan.CustomerAsked:             {pending, nil},
@@ -73,7 +73,7 @@ var shapes = map[plan.Template]shape{
 	plan.AccessLapsed:     {outcome, []string{"quote/recorded"}},
 	plan.AccessRevoked:    {finished, []string{"quote/reason"}},
 	plan.AccessReleased:   {finished, []string{"quote/reason"}},
-	plan.AccessCompleted:  {granted, nil},
+	plan.AccessCompleted:  {finished, nil},
 
 	plan.TenantCreated:          {changed, nil},
 	plan.PlanChanged:            {changed, nil},
@@ -87,6 +87,7 @@ var shapes = map[plan.Template]shape{
 	plan.SubscriptionGivenUp:    {changed, []string{"quote/reason"}},
 	plan.RoleAssigned:           {changed, nil},
 	plan.RoleRemoved:            {changed, nil},
+	plan.RoleLost:               {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
 	plan.RoleInvited:            {invited, nil},
@@ -127,7 +128,7 @@ func (w *writer) row(label string) {
 
 func (w *writer) facts(label string) []string {
 	d := w.n.Data
-	ofCustomer := w.n.Standing != plan.Requester && w.n.Standing != plan.InternalApprover
+	ofCustomer := w.toCustomer()
 	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
 	switch label {
 	case "label/request":
@@ -206,6 +207,24 @@ func (w *writer) facts(label string) []string {
 		if d.By != "" {
 			return some(w.person(d.By, d.Organisation))
 		}
+	case "label/ended-by":
+		switch {
+		case w.n.Template == plan.AccessCompleted:
+			return some(w.text("value/by-itself"))
+		case d.Starts.IsZero():
+		case d.ByLockbox:
+			return some("Lockbox")
+		default:
+			return some(w.person(d.By, d.Organisation))
+		}
+	case "label/ended-at":
+		if !d.Starts.IsZero() {
+			return some(at(d.At))
+		}
+	case "label/status":
+		if d.Basis != lockboxv1.ApproverBasis_APPROVER_BASIS_UNSPECIFIED {
+			return some(w.text("status/customer-notified"))
+		}
 	case "label/at":
 		return some(at(d.At))
 	case "label/person", "label/redeemed-by":
@@ -278,6 +297,13 @@ func (w *writer) settings(label string) []string {
 			}
 			return timetext.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
 		}
+	case "label/deciders":
+		say = func(s *lockboxv1.TenantSettings) string {
+			if s.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED {
+				return w.text("deciders/name")
+			}
+			return w.enum("deciders", s.GetDecidersShown().String(), "DECIDERS_SHOWN_")
+		}
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string
@@ -301,8 +327,8 @@ func (w *writer) was(now, before string) string {
 }
 
 func (w *writer) person(name, organisation string) string {
-	if line(name) == "" {
-		return ""
+	if line(name) == "" || organisation == "" {
+		return line(name)
 	}
 	return w.with("value/person", "Person", line(name), "Organisation", line(organisation))
 }

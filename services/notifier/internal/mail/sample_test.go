@@ -27,8 +27,8 @@ func sample(t plan.Template, language string) plan.Notification {
 		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: requestID,
 		Data: plan.Data{
 			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank",
-			Tenant: "Meadow Bank",
-			At:     noon, By: "Otto Brandt", Organisation: "Meadow Bank",
+			Tenant: "Meadow Bank", Statement: "https://northwind.example/government-requests",
+			At: noon, By: "Otto Brandt", Organisation: "Meadow Bank",
 			RequestID: requestID, TicketID: "SR-2026-0610-17",
 			TicketTitle: "Payments server does not boot after the June update",
 			Service:     "Virtual Machines", Scenario: "Memory dump", Subscription: "Payments production (pay-prod)",
@@ -55,8 +55,8 @@ func sample(t plan.Template, language string) plan.Notification {
 	}
 	change := func() {
 		n.Standing, n.Thread = plan.Administrator, ""
-		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At,
-			By: "Claire Dubois", Organisation: d.Tenant}
+		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement, TenantID: d.TenantID,
+			Tenant: d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
 	}
 	role := func() {
 		change()
@@ -75,6 +75,9 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Subscription, d.TenantScope, d.Resources = "", true, []string{"/tenants/meadowbank/directory/users"}
 	case plan.ApproversUnavailable, plan.ApprovalsOutOfReach:
 		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt"}
+		if t == plan.ApprovalsOutOfReach {
+			d.Why = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TOO_FEW_APPROVERS}
+		}
 	case plan.ApproversDiffer:
 		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt", "Mallory Black"}
 		d.Differences = &plan.Differences{Missing: []string{"Claire Dubois"}, Added: []string{"Mallory Black"},
@@ -106,6 +109,7 @@ func sample(t plan.Template, language string) plan.Notification {
 		grant()
 		n.Standing, d.Others, d.TicketID, d.TicketTitle = plan.Affected, nil, "", ""
 		d.Shortened, d.Narrowed, d.Waiver, d.Emergency = false, false, lockboxv1.Waiver_WAIVER_EMERGENCY, true
+		n.Emergency = true
 		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
 			[]plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
@@ -125,7 +129,7 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.At, d.By, d.Organisation = noon.Add(time.Hour), "Rina Sato", "Fabrikam Field Services"
 	case plan.AccessCompleted:
 		grant()
-		d.At = d.Ends
+		d.At, d.By, d.Organisation, d.ByLockbox = d.Ends, "", "", true
 	case plan.TenantCreated:
 		role()
 		d.By, d.Organisation, d.Subscription = "Ida Berg", "Northwind Cloud", ""
@@ -145,7 +149,7 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Text = "Migration weekend."
 	case plan.PreviewSignedUp, plan.PreviewSignedOff:
 		change()
-		d.ResourceType = "compute/confidential-ledger"
+		d.ResourceType = "Confidential Ledger"
 	case plan.SettingsChanged:
 		change()
 		d.SettingsWere = &lockboxv1.TenantSettings{DefaultLanguage: "en", RequiredApprovals: 1,
@@ -239,6 +243,9 @@ func sample(t plan.Template, language string) plan.Notification {
 		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
+	case plan.RoleLost:
+		role()
+		n.Standing, n.Name, n.Recipient = plan.Former, "Kenji Watanabe", "kenji.watanabe@meadowbank.example"
 	case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
 		role()
 		d.SubscriptionID, d.Note = "pay-prod", "Kenji from the platform team"

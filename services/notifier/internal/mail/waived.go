@@ -11,7 +11,7 @@ import (
 func (w *writer) unasked() {
 	listed, all := 0, 0
 	for _, c := range w.n.Data.Waived.GetCounts() {
-		g := group{Title: w.enum("unasked", c.GetWaiver().String(), "WAIVER_"), Count: int(c.GetCount())}
+		g := group{Title: w.enum("waiver", c.GetWaiver().String(), "WAIVER_"), Count: int(c.GetCount())}
 		for _, a := range w.n.Data.Waived.GetAccesses() {
 			if a.GetWaiver() == c.GetWaiver() {
 				g.Items = append(g.Items, w.access(a))

@@ -1,24 +1,43 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // approvers returns the frozen approvers for whom keep returns true (R20), with the addresses that their roles name.
-// Those whom only the request's event names are not told anything.
+// Those whom only the request's event names are not told anything, nor is whoever has lost those roles since.
 func (p *planner) approvers(keep func(*lockboxv1.Person) bool) []recipient {
 	var list []recipient
-	due := p.due().People
+	due, now := p.due(), p.Event.GetTime().AsTime()
 	for _, a := range p.Request.Notified.GetApprovers() {
-		if held := among(due, a.GetPerson()); held != nil && keep(a.GetPerson()) {
-			list = append(list, p.tenantPerson(held.GetPerson(), Approver))
+		held := among(due.People, a.GetPerson())
+		if held != nil && keep(a.GetPerson()) && keeps(p.Tenant, p.reached(), due.Basis, held, now) {
+			r := p.tenantPerson(held.GetPerson(), Approver)
+			r.right = Right{due.Basis, []*lockboxv1.Approver{held}, p.reachedID()}
+			r.dormant = len(tenant.Deciding(p.Tenant, p.reached(), due.Basis, held.GetPerson(), now)) == 0
+			list = append(list, r)
 		}
 	}
 	return list
+}
+
+// reached is the subscription that the request reaches, as of the event; nil if it is about the tenant itself.
+func (p *planner) reached() *tenant.Subscription {
+	if p.Request.Intent.GetSubscriptionId() == "" {
+		return nil
+	}
+	return &p.Subscription
+}
+
+func (p *planner) reachedID() string {
+	if sub := p.reached(); sub != nil {
+		return cmp.Or(sub.ID, p.Request.Intent.GetSubscriptionId())
+	}
+	return ""
 }
 
 func everybody(*lockboxv1.Person) bool { return true }
@@ -35,7 +54,7 @@ func (p *planner) undecided(person *lockboxv1.Person) bool {
 }
 
 // alternates returns the addresses that are notified but cannot decide (R24), as the settings named them when the
-// request was created. Approvers are left out: they get one mail, the one that says more.
+// request was created and still do. Approvers are left out: they get one mail, the one that says more.
 func (p *planner) alternates() []recipient {
 	approver := map[string]bool{}
 	for _, r := range p.approvers(everybody) {
@@ -43,7 +62,7 @@ func (p *planner) alternates() []recipient {
 	}
 	var list []recipient
 	for _, a := range p.Basis.Tenant.Settings.GetAlternates() {
-		if !approver[ID("", "", a.GetEmail())] {
+		if !approver[ID("", "", a.GetEmail())] && names(p.Tenant, a.GetEmail()) {
 			list = append(list, recipient{email: a.GetEmail(), language: p.customer(a.GetLanguage()), standing: Alternate})
 		}
 	}
@@ -53,13 +72,12 @@ func (p *planner) alternates() []recipient {
 // unasked returns the customer's people who are notified of an emergency (R43): those who would have been asked, all
 // administrators, and the alternate addresses.
 func (p *planner) unasked() []recipient {
-	var sub *tenant.Subscription
-	if p.Request.Intent.GetSubscriptionId() != "" {
-		sub = &p.Subscription
-	}
 	var list []recipient
-	for _, a := range tenant.Resolve(p.Tenant, sub, p.Request.Requester.GetPerson(), p.Event.GetTime().AsTime()).People {
-		list = append(list, p.tenantPerson(a.GetPerson(), Affected))
+	asked := tenant.Resolve(p.Tenant, p.reached(), p.Request.Requester.GetPerson(), p.Event.GetTime().AsTime())
+	for _, a := range asked.People {
+		r := p.tenantPerson(a.GetPerson(), Affected)
+		r.right = Right{asked.Basis, []*lockboxv1.Approver{a}, p.reachedID()}
+		list = append(list, r)
 	}
 	return append(append(list, p.administrators()...), p.alternatesNow()...)
 }
@@ -81,11 +99,12 @@ func (p *planner) requester() []recipient {
 	}}
 }
 
-// everyone returns those who are notified of the outcome (R33). If nobody can decide, that includes administrators
-// (R23).
+// everyone returns those who are notified of the outcome (R33). If too few could decide, or no approver is left to be
+// told, that includes administrators (R23).
 func (p *planner) everyone() []recipient {
-	list := slices.Concat(p.approvers(everybody), p.requester(), p.alternates())
-	if p.Request.Abandoned || p.Request.Notified.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY {
+	approvers := p.approvers(everybody)
+	list := slices.Concat(approvers, p.requester(), p.alternates())
+	if p.Request.OutOfReach || len(approvers) == 0 {
 		list = append(list, p.administrators()...)
 	}
 	return list
@@ -119,23 +138,33 @@ func (p *planner) waitingGroups() []recipient {
 }
 
 // administrators returns the tenant's Global Administrators just before and after the event, so that one who was
-// removed is notified too. Those whose role is only eligible are included: who is notified must not depend on who
-// happens to be activated.
+// removed is notified too.
 func (p *planner) administrators() []recipient {
 	at := p.Event.GetTime().AsTime()
+	still := administratorsOf(p.Tenant, at)
 	var list []recipient
-	for _, state := range []tenant.State{p.TenantBefore, p.Tenant} {
-		for _, a := range state.Roles.All() {
-			if a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !ended(a, at) {
-				list = append(list, p.tenantPerson(a.GetPerson(), Administrator))
-			}
+	for _, a := range administratorsOf(p.TenantBefore, at) {
+		standing := Former
+		if slices.ContainsFunc(still, func(b *lockboxv1.Person) bool { return tenant.SamePerson(a, b) }) {
+			standing = Administrator
 		}
+		list = append(list, p.tenantPerson(a, standing))
+	}
+	for _, a := range still {
+		list = append(list, p.tenantPerson(a, Administrator))
 	}
 	return list
 }
 
-func ended(a tenant.Assignment, at time.Time) bool {
-	return a.GetExpiresAt() != nil && !at.Before(a.GetExpiresAt().AsTime())
+// relieved returns those whose role in before is gone after the event.
+func (p *planner) relieved(before, after tenant.Roles) []recipient {
+	var list []recipient
+	for _, a := range before.All() {
+		if _, left := after.Get(a.GetId()); !left {
+			list = append(list, p.tenantPerson(a.GetPerson(), Former))
+		}
+	}
+	return list
 }
 
 func (p *planner) tenantPerson(person *lockboxv1.Person, standing Standing) recipient {

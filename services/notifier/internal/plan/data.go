@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -11,12 +14,16 @@ import (
 type Data struct {
 	Provider  string
 	PortalURL string
+	// Statement is the address of the provider's statement on government requests for data; empty if there is none.
+	Statement string
 	TenantID  string
 	// Tenant is the customer's display name.
 	Tenant string
 	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string
+	// ByLockbox reports that Lockbox caused it.
+	ByLockbox bool
 	// Text is what that person wrote: a reason, an answer.
 	Text string
 	// Why is the reason of an automatic decision by a service. If absent, Text is the sentence that was recorded.
@@ -45,6 +52,10 @@ type Data struct {
 	Basis    lockboxv1.ApproverBasis
 	Required int
 	Given    int
+	// Short: fewer people were asked than have to approve, so that nobody can get it approved.
+	Short bool
+	// Dormant: the recipient has to activate a role before deciding.
+	Dormant bool
 	// Approvals are those given so far.
 	Approvals []Approval
 	// Differences are how the request asks otherwise than the customer's roles say; nil if it does not.
@@ -100,13 +111,30 @@ type Data struct {
 type Approval struct {
 	By string
 	At time.Time
+	// customers: it is one of the customer's people's.
+	customers bool
+}
+
+// withheld returns the data without who of the customer's people acted: the customer's name stands for whoever it was.
+func (d Data) withheld(by *lockboxv1.Actor) Data {
+	if aggregate.Customer(by) {
+		d.By, d.Organisation = d.Tenant, ""
+	}
+	d.Approvals = slices.Clone(d.Approvals)
+	for i, a := range d.Approvals {
+		if a.customers {
+			d.Approvals[i].By = d.Tenant
+		}
+	}
+	return d
 }
 
 // data returns what all mails about the event have in common.
 func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
-		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, TenantID: e.GetTenant(), Tenant: p.Tenant.Name,
+		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, Statement: p.settings.StatementURL,
+		TenantID: e.GetTenant(), Tenant: p.Tenant.Name, ByLockbox: aggregate.System(e.GetActor()),
 		At: e.GetTime().AsTime(),
 	}
 	if d.Tenant == "" {
@@ -153,9 +181,10 @@ func (p *planner) requestData() Data {
 	d.Requester, d.Employer = Name(s.Requester.GetPerson()), p.employer(s.Requester)
 	d.Duration, d.RespondBy = s.Evaluation.GetDuration().AsDuration(), s.ExpiresAt()
 	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
+	d.Short = tenant.Humans(n.GetApprovers()) < d.Required
 	d.Waiver, d.Emergency = s.Waiver(), s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
 	for _, a := range s.Approvals() {
-		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime()})
+		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime(), true})
 	}
 	d.Given = len(d.Approvals)
 	if g := s.Grant; g != nil {
@@ -170,7 +199,7 @@ func (p *planner) requestData() Data {
 // approvedInternally lists the provider's approvers of an emergency in place of the customer's.
 func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
 	for _, i := range decisions {
-		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime()})
+		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime(), false})
 	}
 }
 

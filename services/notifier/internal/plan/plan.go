@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -21,6 +22,8 @@ type Settings struct {
 	Provider string
 	// PortalURL is the portal's base URL; if empty, there is no portal, and mails mention commands only.
 	PortalURL string
+	// StatementURL is where the provider states how it handles government requests for data; empty if nowhere.
+	StatementURL string
 	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
 	// DefaultLanguage is for the provider's people, and for tenants that have not set a language.
@@ -35,14 +38,16 @@ type Input struct {
 	Request request.State
 	// Basis is what the list of the request's approvers has to rest on; for events since the customer was asked.
 	Basis Basis
+	// Service is what the catalogue calls the service of a preview; for events about one.
+	Service string
 	// Disclosure including the event; for events of disclosures.
 	Disclosure disclosure.State
 	// Ticket of the request; zero if there is none.
 	Ticket ticket.State
 	// Tenant as of the event. For events of the tenant itself, Tenant includes the event and TenantBefore does not.
 	Tenant, TenantBefore tenant.State
-	// Subscription including the event, and SubscriptionBefore without it; for events of subscriptions. For those of an
-	// emergency, the subscription that it reaches, as of the event.
+	// Subscription including the event, and SubscriptionBefore without it; for events of subscriptions. For those of a
+	// request of which the customer is told, the subscription that it reaches, as of the event.
 	Subscription, SubscriptionBefore tenant.Subscription
 }
 
@@ -54,8 +59,8 @@ const (
 	ApprovalRequested          Template = "approval-requested"           // approvers
 	ApprovalRequestedAlternate Template = "approval-requested-alternate" // alternates
 	NobodyToAsk                Template = "nobody-to-ask"                // alternates, administrators
-	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators
-	ApprovalsOutOfReach        Template = "approvals-out-of-reach"       // alternates, administrators
+	ApproversUnavailable       Template = "approvers-unavailable"        // alternates, administrators, requester
+	ApprovalsOutOfReach        Template = "approvals-out-of-reach"       // alternates, administrators, requester
 	ApproversDiffer            Template = "approvers-differ"             // administrators
 	CustomerAsked              Template = "customer-asked"               // requester
 	InternalApprovalRequested  Template = "internal-approval-requested"  // internal approvers
@@ -92,6 +97,7 @@ const (
 	SubscriptionGivenUp    Template = "subscription-given-up"
 	RoleAssigned           Template = "role-assigned"
 	RoleRemoved            Template = "role-removed"
+	RoleLost               Template = "role-lost" // whoever held it, if they are no administrator
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
 	RoleInvited            Template = "role-invited"
@@ -145,7 +151,7 @@ func Templates() []Template {
 		AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
-		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleActivated,
+		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleLost, RoleActivated,
 		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
@@ -168,6 +174,8 @@ const (
 	Named Standing = "named"
 	// Invitee recipients redeemed an invitation to a role (R66).
 	Invitee Standing = "invitee"
+	// Former recipients held a role until the event, which is the last of which they are told because of it.
+	Former Standing = "former"
 	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
 	// SecurityOfficer is one of the provider's.
@@ -176,7 +184,7 @@ const (
 
 // Standings lists all standings.
 func Standings() []Standing {
-	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Invitee, Affected,
+	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Invitee, Former, Affected,
 		SecurityOfficer}
 }
 
@@ -196,7 +204,9 @@ type Notification struct {
 	Thread string
 	// Emergency reports that the mail is about a request that was submitted as an emergency (R43).
 	Emergency bool
-	Data      Data
+	// Right is why the recipient may know it.
+	Right Right
+	Data  Data
 	// Held are the mails for which a Digest stands, in order.
 	Held []Notification
 }
@@ -258,30 +268,48 @@ type recipient struct {
 	email, name, language string
 	standing              Standing
 	person                *lockboxv1.Person
+	right                 Right
+	// dormant: an approver who has to activate a role before deciding (R21).
+	dormant bool
 }
+
+// decidersShown is what engineers may read of who acted for the customer; as it was when the customer was asked, if the
+// tenant's history contradicts itself now.
+func (p *planner) decidersShown() lockboxv1.DecidersShown {
+	if p.Tenant.Fault != nil {
+		return p.Basis.Tenant.Settings.GetDecidersShown()
+	}
+	return p.Tenant.Settings.GetDecidersShown()
+}
+
+// provider reports whether the recipient is one of the provider's engineers or managers.
+func (r recipient) provider() bool { return r.standing == Requester || r.standing == InternalApprover }
 
 // tell adds a notification for each address, once; the first standing of an address counts.
 func (p *planner) tell(t Template, data Data, to ...[]recipient) {
-	told := map[string]bool{}
-	for _, n := range p.notifications {
+	told := map[string]int{}
+	for i, n := range p.notifications {
 		if n.Template == t {
-			told[n.ID] = true
+			told[n.ID] = i
 		}
 	}
-	for _, list := range to {
-		for _, r := range list {
-			id := ID(p.Event.GetId(), t, r.email)
-			if told[id] {
-				continue
-			}
-			told[id] = true
-			n := Notification{
-				ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing,
-				Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
-			}
-			n.Data.Others = p.others(r)
-			p.notifications = append(p.notifications, n)
+	for _, r := range slices.Concat(to...) {
+		id := ID(p.Event.GetId(), t, r.email)
+		if i, again := told[id]; again {
+			right := &p.notifications[i].Right // it is enough if one of them has it
+			right.Asked = slices.Concat(right.Asked, r.right.Asked)
+			continue
 		}
+		told[id] = len(p.notifications)
+		n := Notification{
+			ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing, Right: r.right,
+			Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
+		}
+		if r.provider() && p.decidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
+			n.Data = n.Data.withheld(p.Event.GetActor())
+		}
+		n.Data.Others, n.Data.Dormant = p.others(r), r.dormant
+		p.notifications = append(p.notifications, n)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestNobodyLeftToDecideIsNeverSilence(t *testing.T) {
 	t.Run("later", func(t *testing.T) {
 		waiting(t).then(clock,
 			&lockboxv1.Event_ApproversUnavailable{ApproversUnavailable: &lockboxv1.ApproversUnavailable{}}).
-			told("approvers-unavailable: grace/fr security/fr audit/ja").
+			told("approvers-unavailable: grace/fr security/fr audit/ja erin/en").
 			at(deadline).then(clock, &lockboxv1.Event_RequestExpired{RequestExpired: &lockboxv1.RequestExpired{}}).
 			told("request-expired: " + everyone + " grace/fr")
 	})
@@ -350,7 +350,7 @@ func TestAllAdministratorsHearOfEveryChangeToTheirTenant(t *testing.T) {
 		d.By != "Otto Brandt" {
 		t.Errorf("the one who was removed hears %+v", d)
 	}
-	s.tenant(otto, removed("fleur-approver")).told("role-removed: otto/en")
+	s.tenant(otto, removed("fleur-approver")).told("role-removed: otto/en", "role-lost: fleur/fr")
 }
 
 func assigned(a *lockboxv1.RoleAssignment) *lockboxv1.Event_RoleAssigned {
@@ -390,7 +390,7 @@ func TestAChangeToASubscriptionIsToldToTheTenantsAdministrators(t *testing.T) {
 		subscription(orla, &lockboxv1.Event_SubscriptionRegistered{SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{
 			DisplayName: "Payments"}}).told("subscription-registered: grace/fr").
 		subscription(grace, assigned(owner)).told("role-assigned: grace/fr").
-		subscription(grace, removed("otto-owner")).told("role-removed: grace/fr")
+		subscription(grace, removed("otto-owner")).told("role-removed: grace/fr", "role-lost: otto/en")
 	if d := s.data("grace"); d.Person != "Otto Brandt" || d.Role != lockboxv1.Role_ROLE_OWNER ||
 		d.Subscription != "Payments (pay-prod)" {
 		t.Errorf("%+v", d)
@@ -464,6 +464,31 @@ func TestAnAlarmGoesToEverySecurityOfficer(t *testing.T) {
 		if n.Template != plan.IntegrityAlarm || n.Language != "fr" || n.Standing != plan.SecurityOfficer ||
 			!strings.Contains(n.Data.What, "ALERTE") || !slices.Equal(n.Data.Resources, found.GetSubjects()) {
 			t.Errorf("%+v", n)
+		}
+	}
+}
+
+// Who of the customer's people decided is named to the provider's engineers as the customer wishes.
+func TestWhoDecidedIsNamedAsTheCustomerWishes(t *testing.T) {
+	for shown, want := range map[lockboxv1.DecidersShown]string{
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_UNSPECIFIED:  "Otto Brandt",
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME:         "Otto Brandt",
+		lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION: "Meadow Bank",
+	} {
+		s := waiting(t)
+		settings := s.States.Tenant(ofTenant.ID).Settings
+		settings.DecidersShown = shown
+		s.tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{Settings: settings}}).
+			approved(otto).granted()
+		if a := s.data("erin").Approvals; len(a) != 1 || a[0].By != want {
+			t.Errorf("%s: the engineer reads of %v", shown, a)
+		}
+		if a := s.data("fleur").Approvals; len(a) != 1 || a[0].By != "Otto Brandt" {
+			t.Errorf("%s: an approver reads of %v", shown, a)
+		}
+		s.then(otto, &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{Reason: "No."}})
+		if s.data("erin").By != want || s.data("fleur").By != "Otto Brandt" {
+			t.Errorf("%s: revoked by %s, and by %s", shown, s.data("erin").By, s.data("fleur").By)
 		}
 	}
 }

@@ -44,10 +44,10 @@ func (p *planner) requestEvent() {
 		p.tell(ApprovalReminder, d, p.approvers(p.undecided))
 	case *lockboxv1.Event_ApproversUnavailable:
 		t := ApproversUnavailable
-		if f.ApproversUnavailable.GetCodedReason() != nil {
+		if d.Why = f.ApproversUnavailable.GetCodedReason(); d.Why != nil {
 			t = ApprovalsOutOfReach
 		}
-		p.tell(t, d, p.administrators(), p.alternates())
+		p.tell(t, d, p.administrators(), p.alternates(), p.requester())
 	case *lockboxv1.Event_QuestionAsked:
 		d.Question = f.QuestionAsked.GetText()
 		p.tell(QuestionAsked, d, p.requester())

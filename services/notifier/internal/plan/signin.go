@@ -13,6 +13,7 @@ func (p *planner) signIn(d Data) bool {
 		change = p.TenantBefore.Change
 	}
 	var t Template
+	var former []recipient
 	switch f := p.Event.GetFact().(type) {
 	case *lockboxv1.Event_SignInChangeProposed:
 		t = SignInProposed
@@ -34,10 +35,11 @@ func (p *planner) signIn(d Data) bool {
 	case *lockboxv1.Event_FormerSignInEnded:
 		t, d.Issuer = FormerSignInEnded, p.Tenant.Issuer.GetUrl()
 		change = nil // whatever waits besides is not concerned
+		former = p.relieved(p.TenantBefore.Roles, p.Tenant.Roles)
 	default:
 		return false
 	}
-	to := [][]recipient{p.administrators(), p.alternatesNow()}
+	to := [][]recipient{p.administrators(), p.alternatesNow(), former}
 	if change != nil {
 		to = append(to, p.named(change))
 		d.change(change, p.TenantBefore)

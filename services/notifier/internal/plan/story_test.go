@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -119,13 +120,23 @@ func (s *telling) at(t time.Time) *telling {
 
 func (s *telling) happens(about aggregate.Key, by *lockboxv1.Actor, fact any) *telling {
 	s.Helper()
-	in := plan.Input{Event: s.event(about, by, fact), TenantBefore: s.States.Tenant(ofTenant.ID),
-		SubscriptionBefore: s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)}
+	in := plan.Input{Event: s.event(about, by, fact)}
+	before := maps.Clone(s.States)
 	s.Record(in.Event)
 	in.Basis = s.basis
-	in.Tenant, in.Request = s.States.Tenant(ofTenant.ID), s.States.Request(ofRequest)
-	in.Subscription = s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)
-	in.Disclosure = s.States.Disclosure(ofDisclosure.Tenant, ofDisclosure.ID)
+	in.Tenant, in.Subscription = s.States.Tenant(ofTenant.ID),
+		s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)
+	switch about.Kind {
+	case aggregate.KindTenant:
+		in.TenantBefore, in.Subscription = before.Tenant(ofTenant.ID), tenant.Subscription{}
+	case aggregate.KindSubscription:
+		in.TenantBefore = in.Tenant
+		in.SubscriptionBefore = before.Subscription(ofSubscription.Tenant, ofSubscription.ID)
+	case aggregate.KindDisclosure:
+		in.Disclosure = s.States.Disclosure(ofDisclosure.Tenant, ofDisclosure.ID)
+	case aggregate.KindRequest:
+		in.Request = s.States.Request(ofRequest)
+	}
 	s.last = plan.Plan(in, settings)
 	if again := plan.Plan(in, settings); !cmp.Equal(ids(s.last), ids(again)) {
 		s.Errorf("the same event gives other notifications: %v, then %v", ids(s.last), ids(again))
@@ -278,41 +289,35 @@ func waiting(t *testing.T, change ...func(*lockboxv1.CustomerNotified)) *telling
 	return tell(t).requested().evaluated(customerDecides).asked(change...)
 }
 
-// givenBy is the customer whose roles and settings give exactly what a request says.
-func (s *telling) givenBy(n *lockboxv1.CustomerNotified) (b plan.Basis) {
+// givenBy gives the customer the roles and settings of which exactly what a request says follows.
+func (s *telling) givenBy(n *lockboxv1.CustomerNotified) plan.Basis {
 	s.Helper()
-	sub := s.States.Subscription(ofSubscription.Tenant, "none")
-	apply := func(key aggregate.Key, fact any) {
-		e := &lockboxv1.Event{Id: s.ID(), Tenant: key.Tenant, Kind: key.Kind, AggregateId: key.ID, Version: 1, Actor: grace,
-			Time: timestamppb.New(start)}
-		set(s.T, e, fact)
-		if key.Kind == aggregate.KindTenant {
-			e.Version = b.Tenant.Version + 1
-			b.Tenant = tenant.Evolve(b.Tenant, b.Tenant.Sequence+1, e)
-			return
-		}
-		e.Version = sub.Version + 1
-		sub = tenant.EvolveSubscription(sub, sub.Sequence+1, e)
+	for _, a := range n.GetApprovers() {
+		a.Roles = []lockboxv1.Role{lockboxv1.Role_ROLE_LOCKBOX_APPROVER}
 	}
-	b.Tenant = s.States.Tenant(ofTenant.ID)
-	apply(ofTenant, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
+	s.given(ofTenant, grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
 		Settings: &lockboxv1.TenantSettings{DefaultLanguage: "fr", Alternates: n.GetAlternates(),
 			RequiredApprovals: n.GetRequiredApprovals(), Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS}}})
-	apply(ofSubscription, &lockboxv1.Event_SubscriptionRegistered{
+	s.given(ofSubscription, orla, &lockboxv1.Event_SubscriptionRegistered{
 		SubscriptionRegistered: &lockboxv1.SubscriptionRegistered{DisplayName: "Payments"}})
 	in := ofSubscription
 	if n.GetBasis() == lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK {
 		in = ofTenant
 	}
 	for _, a := range n.GetApprovers() {
-		apply(in, assigned(role(a.GetPerson().GetSubject()+"-given",
+		s.given(in, grace, assigned(role(a.GetPerson().GetSubject()+"-given",
 			&lockboxv1.Actor{Person: a.GetPerson()}, lockboxv1.Role_ROLE_LOCKBOX_APPROVER)))
 	}
-	b.Subscription = &sub
-	if b.Tenant.Fault != nil || sub.Fault != nil {
-		s.Fatal(b.Tenant.Fault, sub.Fault)
-	}
-	return b
+	sub := s.States.Subscription(ofSubscription.Tenant, ofSubscription.ID)
+	return plan.Basis{Tenant: s.States.Tenant(ofTenant.ID), Subscription: &sub}
+}
+
+// given records what happened to the customer, in no time.
+func (s *telling) given(about aggregate.Key, by *lockboxv1.Actor, fact any) {
+	s.Helper()
+	e := s.event(about, by, fact)
+	s.Now = s.Now.Add(-time.Minute)
+	s.Record(e)
 }
 
 func (s *telling) approved(by *lockboxv1.Actor) *telling {

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -48,15 +51,16 @@ func (p *planner) tenantChange() {
 	case *lockboxv1.Event_LockboxDisabled:
 		t, d.Text = LockboxDisabled, f.LockboxDisabled.GetReason()
 	case *lockboxv1.Event_PreviewSignedUp:
-		t, d.ResourceType = PreviewSignedUp, f.PreviewSignedUp.GetResourceType()
+		t, d.ResourceType = PreviewSignedUp, cmp.Or(p.Service, f.PreviewSignedUp.GetResourceType())
 	case *lockboxv1.Event_PreviewSignedOff:
-		t, d.ResourceType = PreviewSignedOff, f.PreviewSignedOff.GetResourceType()
+		t, d.ResourceType = PreviewSignedOff, cmp.Or(p.Service, f.PreviewSignedOff.GetResourceType())
 	case *lockboxv1.Event_SettingsChanged:
 		t, d.Settings, d.SettingsWere = SettingsChanged, f.SettingsChanged.GetSettings(), p.TenantBefore.Settings
 	case *lockboxv1.Event_SubscriptionRegistered:
 		t = SubscriptionRegistered
 	case *lockboxv1.Event_SubscriptionGivenUp:
 		t, d.Text = SubscriptionGivenUp, f.SubscriptionGivenUp.GetReason()
+		more = p.relieved(rolesBefore, roles)
 	case *lockboxv1.Event_RoleAssigned:
 		t = RoleAssigned
 		d.assignment(f.RoleAssigned.GetAssignment())
@@ -80,6 +84,18 @@ func (p *planner) tenantChange() {
 		return
 	}
 	p.tell(t, d, p.administrators(), more)
+	if t == RoleRemoved {
+		p.roleLost(d, p.relieved(rolesBefore, roles))
+	}
+}
+
+// roleLost tells whoever held a role that it was removed, and that they hear no more of what they were asked because of
+// it. Administrators have been told.
+func (p *planner) roleLost(d Data, who []recipient) {
+	who = slices.DeleteFunc(who, func(r recipient) bool {
+		return slices.ContainsFunc(p.notifications, func(n Notification) bool { return sameAddress(n.Recipient, r.email) })
+	})
+	p.tell(RoleLost, d, who)
 }
 
 // invitation says what somebody is invited to, and who redeemed it.

@@ -206,7 +206,7 @@ func (f form) path(v *site.Visit) string {
 func (p *pages) decide(v *site.Visit, b verb) error {
 	r, err := own(v)
 	if err != nil {
-		return err
+		return site.Lost(err)
 	}
 	f := filled(b, r, v.R.PostForm)
 	if err := input.UUIDv7("command", f.Command); err != nil {

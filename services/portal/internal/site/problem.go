@@ -44,6 +44,20 @@ func NotFound(err error) bool {
 	return refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND)
 }
 
+// lostError is NOT_FOUND for somebody who sends a form, which they were shown if they made it not up: whether there is
+// something that they may see no more, they are told no more of than anybody (I9).
+type lostError struct{ error }
+
+func (l lostError) Unwrap() error { return l.error }
+
+// Lost makes an error page of what is not found say that what was sent had no effect, and why that may be.
+func Lost(err error) error {
+	if NotFound(err) {
+		return lostError{err}
+	}
+	return err
+}
+
 // kinds maps HTTP statuses to the error pages.
 var kinds = map[int]string{
 	http.StatusBadRequest: "invalid", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found",
@@ -89,6 +103,9 @@ func (v *Visit) fail(err error) {
 // Problem renders the error page for a status.
 func (v *Visit) Problem(status int, err error) {
 	p := problem{Kind: kinds[status]}
+	if errors.As(err, new(lostError)) {
+		p.Kind = "lost"
+	}
 	r, refused := refusal.As(err)
 	if refused {
 		v.Counters.Refused(r)

@@ -55,6 +55,8 @@ type Site struct {
 	Words *words.Words
 	// Provider is the provider's name.
 	Provider string
+	// GovernmentRequestsURL is where the provider states how it handles government requests for data; empty: nowhere.
+	GovernmentRequestsURL string
 	// URL is the portal's public base URL.
 	URL string
 	// Secure says that browsers reach the portal by https.

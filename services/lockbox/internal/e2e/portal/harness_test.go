@@ -81,7 +81,7 @@ func visit(t *testing.T) *world {
 			return
 		}
 		var stop func() error
-		shared.info, stop, shared.err = launch(dir, log)
+		shared.info, stop, shared.err = launch(dir, log, request.DefaultTerms())
 		shared.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
 	})
 	must(t, shared.err)
@@ -95,8 +95,13 @@ func start(t *testing.T) *world {
 }
 
 func startLogging(t *testing.T, log *zap.Logger) *world {
+	return startWith(t, log, request.DefaultTerms())
+}
+
+// startWith is a site with terms of its own.
+func startWith(t *testing.T, log *zap.Logger, terms request.Terms) *world {
 	t.Helper()
-	info, stop, err := launch(t.TempDir(), log)
+	info, stop, err := launch(t.TempDir(), log, terms)
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -107,7 +112,7 @@ func startLogging(t *testing.T, log *zap.Logger) *world {
 }
 
 // launch is `lockbox up --demo` on free ports.
-func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, err error) {
+func launch(dir string, log *zap.Logger, terms request.Terms) (info runinfo.Info, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	stop = func() error {
@@ -121,7 +126,7 @@ func launch(dir string, log *zap.Logger) (info runinfo.Info, stop func() error, 
 			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
 			Stack: stack.Config{
 				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)},
-				Terms:    request.DefaultTerms(),
+				Terms:    terms,
 				Limits:   policy.NoLimits(), // erin asks for everything
 				Notifier: mails, MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
 				Log: log, Metrics: observe.NewMetrics(),

@@ -21,6 +21,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// Statement is where the provider states how it handles government requests.
+const Statement = "https://nimbus.example/government-requests"
+
 // Now is the current time in every test.
 var Now = time.Date(2026, 8, 3, 9, 30, 0, 0, time.UTC)
 
@@ -107,7 +110,7 @@ func New(t testing.TB, b *Backend, who *session.Session) *site.Site {
 	}
 	s := &site.Site{
 		Caller: b, Sessions: always{who, map[string]url.Values{}}, Words: say, Provider: "Nimbus Cloud",
-		Now: func() time.Time { return Now },
+		GovernmentRequestsURL: Statement, Now: func() time.Time { return Now },
 		Log: zap.NewNop(),
 		Organisations: organisation.List{
 			{Tenant: "meadowbank", Name: "Meadow Bank", Issuer: "https://login.meadowbank.example", ClientID: "lockbox",
