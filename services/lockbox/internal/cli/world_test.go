@@ -293,7 +293,7 @@ func (w *world) self(token string) (*lockboxv1.SelfView, error) {
 	if err != nil {
 		return nil, err
 	}
-	readings, err := v.Explain(token, w.issuer.TenantIssuer(bank), time.Now())
+	readings, err := v.Explain(token, []*lockboxv1.TenantIssuer{w.issuer.TenantIssuer(bank)}, time.Now())
 	self := &lockboxv1.SelfView{Actor: by}
 	if by.GetSide() == lockboxv1.Side_SIDE_TENANT {
 		self.Tenant, self.TenantName = bank, w.tenant.GetDisplayName()
