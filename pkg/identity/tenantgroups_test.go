@@ -163,7 +163,7 @@ func TestR67AMapOfGroupsIsWhole(t *testing.T) {
 		}
 	}
 	for name, ti := range map[string]*lockboxv1.TenantIssuer{
-		"twice": w.mapping("", "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", "a", "7B1C1C5E-6A0C-4F6E-9A55-0D1B7A3F2C11", "b"),
+		"twice":                        w.mapping("", "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", "a", "7B1C1C5E-6A0C-4F6E-9A55-0D1B7A3F2C11", "b"),
 		"a name that nobody can write": w.mapping("", "e\u0301quipe", ""),
 	} {
 		if identity.CheckTenantIssuer(ti, nil) == nil {

@@ -56,7 +56,7 @@ func (a *Approvers) add(
 	t State, roles Roles, deciders []lockboxv1.Role, requester *lockboxv1.Person, now time.Time,
 ) {
 	for _, as := range roles.All() {
-		if !slices.Contains(deciders, as.GetRole()) {
+		if !slices.Contains(deciders, as.GetRole()) || as.Lapsed(now) {
 			continue
 		}
 		why := as.Inactive(now)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // How long a change of where people sign in waits (R65). They are not configurable: whoever runs Lockbox could shorten
@@ -70,6 +71,12 @@ func (s State) gone(p *lockboxv1.Person) bool { return slices.Contains(s.ended, 
 // overseer reports whether somebody is or may become a Global Administrator at now: such a person stops a recovery even
 // before they have activated the role.
 func (s State) overseer(by *lockboxv1.Actor, now time.Time) bool {
+	if slices.ContainsFunc(s.Roles.groups, func(g *lockboxv1.RoleAssignment) bool {
+		return g.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && carries(by, g.GetGroup()) &&
+			(g.GetExpiresAt() == nil || now.Before(g.GetExpiresAt().AsTime()))
+	}) {
+		return true
+	}
 	return aggregate.Customer(by) && slices.ContainsFunc(s.Roles.list, func(a Assignment) bool {
 		why := a.Inactive(now)
 		return a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR &&
@@ -213,7 +220,7 @@ func (s *State) make() (broken string) {
 	if next := c.Wanted.GetIssuer(); next != nil {
 		// Until somebody signed in, nobody depends on what is replaced.
 		if c.Route != correction {
-			s.Former = append(slices.Clip(s.Former), s.Issuer)
+			s.replaced(next)
 		}
 		s.Issuer = next
 		s.ended = slices.DeleteFunc(slices.Clone(s.ended), func(url string) bool { return url == next.GetUrl() })
@@ -238,6 +245,20 @@ func (s *State) make() (broken string) {
 		}
 	}
 	return ""
+}
+
+// replaced keeps the present issuer as a former one. Which groups an issuer's tokens name is what its newest map says,
+// with whatever keys they are signed: a group that was mapped by mistake counts no longer.
+func (s *State) replaced(next *lockboxv1.TenantIssuer) {
+	former := append(slices.Clone(s.Former), s.Issuer)
+	for i, f := range former {
+		if f.GetUrl() == next.GetUrl() {
+			former[i] = proto.CloneOf(f)
+			former[i].GroupsClaim, former[i].GroupMap = next.GetGroupsClaim(), next.GetGroupMap()
+		}
+	}
+	// One that differed by its groups alone has nothing left of its own.
+	s.Former = slices.DeleteFunc(former, func(f *lockboxv1.TenantIssuer) bool { return proto.Equal(f, next) })
 }
 
 // administratorID is the id of the assignment that a change makes.
