@@ -107,7 +107,7 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	}
 	c.out.ColonAtEnd = strings.TrimRightFunc(c.out.Colon, unicode.IsSpace)
 	c.out.Subject = c.subject()
-	c.out.Paragraphs = strings.Split(c.text("text/"+string(n.Template)), "\n\n")
+	c.out.Paragraphs = strings.Split(c.text(c.body()), "\n\n")
 	for _, label := range shape.rows {
 		c.row(label)
 	}
@@ -129,6 +129,16 @@ func (w *writer) subject() string {
 		about = w.v["Service"] + w.ticket()
 	}
 	return w.text("title/"+string(w.n.Template)) + " – " + about
+}
+
+// body is the key of the mail's text. A role has another one if a group has to do with what happened to it.
+func (w *writer) body() string {
+	key, d := "text/"+string(w.n.Template), w.n.Data
+	if ofGroup := key + "/group"; d.Group != "" && w.said.Has(ofGroup) &&
+		(d.Person == "" || w.n.Template == plan.RoleActivated) {
+		return ofGroup
+	}
+	return key
 }
 
 func (w *writer) ticket() string {
