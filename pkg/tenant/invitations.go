@@ -406,7 +406,7 @@ func (r *Roles) settle(id string, change func(*Invitation)) {
 func CarriesOver(
 	as *lockboxv1.RoleAssignment, present string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView,
 ) bool {
-	if as.GetPerson().GetIssuer() == present ||
+	if as.GetPerson().GetIssuer() == present || as.GetGroup() != "" || // a group is the organisation's, wherever it signs in
 		as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
 		return false
 	}

@@ -161,7 +161,7 @@ func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]stri
 		var ids []string
 		for _, as := range all {
 			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetAssignment().GetId()),
-				render.PersonName(as.GetAssignment().GetPerson())))
+				render.Holder(as.GetAssignment())))
 		}
 		return ids
 	}))(c, args, typed)

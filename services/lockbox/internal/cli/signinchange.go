@@ -66,7 +66,7 @@ func (in *changeFlags) read(
 func (in *changeFlags) touchesIssuer(c *cobra.Command) bool {
 	for _, flag := range []string{"issuer", "audience", "also-audience", "portal-client-id", "private-key-jwt", "jwks",
 		"jwks-url", "human-claim", "subject-claim", "mfa-method", "mfa-class", "mfa-claim", "locale-claim",
-		"auth-time-claim"} {
+		"auth-time-claim", "groups-claim", "map-group"} {
 		if c.Flags().Changed(flag) {
 			return true
 		}
@@ -95,6 +95,7 @@ func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 		"subject-claim":   {&in.SubjectClaim, &given.SubjectClaim},
 		"mfa-claim":       {&in.MultiFactorClaim, &given.MultiFactorClaim},
 		"locale-claim":    {&in.LocaleClaim, &given.LocaleClaim},
+		"groups-claim":    {&in.GroupsClaim, &given.GroupsClaim},
 		"auth-time-claim": {&in.AuthenticationTimeClaim, &given.AuthenticationTimeClaim},
 	} {
 		if set(flag) {
@@ -106,6 +107,10 @@ func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 	}
 	if in.MultiFactorClasses = now.GetMultiFactorClasses(); set("mfa-class") {
 		in.MultiFactorClasses = given.GetMultiFactorClasses()
+	}
+	// Another issuer has groups of its own, whose names may mean other people there.
+	if in.GroupMap = nil; in.GetUrl() == now.GetUrl() {
+		in.GroupMap = now.GetGroupMap()
 	}
 	if in.jwks == "" && in.GetJwksUrl() == "" && in.GetUrl() == now.GetUrl() {
 		in.JwksUrl, in.kept = now.GetJwksUrl(), now.GetJwks()

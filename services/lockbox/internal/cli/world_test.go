@@ -41,6 +41,7 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true,
 		Version: 4,
 		Issuer:  issuer.TenantIssuer(bank).GetUrl(), IssuerKeys: 1,
+		SignIn:               &lockboxv1.SignInView{Issuer: issuer.TenantIssuer(bank), SignedIn: true},
 		IssuerKeysPassedOver: []string{"k2: secp256k1 is no curve that is used"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
