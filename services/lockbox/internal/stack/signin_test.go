@@ -61,10 +61,12 @@ func (m *movers) says(token string, c *lockboxv1.Command) *lockboxv1.CommandRepl
 	return m.does("", c)
 }
 
-func (m *movers) fails(token string, c *lockboxv1.Command, code lockboxv1.RefusalCode, rule string) {
+func (m *movers) fails(
+	token string, c *lockboxv1.Command, code lockboxv1.RefusalCode, rule string,
+) *lockboxv1.Refusal {
 	m.Helper()
 	c.Tenant, c.Token = harbour, token
-	m.mayNot("", c, code, rule)
+	return m.mayNot("", c, code, rule)
 }
 
 // at signs somebody in.
