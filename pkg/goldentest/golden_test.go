@@ -28,8 +28,9 @@ const dir = "../../proto/testdata/golden"
 var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; existing bytes are never written again")
 
 // neverSet are fields that no stored event holds: a token is nobody's business, what is sent beside an intent is not
-// part of it, the first Global Administrator is one always and of no group, what is activated by a group is active, the reasons for which an assignment does not count or an
-// approval lapses name nothing, and only a person's own token says which human they are.
+// part of it, the first Global Administrator is one always and of no group, what is activated by a group is active, the
+// reasons for which an assignment does not count or an approval lapses name nothing, and only a person's own token says
+// which human they are.
 var neverSet = []string{
 	"tenant_created.administrator.person.human", "role_assigned.assignment.person.human",
 	"invitation_redeemed.person.human", "invitation_confirmed.assignment.person.human",

@@ -21,8 +21,9 @@ func (v *Verifier) VerifyAny(
 	return proto.CloneOf(r.actor), nil
 }
 
-// GroupsUnread returns why the groups of a token from any of a tenant's issuers could not be read, as a refusal that names
-// the claim; nil if they could. That never makes the token a bad one: it matters to those alone who need a group (R67).
+// GroupsUnread returns why the groups of a token from any of a tenant's issuers could not be read, as a refusal that
+// names the claim; nil if they could. That never makes the token a bad one: it matters to those alone who need a group
+// (R67).
 func (v *Verifier) GroupsUnread(token string, issuers []*lockboxv1.TenantIssuer, now time.Time) error {
 	r, err := v.validAny(token, issuers, now)
 	if err != nil {

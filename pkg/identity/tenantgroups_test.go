@@ -96,10 +96,11 @@ func claimOf(ti *lockboxv1.TenantIssuer) string {
 	return "groups"
 }
 
+const guid = "7B1C1C5E-6A0C-4F6E-9A55-0D1B7A3F2C11"
+
 // Only mapped groups are kept, by the tenant's names: not one that the issuer calls as the tenant calls another, and
 // none where nothing is mapped.
 func TestR67OnlyMappedGroupsAreKept(t *testing.T) {
-	const guid = "7B1C1C5E-6A0C-4F6E-9A55-0D1B7A3F2C11"
 	w := newWorld(t)
 	for name, c := range map[string]struct {
 		says any
@@ -112,7 +113,7 @@ func TestR67OnlyMappedGroupsAreKept(t *testing.T) {
 		"no group":             {[]string{}, w.mapping("", "approvers", ""), nil, ""},
 		"an object":            {object{"a": 1}, w.mapping("", "approvers", ""), nil, "neither a text nor a list"},
 		"the same name":        {[]string{"approvers", "staff"}, w.mapping("", "approvers", ""), []string{"approvers"}, ""},
-		"another name":         {[]string{guid}, w.mapping("", strings.ToLower(guid), "approvers"), []string{"approvers"}, ""},
+		"another name":         {guid, w.mapping("", strings.ToLower(guid), "approvers"), []string{"approvers"}, ""},
 		"a name that is taken": {[]string{"approvers"}, w.mapping("", guid, "approvers"), nil, ""},
 		"another case":         {[]string{"Approvers"}, w.mapping("", "approvers", ""), nil, ""},
 		"two that are one":     {[]string{"/a", "/b"}, w.mapping("", "/a", "x", "/b", "x"), []string{"x"}, ""},
@@ -163,7 +164,7 @@ func TestR67AMapOfGroupsIsWhole(t *testing.T) {
 		}
 	}
 	for name, ti := range map[string]*lockboxv1.TenantIssuer{
-		"twice":                        w.mapping("", "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", "a", "7B1C1C5E-6A0C-4F6E-9A55-0D1B7A3F2C11", "b"),
+		"twice":                        w.mapping("", guid, "a", strings.ToLower(guid), "b"),
 		"a name that nobody can write": w.mapping("", "e\u0301quipe", ""),
 	} {
 		if identity.CheckTenantIssuer(ti, nil) == nil {
@@ -192,7 +193,8 @@ func TestR67WhatATenantsGroupsCountedFor(t *testing.T) {
 		"by reference": {groups(w.mapping("", "/a", "approvers"), object{"groups": nil, "hasgroups": true}),
 			[]identity.Reading{{Fact: "groups", Claim: "groups", Says: "too many to be there, only referred to (hasgroups)",
 				Needs: []string{"/a"}}}},
-		"no map":  {groups(w.bankIssuer, object{"groups": "/b"}), []identity.Reading{{Fact: "groups", Claim: "groups", Says: "/b"}}},
+		"no map": {groups(w.bankIssuer, object{"groups": "/b"}),
+			[]identity.Reading{{Fact: "groups", Claim: "groups", Says: "/b"}}},
 		"nothing": {groups(w.bankIssuer, object{"groups": nil}), []identity.Reading{}},
 	} {
 		if d := cmp.Diff(c.want, c.got); d != "" {

@@ -226,8 +226,8 @@ func (r *Roles) leaves(by *lockboxv1.Actor, i int) (broken string) {
 	return ""
 }
 
-// Lapsed reports whether a person held the assignment by a group, and holds it no longer: it is as good as gone, because
-// to activate the role again takes a token with the group.
+// Lapsed reports whether a person held the assignment by a group, and holds it no longer. It is as good as gone: to
+// activate the role again takes a token with the group.
 func (a Assignment) Lapsed(now time.Time) bool {
 	return a.By != "" && !now.Before(a.GetExpiresAt().AsTime())
 }

@@ -89,7 +89,7 @@ func TestR67ARoleIsAssignedToAGroupOfTheSignIn(t *testing.T) {
 	s.holds(t)
 }
 
-// Whoever's token names the group holds the role for a time, and only so long; again takes a token with the group again.
+// Whoever's token names the group holds the role for a time, and then has to show the group again.
 func TestR67WhoeverCarriesTheGroupActivatesItsRole(t *testing.T) {
 	const id = "activate_role.assignment_id"
 	s := grouped(t)

@@ -406,7 +406,8 @@ func (r *Roles) settle(id string, change func(*Invitation)) {
 func CarriesOver(
 	as *lockboxv1.RoleAssignment, present string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView,
 ) bool {
-	if as.GetPerson().GetIssuer() == present || as.GetGroup() != "" || // a group is the organisation's, wherever it signs in
+	// A group is the organisation's, wherever it signs in.
+	if as.GetPerson().GetIssuer() == present || as.GetGroup() != "" ||
 		as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
 		return false
 	}

@@ -111,8 +111,8 @@ func subscription(s tenant.Subscription, of *lockboxv1.Actor, now time.Time) *lo
 	}
 }
 
-// assignments lists all assignments, those of groups after those of people; or one person's, with those that their token
-// lets them activate.
+// assignments lists all assignments, those of groups after those of people; or one person's, with those that their
+// token lets them activate.
 func assignments(roles tenant.Roles, of *lockboxv1.Actor, now time.Time) []*lockboxv1.AssignmentView {
 	var list []*lockboxv1.AssignmentView
 	for _, a := range roles.All() {

@@ -126,8 +126,8 @@ func (in *issuerFlags) read(
 	return ti, &found, err
 }
 
-// groupMap reads a map of groups: the tenant's name of each, `=`, and what the issuer's tokens call it. The first `=` is
-// meant, because names of the tenant's own need none, and those of a directory have some. Without one, both are the same.
+// groupMap reads a map of groups: the tenant's name of each, `=`, and what the issuer's tokens call it. The first `=`
+// is meant: names of the tenant's own need none, and those of a directory have some. Without one, both are the same.
 func (a *app) groupMap(entries []string) (list []*lockboxv1.MappedGroup, err error) {
 	for _, entry := range entries {
 		lines := []string{entry}

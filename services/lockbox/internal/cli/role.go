@@ -171,7 +171,8 @@ func (s *session) introduce(p *lockboxv1.Person) {
 	p.Language = first(p.GetLanguage(), persona.Language)
 }
 
-// assignmentID derives the id from the role and the person or group, so that assigning a role twice has no further effect.
+// assignmentID derives the id from the role and the person or group, so that assigning a role twice has no further
+// effect.
 func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 	role := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(as.GetRole().String(), "ROLE_"), "_", "-"))
 	who := as.GetPerson().GetSubject()

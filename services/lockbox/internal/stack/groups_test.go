@@ -73,7 +73,8 @@ func TestR67PeopleOfAGroupApproveWithAnIssuerThatIsNotOurs(t *testing.T) {
 		v.GetSubscriptions()[0].GetAssignments()[0].GetActive() {
 		t.Errorf("she sees %v", v)
 	}
-	if r := l.mayNot("", as(gus, activation(subscription)), forbidden, "R67"); !strings.Contains(r.GetMessage(), "`roles`") {
+	r := l.mayNot("", as(gus, activation(subscription)), forbidden, "R67")
+	if !strings.Contains(r.GetMessage(), "`roles`") {
 		t.Errorf("the claim is not named: %v", r)
 	}
 	other := as(ada, activation(subscription))
@@ -112,8 +113,8 @@ func TestR67PeopleOfAGroupApproveWithAnIssuerThatIsNotOurs(t *testing.T) {
 	}
 }
 
-// A map of groups is part of the sign-in: it takes two administrators to change, and counts at once, for old tokens too.
-// That groups cannot be read ends nobody's sign-in (R65, R67).
+// A map of groups is part of the sign-in: it takes two administrators to change, and counts at once, for old tokens
+// too. That groups cannot be read ends nobody's sign-in (R65, R67).
 func TestR67AMapOfGroupsIsPartOfTheSignIn(t *testing.T) {
 	t.Parallel()
 	m := startMovers(t)
@@ -140,8 +141,9 @@ func TestR67AMapOfGroupsIsPartOfTheSignIn(t *testing.T) {
 		!strings.Contains(r.GetMessage(), "`hasgroups`") {
 		t.Errorf("what is too many is not named: %v", r)
 	}
-	if r := m.fails(m.at(m.old, "tom"), activation(freight), forbidden, "R67"); !strings.Contains(r.GetMessage(), "`groups`") {
-		t.Errorf("the claim is not named: %v", r)
+	without := m.fails(m.at(m.old, "tom"), activation(freight), forbidden, "R67")
+	if !strings.Contains(without.GetMessage(), "`groups`") {
+		t.Errorf("the claim is not named: %v", without)
 	}
 	m.says(tim, &lockboxv1.Command{AggregateId: "SR-1", Action: &lockboxv1.Command_OpenTicket{
 		OpenTicket: &lockboxv1.OpenTicket{Title: "It hangs"}}}) // he is signed in all the same

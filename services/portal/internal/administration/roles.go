@@ -99,7 +99,7 @@ func (s scoped) Choices() []lockboxv1.Role {
 		lockboxv1.Role_ROLE_AUDITOR}
 }
 
-// Own reports whether the assignment is the reader's, who alone may activate it or, as what they hold by a group, end it
+// Own reports whether the assignment is the reader's, who alone may activate it or, if they hold it by a group, end it
 // (R21).
 func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
 	return (a.GetEligibleOnly() || a.GetGroup() != "") &&
@@ -140,8 +140,8 @@ var (
 	}
 )
 
-// assign gives a role to a person of the tenant's own issuer, or lets a group's people activate it. The assignment's ID is derived from the command's, so a
-// form sent twice makes one assignment.
+// assign gives a role to a person of the tenant's own issuer, or lets a group's people activate it. The assignment's ID
+// is derived from the command's, so a form sent twice makes one assignment.
 func (p pages) assign(v *site.Visit) error {
 	f := form.Sent(v.R)
 	s, err := lookAt(v, f)
@@ -180,8 +180,8 @@ func (p pages) assign(v *site.Visit) error {
 	}.onWhatWasSeen()
 }
 
-// activationFields are those of the form by which a role of a group is activated. What the reader's token does not say of
-// groups, they can have said (R67).
+// activationFields are those of the form by which a role of a group is activated. What the reader's token does not say
+// of groups, they can have said (R67).
 var activationFields = map[string]form.Field{"activate_role.email": {Name: "email", Label: "group.email"},
 	"token.groups": {}}
 

@@ -155,8 +155,9 @@ func sakura() *lockboxv1.TenantView {
 	}
 	return &lockboxv1.TenantView{
 		Tenant: "sakura", DisplayName: "Sakura Health", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT,
-		SignIn: &lockboxv1.SignInView{Issuer: &lockboxv1.TenantIssuer{GroupsClaim: "roles", GroupMap: []*lockboxv1.MappedGroup{
-			{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}}}},
+		SignIn: &lockboxv1.SignInView{Issuer: &lockboxv1.TenantIssuer{GroupsClaim: "roles",
+			GroupMap: []*lockboxv1.MappedGroup{
+				{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}}}},
 		Issuer: "https://login.sakura.example", Previews: []string{"machine-learning/workspaces", "bot/services"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "ja", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
