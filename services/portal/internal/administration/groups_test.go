@@ -36,7 +36,7 @@ func grouping(b *bank, groups ...string) *bank {
 // whoever has can end it (R67).
 func TestR67ARoleOfAGroupIsShown(t *testing.T) {
 	page := get(t, served(t, grouping(administrator())), production, http.StatusOK)
-	holds(t, page, "<strong>On call</strong>", "For members who have activated it", "Through the group On call",
+	holds(t, page, "<strong>On call</strong>", "Only for members who have activated it", "Through the group On call",
 		"Nobody can activate it: your sign-in no longer names this group", "Assign to a group")
 	lacks(t, page, `value="on-call-owner"`)
 	page = get(t, served(t, grouping(newBank(eli), "On call")), production, http.StatusOK)

@@ -26,7 +26,7 @@ func TestAGroupsRoleIsActivatedInTheBrowser(t *testing.T) {
 	grace.do(chromedp.Click(chromedp.CSS(`input[value="ROLE_LOCKBOX_APPROVER"]`)))
 	grace.choose("#group", devissuer.OnCall)
 	grace.press("form.card button.main")
-	grace.reads("For members who have activated it")
+	grace.reads("Only for members who have activated it")
 	grace.accessible()
 	grace.picture("groups-2-roles")
 
