@@ -1,8 +1,8 @@
 package administration_test
 
 import (
-	"html"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
