@@ -343,7 +343,7 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 		return checkPlace(field, as, ofTenant, now)
 	}
 	issuer := s.Issuer.GetUrl()
-	if of := as.GetPerson().GetIssuer(); s.accepts(of) {
+	if of := as.GetPerson().GetIssuer(); s.Accepts(of) {
 		issuer = of // a former one: roles are carried over while both are accepted
 	}
 	if err := checkPerson(field+".person", as.GetPerson(), issuer); err != nil {

@@ -60,8 +60,8 @@ func (s State) Issuers() []*lockboxv1.TenantIssuer {
 	return list
 }
 
-// accepts reports whether people of an issuer are the tenant's now.
-func (s State) accepts(issuer string) bool {
+// Accepts reports whether people of an issuer are the tenant's now.
+func (s State) Accepts(issuer string) bool {
 	return slices.ContainsFunc(s.Issuers(), func(i *lockboxv1.TenantIssuer) bool { return i.GetUrl() == issuer })
 }
 
@@ -158,7 +158,7 @@ func (s *State) applySignIn(e *lockboxv1.Event) (broken string, ours bool) {
 	case *lockboxv1.Event_SignedIn:
 		want := s.signedIn(by, now).SignedIn
 		if !s.SignInMatters(by, now) && !s.Roles.unseen(by) || f.SignedIn.GetFirst() != want.GetFirst() ||
-			f.SignedIn.GetStoppedChangeId() != want.GetStoppedChangeId() || !s.accepts(by.GetPerson().GetIssuer()) {
+			f.SignedIn.GetStoppedChangeId() != want.GetStoppedChangeId() || !s.Accepts(by.GetPerson().GetIssuer()) {
 			return "a sign-in is recorded when something depends on it (R65), or the first time of whoever holds a role (R66)",
 				true
 		}

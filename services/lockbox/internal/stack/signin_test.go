@@ -265,3 +265,45 @@ func TestR65ARecoveryIsMadeAfterItsTime(t *testing.T) {
 	m.says(m.at(m.old, "ada"), &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
 		DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}})
 }
+
+// A request waits while the customer moves to another issuer: whom it asked decides it, and revokes, through the former
+// one until that is ended; from then on their roles are gone, and whoever is of the present one revokes (R65, R32).
+func TestR65ARequestThatWaitsIsDecidedByWhomItAsked(t *testing.T) {
+	t.Parallel()
+	m := startMovers(t)
+	gus, ada := m.at(m.old, "gus"), m.at(m.old, "ada")
+	m.says(gus, enableLockbox())
+	m.assigns(gus, "ada", m.person(m.old, "ada"))
+	m.says(m.onboarding("ona"), register(harbour, freight))
+	asks := func() string {
+		in := m.of(harbour, freight)
+		if o := m.submit(in); o.GetRefusal() != nil {
+			t.Fatal(o)
+		}
+		m.reachesOf(harbour, in.GetId(), request.CustomerNotified)
+		return in.GetId()
+	}
+	approved, denied, late, open := asks(), asks(), asks(), asks()
+	m.proposes(gus, customers, &lockboxv1.SignInChange{Issuer: m.recorded(m.new),
+		Administrators: []*lockboxv1.Person{{Issuer: m.new.URL, Subject: "g", DisplayName: "Gus", Email: "gus@new.example"}}})
+	m.says(ada, m.confirmation())
+	moved := func() string { return m.at(m.new, "g", "email=gus@new.example") }
+	m.fails(moved(), approve(approved), forbidden, "R20") // was not asked
+	for _, id := range []string{approved, open} {
+		m.says(ada, approve(id))
+		m.reachesOf(harbour, id, request.Active)
+	}
+	m.says(gus, &lockboxv1.Command{AggregateId: denied, Action: &lockboxv1.Command_Deny{
+		Deny: &lockboxv1.Deny{Reason: "Not now."}}})
+	revoke := func(id string) *lockboxv1.Command {
+		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Revoke{
+			Revoke: &lockboxv1.Revoke{Reason: "Enough."}}}
+	}
+	m.says(ada, revoke(approved))
+	m.says(moved(), finish())
+	m.finally(late, "nobody is left", func(e *lockboxv1.Event) bool { return e.GetApproversUnavailable() != nil })
+	m.fails(ada, approve(late), unauthenticated, "R13")
+	m.fails(moved(), approve(late), forbidden, "R20")
+	m.says(moved(), revoke(open))
+	m.holds()
+}
