@@ -185,7 +185,9 @@ func (b *book) couldSignIn(tenant, issuer string, r Recorded) bool {
 // overseer reports whether a person was, or could become by activating it, a Global Administrator.
 func (b *book) overseer(tenant string, r Recorded) bool {
 	by, home := r.Event.GetActor(), aggregate.Tenant(tenant)
-	if slices.ContainsFunc(b.groupRolesAt(home, r.Sequence), func(g *lockboxv1.RoleAssignment) bool {
+	if by.GetSide() == lockboxv1.Side_SIDE_TENANT && slices.ContainsFunc(b.groupRolesAt(home, r.Sequence), func(
+		g *lockboxv1.RoleAssignment,
+	) bool {
 		return g.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && slices.Contains(by.GetGroups(), g.GetGroup()) &&
 			(g.GetExpiresAt() == nil || instant(r).Before(g.GetExpiresAt().AsTime()))
 	}) {

@@ -154,12 +154,8 @@ func (d *checkup) signIn(t *lockboxv1.TenantView) {
 		d.mind("Former issuer", former.GetUrl()+" is still accepted",
 			"once everybody has a role at the new one: `lockbox tenant issuer finish`")
 	}
-	roles := t.GetAssignments()
-	for _, s := range t.GetSubscriptions() {
-		roles = append(roles, s.GetAssignments()...)
-	}
-	for _, a := range roles {
-		if as := a.GetAssignment(); tenant.ToGroup(as) && !render.Mapped(t, as.GetGroup()) {
+	for _, as := range assigned(t) {
+		if tenant.ToGroup(as) && !render.Mapped(t, as.GetGroup()) {
 			d.mind("Roles of groups", "nobody can activate "+as.GetId()+": the sign-in maps no group "+as.GetGroup(),
 				"map it with `lockbox tenant issuer propose --map-group`, or remove the role")
 		}

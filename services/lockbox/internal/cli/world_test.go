@@ -55,6 +55,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 			Assignments: []*lockboxv1.AssignmentView{
 				w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
 				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated (R21)"),
+				{Assignment: &lockboxv1.RoleAssignment{Id: "on-call-owner", Group: devissuer.OnCall, EligibleOnly: true,
+					Role: lockboxv1.Role_ROLE_OWNER}},
 			}}},
 	}
 	w.tenant.Subscriptions[0].Invitations = []*lockboxv1.InvitationView{{

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks/glewlwydtest"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // toGroup assigns a role on a subscription to a group, under the id "on-call".
@@ -125,7 +127,8 @@ func TestR67AMapOfGroupsIsPartOfTheSignIn(t *testing.T) {
 	m.fails(gus, toGroup(freight, "approvers"), invalid, "R67")
 	mapped := func(theirs string) *lockboxv1.SignInChange {
 		next := m.recorded(m.old)
-		next.GroupMap = []*lockboxv1.MappedGroup{{Id: theirs, Name: "approvers"}}
+		next.GroupMap = []*lockboxv1.MappedGroup{{Id: theirs, Name: "approvers"},
+			{Id: "ours", Name: aggregate.Onboarding}, {Id: "officers", Name: aggregate.SecurityOfficers}}
 		return &lockboxv1.SignInChange{Issuer: next}
 	}
 	m.proposes(gus, customers, mapped("guid-1"))
@@ -156,6 +159,16 @@ func TestR67AMapOfGroupsIsPartOfTheSignIn(t *testing.T) {
 	}) {
 		t.Errorf("what his groups count for: %v", self.GetClaims())
 	}
+
+	// A group of theirs that is called as one of the provider's is not that.
+	m.fails(m.at(m.old, "tam", "groups=ours"), &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSupportPlan{
+		ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER}}}, forbidden, "R1")
+	m.fails(m.at(m.old, "tam", "groups=ours"), propose(recovery, &lockboxv1.SignInChange{
+		Administrators: []*lockboxv1.Person{m.person(m.old, "tam")}}), forbidden, "R65")
+	m.fails(m.at(m.old, "tam", "groups=officers"), &lockboxv1.Command{AggregateId: newID(t),
+		Action: &lockboxv1.Command_DiscloseExposure{DiscloseExposure: &lockboxv1.DiscloseExposure{
+			Occurrence: &lockboxv1.Occurrence{What: "A packet capture", Description: "Traffic.", Reason: "A fault.",
+				HappenedAt: timestamppb.Now()}}}}, forbidden, "R46")
 
 	m.proposes(gus, customers, mapped("guid-2"))
 	m.says(ada, m.confirmation())
