@@ -59,10 +59,9 @@ func (a *Approvers) add(
 		if !slices.Contains(deciders, as.GetRole()) || as.Lapsed(now) {
 			continue
 		}
-		why := as.Inactive(now)
+		why := as.InactiveIn(t, now)
 		switch {
-		case t.gone(as.GetPerson()):
-			why = ended
+		case t.Gone(as.GetPerson()):
 		case SameHuman(as.GetPerson(), requester):
 			why = ownRequest
 		case ShareAddress(as.GetPerson(), requester):
@@ -90,7 +89,7 @@ func Deciding(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, now time.Time,
 ) []lockboxv1.Role {
 	var roles []lockboxv1.Role
-	if t.gone(p) {
+	if t.Gone(p) {
 		return nil
 	}
 	add := func(r Roles, deciders []lockboxv1.Role) {

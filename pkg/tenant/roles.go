@@ -122,6 +122,15 @@ func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 	return counts
 }
 
+// InactiveIn is Inactive as the tenant decides: the roles of people who can sign in no longer count for nothing, also
+// where only the tenant knows that they cannot, as on a subscription (R65).
+func (a Assignment) InactiveIn(t State, now time.Time) lockboxv1.ReasonCode {
+	if t.Gone(a.GetPerson()) {
+		return ended
+	}
+	return a.Inactive(now)
+}
+
 // ActiveUntil returns when the assignment stops being active without further events; zero if never.
 func (a Assignment) ActiveUntil() time.Time {
 	var ends []time.Time

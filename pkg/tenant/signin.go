@@ -65,8 +65,8 @@ func (s State) Accepts(issuer string) bool {
 	return slices.ContainsFunc(s.Issuers(), func(i *lockboxv1.TenantIssuer) bool { return i.GetUrl() == issuer })
 }
 
-// gone reports whether somebody can sign in no longer, because their issuer was replaced.
-func (s State) gone(p *lockboxv1.Person) bool { return slices.Contains(s.ended, p.GetIssuer()) }
+// Gone reports whether somebody can sign in no longer, because their issuer was replaced.
+func (s State) Gone(p *lockboxv1.Person) bool { return slices.Contains(s.ended, p.GetIssuer()) }
 
 // overseer reports whether somebody is or may become a Global Administrator at now: such a person stops a recovery even
 // before they have activated the role.
@@ -277,7 +277,7 @@ func (s *State) endFormer(by *lockboxv1.Actor, now time.Time) (broken string) {
 		}
 	}
 	s.Former = nil
-	s.Roles.list = slices.DeleteFunc(slices.Clone(s.Roles.list), func(a Assignment) bool { return s.gone(a.GetPerson()) })
+	s.Roles.list = slices.DeleteFunc(slices.Clone(s.Roles.list), func(a Assignment) bool { return s.Gone(a.GetPerson()) })
 	return ""
 }
 

@@ -168,7 +168,8 @@ func verifiedText(v verify.Verified) string {
 		b.WriteString("No sequence is missing, and every invariant that could be checked holds, but not all evaluations could " +
 			"be made again.\n")
 	default:
-		b.WriteString("No sequence is missing, and every invariant holds: I1, I2, I3, I4, I9, I10, I13, I15, I16, I17, I18, I19, I20.\n")
+		b.WriteString("No sequence is missing, and every invariant holds: I1, I2, I3, I4, I9, I10, I13, I15, I16, I17, I18, " +
+			"I19, I20, I21.\n")
 	}
 	for _, one := range v.Violations {
 		fmt.Fprintf(&b, "%-4s at sequence %d: %s\n", one.Invariant, one.Sequence, render.Clean(one.What))

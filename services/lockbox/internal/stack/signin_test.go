@@ -275,6 +275,12 @@ func TestR65ARequestThatWaitsIsDecidedByWhomItAsked(t *testing.T) {
 	m.says(gus, enableLockbox())
 	m.assigns(gus, "ada", m.person(m.old, "ada"))
 	m.says(m.onboarding("ona"), register(harbour, freight))
+	m.says(gus, &lockboxv1.Command{AggregateId: freight, Action: &lockboxv1.Command_AssignRole{
+		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{Id: "ada", Person: m.person(m.old, "ada"),
+			Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION}}}})
+	m.says(gus, &lockboxv1.Command{AggregateId: freight, Action: &lockboxv1.Command_AssignRole{
+		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{Id: "gus", Person: m.person(m.old, "gus"),
+			Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION}}}})
 	asks := func() string {
 		in := m.of(harbour, freight)
 		if o := m.submit(in); o.GetRefusal() != nil {
@@ -300,7 +306,12 @@ func TestR65ARequestThatWaitsIsDecidedByWhomItAsked(t *testing.T) {
 			Revoke: &lockboxv1.Revoke{Reason: "Enough."}}}
 	}
 	m.says(ada, revoke(approved))
-	m.says(moved(), finish())
+	ended := m.says(moved(), finish())
+	for _, a := range m.ask(harbour, moved(), ended.GetSequence()).GetTenant().GetSubscriptions()[0].GetAssignments() {
+		if a.GetActive() || a.GetCodedReason().GetCode() != lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED {
+			t.Errorf("shown as if it counted: %v", a)
+		}
+	}
 	m.finally(late, "nobody is left", func(e *lockboxv1.Event) bool { return e.GetApproversUnavailable() != nil })
 	m.fails(ada, approve(late), unauthenticated, "R13")
 	m.fails(moved(), approve(late), forbidden, "R20")
