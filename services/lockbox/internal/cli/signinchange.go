@@ -164,8 +164,8 @@ func unmapped(now *lockboxv1.TenantView, next *lockboxv1.TenantIssuer) (remarks 
 	then := &lockboxv1.TenantView{SignIn: &lockboxv1.SignInView{Issuer: next}}
 	for _, as := range assigned(now) {
 		if tenant.ToGroup(as) && !render.Mapped(then, as.GetGroup()) {
-			remarks = append(remarks, "it maps no group "+as.GetGroup()+" (--map-group), so nobody who signs in there can activate "+
-				as.GetId())
+			remarks = append(remarks, "it maps no group "+as.GetGroup()+
+				" (--map-group), so nobody who signs in there can activate "+as.GetId())
 		}
 	}
 	return remarks

@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
-// Grace assigns a role to a group, by a page that says what that means; Audrey, whose sign-in names the group, activates
-// it on her phone, is asked, and approves; Eli, whose sign-in does not, is offered nothing (R67).
+// Grace assigns a role to a group, by a page that says what that means; Audrey, whose sign-in names the group,
+// activates it on her phone, is asked, and approves; Eli, whose sign-in does not, is offered nothing (R67).
 func TestAGroupsRoleIsActivatedInTheBrowser(t *testing.T) {
 	t.Parallel()
 	w := visit(t)
