@@ -190,6 +190,10 @@ var table = []row{
 		}),
 	fact((*lockboxv1.Event).GetRoleActivated,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleActivated) string {
+			if as := f.GetAssignment(); as != nil {
+				return l.say("RoleActivated/group", "Who", who, "Role", l.role(as.GetRole()), "Group", as.GetGroup(), "Where",
+					l.where(e), "Until", l.at(f.GetUntil()))
+			}
 			return l.say("RoleActivated", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e), "Until",
 				l.at(f.GetUntil()))
 		}),

@@ -134,7 +134,11 @@ func (l speaker) assigned(who string, e *lockboxv1.Event, a *lockboxv1.RoleAssig
 	if a.GetExpiresAt() != nil {
 		until = l.say("until", "Time", l.at(a.GetExpiresAt()))
 	}
-	return l.say(key, "Who", who, "Person", l.person(a.GetPerson()), "Role", l.role(a.GetRole()), "Where", l.where(e),
+	person := l.person(a.GetPerson())
+	if tenant.ToGroup(a) {
+		key, person = "RoleAssigned/group", a.GetGroup()
+	}
+	return l.say(key, "Who", who, "Person", person, "Role", l.role(a.GetRole()), "Where", l.where(e),
 		"Inherited", inherited, "Until", until)
 }
 

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -16,6 +17,8 @@ type Command struct {
 	// Sealed are the command's secrets, encrypted to whoever needs them; empty if it has none, or if nothing is
 	// configured to encrypt them with. Of a command with secrets, an event takes only these.
 	Sealed []byte
+	// GroupsUnread is why the groups in the sender's token could not be read, as a refusal; nil if they could (R67).
+	GroupsUnread error
 }
 
 // Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of
@@ -129,6 +132,9 @@ func TakesAway(c *lockboxv1.Command) bool {
 	}
 	return false
 }
+
+// MappedName returns a tenant's own name of one of its issuer's groups.
+func MappedName(g *lockboxv1.MappedGroup) string { return cmp.Or(g.GetName(), g.GetId()) }
 
 // System reports whether the actor is a part of Lockbox itself.
 func System(a *lockboxv1.Actor) bool { return a.GetSide() == lockboxv1.Side_SIDE_SYSTEM }

@@ -28,11 +28,14 @@ const dir = "../../proto/testdata/golden"
 var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; existing bytes are never written again")
 
 // neverSet are fields that no stored event holds: a token is nobody's business, what is sent beside an intent is not
-// part of it, the first Global Administrator is one always, the reasons for which an assignment does not count or an
-// approval lapses name nothing, and only a person's own token says which human they are.
+// part of it, the first Global Administrator is one always and of no group, what is activated by a group is active, the
+// reasons for which an assignment does not count or an approval lapses name nothing, and only a person's own token says
+// which human they are.
 var neverSet = []string{
 	"tenant_created.administrator.person.human", "role_assigned.assignment.person.human",
 	"invitation_redeemed.person.human", "invitation_confirmed.assignment.person.human",
+	"role_activated.assignment.person.human", "role_activated.assignment.eligible_only",
+	"tenant_created.administrator.group", "invitation_confirmed.assignment.group",
 	"tenant_created.invitation.eligible_only", "tenant_created.invitation.expires_at",
 	"ticket_assigned.engineer.human", "ticket_reassigned.engineer.human",
 	"sign_in_change_proposed.change.administrators.human",
@@ -303,6 +306,14 @@ var invited = map[request.Status][]string{
 	},
 }
 
+// grouped is a way since roles are assigned to groups (R67).
+var grouped = map[request.Status][]string{
+	request.None: {
+		"TenantCreated-groups", "SubscriptionRegistered", "RoleAssigned-group", "RoleActivated-group",
+		"SignInChangeProposed-groups",
+	},
+}
+
 // referenced is a way since tickets have references (R11).
 var referenced = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer[:9], []string{"TicketOpened-reference", "TicketAssigned-reference",
@@ -346,6 +357,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 	}
 	for _, all := range []map[request.Status][]string{
 		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded, hooked,
+		grouped,
 	} {
 		for end, files := range all {
 			check(end, files)

@@ -3,13 +3,9 @@ package identity
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/go-jose/go-jose/v4/json"
-	"github.com/google/uuid"
-	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -91,40 +87,14 @@ func (c Claims) complete() (Claims, error) {
 	return c, nil
 }
 
-// groupMap returns the map of groups with ids folded, and an error for one that cannot be meant: all targets must be
-// groups that are kept.
-func (c Claims) groupMap(kept map[string]bool) (map[string]string, error) {
-	folded := make(map[string]string, len(c.GroupMap))
-	for _, theirs := range slices.Sorted(maps.Keys(c.GroupMap)) {
-		ours := c.GroupMap[theirs]
-		switch before, twice := folded[foldID(theirs)]; {
-		case strings.TrimSpace(theirs) == "":
-			return nil, errors.New("claims.group_map: a group without a name is nobody's")
-		case !kept[ours]:
-			return nil, fmt.Errorf("claims.group_map: %q is mapped to %q, which is no group of Lockbox's or of keep_groups%s",
-				theirs, ours, input.DidYouMean(ours, slices.Sorted(maps.Keys(kept))))
-		case twice && before != ours:
-			return nil, fmt.Errorf("claims.group_map: %q is mapped to %q and, in another spelling, to %q", theirs, ours, before)
-		}
-		folded[foldID(theirs)] = ours
-	}
-	return folded, nil
-}
-
-// foldID writes an id in the form of a UUID as issuers do; other names of groups stay as they are.
-func foldID(s string) string {
-	if id, err := uuid.Parse(s); err == nil && len(s) == len(id.String()) {
-		return id.String()
-	}
-	return s
-}
-
 // statements are a token's mapped claims, in Lockbox's terms.
 type statements struct {
 	subject, name, email    string
 	employer, locale, human string
 	groups                  []string
 	multiFactor, isolated   bool
+	// groupsUnread is why the groups of a tenant's token could not be read; nil if they could.
+	groupsUnread error
 }
 
 // read extracts the statements from a token's claims. Claims that are not used may have any value. A claim that only
@@ -157,6 +127,8 @@ func (t *trusted) read(all claimSet) (s statements, err error) {
 		s.human = all.human(c.Human)
 	}
 	if t.Side != lockboxv1.Side_SIDE_PROVIDER {
+		// A tenant's rules take nothing away by groups, so that they cannot be read keeps nobody out.
+		s.groups, s.groupsUnread = t.tenantGroups(all)
 		return s, nil
 	}
 	if s.employer, err = all.employer(c.Employer); err != nil {
@@ -206,33 +178,4 @@ func (s claimSet) employer(claim string) (string, error) {
 			"its `%s` is longer than %d characters, or holds some that are not shown", claim, maxName)
 	}
 	return named[0], nil
-}
-
-// readGroups returns the groups that count.
-func (t *trusted) readGroups(all claimSet) (groups []string, err error) {
-	claim := t.Claims.Groups
-	if err := all.elsewhere(claim); err != nil {
-		return nil, err
-	}
-	said, ok := all.texts(claim)
-	if !ok {
-		return nil, refusal.Unauthenticated(field, rule, "its `%s` is neither a text nor a list of texts", claim)
-	}
-	for _, g := range said {
-		if g = t.group(g); g != "" && !slices.Contains(groups, g) {
-			groups = append(groups, g)
-		}
-	}
-	return groups, nil
-}
-
-// group returns Lockbox's name of one of the issuer's groups; empty if it does not count.
-func (t *trusted) group(theirs string) string {
-	switch {
-	case len(t.groupMap) > 0:
-		return t.groupMap[foldID(theirs)]
-	case t.groups[theirs]:
-		return theirs
-	}
-	return ""
 }

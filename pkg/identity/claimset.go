@@ -91,22 +91,28 @@ func (s claimSet) texts(name string) (list []string, ok bool) {
 	return list, ok
 }
 
-// elsewhere refuses a claim that the token does not hold but only refers to, as Entra ID does with more groups than fit
-// (OpenID Connect Core 1.0 §5.6.2). Following the reference would mean to call an address that a token names.
-func (s claimSet) elsewhere(claim string) error {
+// reference returns by what the token refers to a claim that it does not hold, as Entra ID does with more groups than
+// fit (OpenID Connect Core 1.0 §5.6.2); empty if it holds the claim, or does not know it. Following the reference would
+// mean to call an address that a token names.
+func (s claimSet) reference(claim string) string {
 	if _, given := s.get(claim); given {
-		return nil
+		return ""
 	}
-	by := ""
+	if has, _ := s.texts("hasgroups"); claim == "groups" && len(has) == 1 && has[0] == "true" {
+		return "hasgroups"
+	}
 	var names claimSet
 	if raw, _ := s.get("_claim_names"); json.Unmarshal(raw, &names) == nil {
 		if _, given := names[claim]; given {
-			by = "_claim_names"
+			return "_claim_names"
 		}
 	}
-	if has, _ := s.texts("hasgroups"); claim == "groups" && len(has) == 1 && has[0] == "true" {
-		by = "hasgroups"
-	}
+	return ""
+}
+
+// elsewhere refuses a claim that the token only refers to.
+func (s claimSet) elsewhere(claim string) error {
+	by := s.reference(claim)
 	if by == "" {
 		return nil
 	}

@@ -48,15 +48,26 @@ func (t *trusted) explain(all claimSet, r *result) []Reading {
 		needs = []string{"true"}
 	}
 	list = append(list, reading(all, "isolated_identity", c.Isolated.Claim, isolated, needs...))
-	if t.Side != lockboxv1.Side_SIDE_PROVIDER {
-		return list
+	if t.Side == lockboxv1.Side_SIDE_PROVIDER {
+		list = append(list, reading(all, "employer", c.Employer, r.actor.GetEmployer()))
 	}
-	list = append(list, reading(all, "employer", c.Employer, r.actor.GetEmployer()))
+	return append(list, t.explainGroups(all, r)...)
+}
+
+// explainGroups says which groups counted: nothing of a tenant that maps none, if the token names none either.
+func (t *trusted) explainGroups(all claimSet, r *result) []Reading {
 	count := slices.Sorted(maps.Keys(t.groups))
 	if len(t.groupMap) > 0 {
 		count = slices.Sorted(maps.Keys(t.groupMap))
 	}
-	return append(list, reading(all, "groups", c.Groups, strings.Join(r.actor.GetGroups(), ", "), count...))
+	said := reading(all, "groups", t.Claims.Groups, strings.Join(r.actor.GetGroups(), ", "), count...)
+	if by := all.reference(t.Claims.Groups); by != "" {
+		said.Says = "too many to be there, only referred to (" + by + ")"
+	}
+	if said.Says == "" && len(count) == 0 {
+		return nil
+	}
+	return []Reading{said}
 }
 
 // explainFactors says which claims counted as a second factor: methods, and classes if any would count.

@@ -132,6 +132,15 @@ func (v *Verifier) FetchTenantKeys(open TenantKeys) { v.fetched = open }
 // if the issuer's keys cannot be fetched; it contains nothing from the token. The returned actor is the caller's own
 // copy.
 func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*lockboxv1.Actor, error) {
+	r, err := v.valid(token, tenant, now)
+	if err != nil {
+		return nil, err
+	}
+	return proto.CloneOf(r.actor), nil
+}
+
+// valid is Verify with all that the token says.
+func (v *Verifier) valid(token string, tenant *lockboxv1.TenantIssuer, now time.Time) (*result, error) {
 	if len(token) > MaxToken {
 		return nil, errTooLong(MaxToken)
 	}
@@ -144,14 +153,11 @@ func (v *Verifier) Verify(token string, tenant *lockboxv1.TenantIssuer, now time
 		}
 		v.results.Put(sum, r)
 	}
-	if err := r.check(now); err != nil {
-		return nil, err
-	}
-	return proto.CloneOf(r.actor), nil
+	return r, r.check(now)
 }
 
-// Explain is Verify, and says what each claim counted for.
-func (v *Verifier) Explain(token string, tenant *lockboxv1.TenantIssuer, now time.Time) ([]Reading, error) {
+// explain is Verify, and says what each claim counted for.
+func (v *Verifier) explain(token string, tenant *lockboxv1.TenantIssuer, now time.Time) ([]Reading, error) {
 	r, err := v.verify(token, tenant, true)
 	if err == nil {
 		err = r.check(now)
@@ -227,7 +233,7 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	if err != nil {
 		return nil, err
 	}
-	t.tenant = tenant
+	t.tenant, t.groupMap = tenant, tenantGroupMap(tenant)
 	v.tenants.Put(key, t)
 	return t, nil
 }
@@ -237,7 +243,7 @@ type trusted struct {
 	Issuer
 	fixed  *KeySet
 	groups map[string]bool
-	// groupMap translates the issuer's groups; empty: they have our names.
+	// groupMap translates the issuer's groups; empty: the provider's have our names, and a tenant's count for nothing.
 	groupMap map[string]string
 	// tenant is what a tenant's issuer was made of.
 	tenant *lockboxv1.TenantIssuer

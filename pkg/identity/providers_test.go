@@ -276,8 +276,8 @@ func TestR13WhatEachClaimCountedFor(t *testing.T) {
 	}
 	_, err = v.Explain(token, nil, now.Add(2*time.Hour))
 	refused(t, err, "has expired")
-	if got, err := w.verifier.Explain(w.bank.sign(t, grace()), w.bankIssuer, now); err != nil ||
-		got[len(got)-1].Fact != "isolated_identity" {
+	if got, err := w.verifier.Explain(w.bank.sign(t, grace()), issuersOf(w.bankIssuer), now); err != nil ||
+		got[len(got)-1].Fact != "groups" {
 		t.Errorf("a customer's: %v, %v", got, err)
 	}
 }

@@ -14,33 +14,58 @@ import (
 func (v *Verifier) VerifyAny(
 	token string, issuers []*lockboxv1.TenantIssuer, now time.Time,
 ) (*lockboxv1.Actor, error) {
-	switch len(issuers) {
-	case 0:
-		return v.Verify(token, nil, now)
-	case 1:
-		return v.Verify(token, issuers[0], now)
+	r, err := v.validAny(token, issuers, now)
+	if err != nil {
+		return nil, err
 	}
-	if r, known := v.results.Get(sha256.Sum256([]byte(token))); known && len(token) <= MaxToken {
+	return proto.CloneOf(r.actor), nil
+}
+
+// GroupsUnread returns why the groups of a token from any of a tenant's issuers could not be read, as a refusal that
+// names the claim; nil if they could. That never makes the token a bad one: it matters to those alone who need a group
+// (R67).
+func (v *Verifier) GroupsUnread(token string, issuers []*lockboxv1.TenantIssuer, now time.Time) error {
+	r, err := v.validAny(token, issuers, now)
+	if err != nil {
+		return err
+	}
+	return r.groupsUnread
+}
+
+// Explain is VerifyAny, and says what each claim counted for.
+func (v *Verifier) Explain(token string, issuers []*lockboxv1.TenantIssuer, now time.Time) ([]Reading, error) {
+	return ofAny(issuers, func(i *lockboxv1.TenantIssuer) ([]Reading, error) { return v.explain(token, i, now) })
+}
+
+func (v *Verifier) validAny(token string, issuers []*lockboxv1.TenantIssuer, now time.Time) (*result, error) {
+	if len(issuers) > 1 && len(token) <= MaxToken {
+		r, known := v.results.Get(sha256.Sum256([]byte(token)))
 		for _, i := range issuers {
-			if v.stillTrusts(r, i) {
-				if err := r.check(now); err != nil {
-					return nil, err
-				}
-				return proto.CloneOf(r.actor), nil
+			if known && v.stillTrusts(r, i) {
+				return r, r.check(now)
 			}
 		}
 	}
+	return ofAny(issuers, func(i *lockboxv1.TenantIssuer) (*result, error) { return v.valid(token, i, now) })
+}
+
+// ofAny returns what the first issuer that accepts a token makes of it; with no issuer, what the provider's do.
+func ofAny[T any](issuers []*lockboxv1.TenantIssuer, read func(*lockboxv1.TenantIssuer) (T, error)) (T, error) {
+	if len(issuers) == 0 {
+		return read(nil)
+	}
+	var none T
 	refused := errForeign()
 	for _, i := range issuers {
-		by, err := v.Verify(token, i, now)
+		r, err := read(i)
 		if err == nil {
-			return by, nil
+			return r, nil
 		}
 		if refused.Error() == errForeign().Error() {
 			refused = err
 		}
 	}
-	return nil, refused
+	return none, refused
 }
 
 // furtherAudiences are those beside TenantIssuer.audience.

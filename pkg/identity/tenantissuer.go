@@ -78,7 +78,7 @@ func checkTenantAudiences(ti *lockboxv1.TenantIssuer) error {
 func checkTenantClaims(ti *lockboxv1.TenantIssuer) error {
 	for _, c := range []struct{ name, claim, rule string }{
 		{"human_claim", ti.GetHumanClaim(), "R51"}, {"subject_claim", ti.GetSubjectClaim(), rule},
-		{"multi_factor_claim", ti.GetMultiFactorClaim(), rule},
+		{"multi_factor_claim", ti.GetMultiFactorClaim(), rule}, {"groups_claim", ti.GetGroupsClaim(), groupRule},
 		{"locale_claim", ti.GetLocaleClaim(), rule}, {"authentication_time_claim", ti.GetAuthenticationTimeClaim(), rule},
 	} {
 		if c.claim != "" && !printableASCII(c.claim, maxName) {
@@ -96,14 +96,14 @@ func checkTenantClaims(ti *lockboxv1.TenantIssuer) error {
 				maxValues, maxName)
 		}
 	}
-	return nil
+	return checkGroupMap(ti)
 }
 
 // tenantClaims returns how the claims of a tenant's issuer are read.
 func tenantClaims(ti *lockboxv1.TenantIssuer) Claims {
 	return Claims{
 		Subject: ti.GetSubjectClaim(), Locale: ti.GetLocaleClaim(), AuthTime: ti.GetAuthenticationTimeClaim(),
-		Human: ti.GetHumanClaim(),
+		Human: ti.GetHumanClaim(), Groups: ti.GetGroupsClaim(),
 		MultiFactor: MultiFactor{Claim: ti.GetMultiFactorClaim(), AMR: ti.GetMultiFactorMethods(),
 			ACR: ti.GetMultiFactorClasses()},
 	}

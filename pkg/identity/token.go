@@ -45,6 +45,8 @@ type result struct {
 	keys  *KeySet // that verified it
 	// All but the first are zero if absent from the token.
 	expires, notBefore, made, signedIn time.Time
+	// groupsUnread is why the groups of a tenant's token could not be read; nil if they could.
+	groupsUnread error
 	// Only if an explanation was asked for.
 	claims   claimSet
 	readings []Reading
@@ -204,7 +206,7 @@ func (p *parsed) verify(by *trusted, explain bool) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.actor = said.actor(by)
+	r.actor, r.groupsUnread = said.actor(by), said.groupsUnread
 	sum := sha256.Sum256([]byte(p.token))
 	r.actor.TokenSha256 = sum[:]
 	if !r.signedIn.IsZero() {
@@ -216,8 +218,8 @@ func (p *parsed) verify(by *trusted, explain bool) (*result, error) {
 	return r, nil
 }
 
-// actor returns the actor to record in events. Employer and groups are kept on the provider's side only: a tenant's
-// roles come from its own events.
+// actor returns the actor to record in events. Of a tenant's people no employer is kept, and only the groups that the
+// tenant maps.
 func (s statements) actor(by *trusted) *lockboxv1.Actor {
 	return &lockboxv1.Actor{
 		Side: by.Side,

@@ -131,7 +131,7 @@ func (a *asked) required() int { return max(1, int(a.settings.GetRequiredApprova
 // add adds whoever holds one of these roles.
 func (a *asked) add(held []assignment, at time.Time, deciders ...lockboxv1.Role) {
 	for _, h := range held {
-		if !slices.Contains(deciders, h.GetRole()) {
+		if !slices.Contains(deciders, h.GetRole()) || h.by != "" && !h.counts(at) { // that is gone
 			continue
 		}
 		if !h.counts(at) || slices.Contains(a.ended, h.GetPerson().GetIssuer()) ||

@@ -215,7 +215,13 @@ func nobodyForThemselves(b *book, of aggregate.Key, events []Recorded, broken sa
 		case *lockboxv1.Event_InvitationConfirmed:
 			ofTheTenant(r, f.InvitationConfirmed.GetAssignment())
 		case *lockboxv1.Event_RoleAssigned:
-			ofTheTenant(r, f.RoleAssigned.GetAssignment())
+			if a := f.RoleAssigned.GetAssignment(); a.GetGroup() == "" { // a group is nobody
+				ofTheTenant(r, a)
+			}
+		case *lockboxv1.Event_RoleActivated:
+			if a := f.RoleActivated.GetAssignment(); a != nil {
+				ofTheTenant(r, a)
+			}
 		}
 	}
 }

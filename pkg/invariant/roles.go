@@ -13,6 +13,8 @@ type assignment struct {
 	*lockboxv1.RoleAssignment
 	activated bool
 	until     time.Time
+	// by is the id of the group's assignment by which its holder activated it; empty: it was given to them.
+	by string
 }
 
 // counts reports whether the assignment is active at a given time (R20-R22).
@@ -35,6 +37,7 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 		return new(assignment) // activating an assignment that does not exist has no effect
 	}
 	var invited offers
+	var groups groupRoles
 	for _, r := range b.about[in] {
 		if r.Sequence > sequence {
 			continue
@@ -57,15 +60,28 @@ func (b *book) assignments(in aggregate.Key, sequence uint64) []assignment {
 		case *lockboxv1.Event_SubscriptionGivenUp:
 			list = nil
 		case *lockboxv1.Event_RoleAssigned:
-			list = append(list, assignment{RoleAssignment: f.RoleAssigned.GetAssignment()})
+			if f.RoleAssigned.GetAssignment().GetGroup() == "" {
+				list = append(list, assignment{RoleAssignment: f.RoleAssigned.GetAssignment()})
+			}
 		case *lockboxv1.Event_RoleRemoved:
-			list = slices.DeleteFunc(list, func(a assignment) bool { return a.GetId() == f.RoleRemoved.GetAssignmentId() })
+			id := f.RoleRemoved.GetAssignmentId()
+			list = slices.DeleteFunc(list, func(a assignment) bool { return a.GetId() == id || a.by == id })
 		case *lockboxv1.Event_RoleActivated:
+			if as := f.RoleActivated.GetAssignment(); as != nil {
+				if b.byGroup(in, groups.find(f.RoleActivated.GetAssignmentId()), r) == "" {
+					list = slices.DeleteFunc(list, func(a assignment) bool { return a.GetId() == as.GetId() })
+					list = append(list, assignment{RoleAssignment: as, by: f.RoleActivated.GetAssignmentId()})
+				}
+				break
+			}
 			a := find(f.RoleActivated.GetAssignmentId())
 			a.activated, a.until = true, f.RoleActivated.GetUntil().AsTime()
 		case *lockboxv1.Event_RoleDeactivated:
-			find(f.RoleDeactivated.GetAssignmentId()).activated = false
+			id := f.RoleDeactivated.GetAssignmentId()
+			find(id).activated = false
+			list = slices.DeleteFunc(list, func(a assignment) bool { return a.GetId() == id && a.by != "" })
 		}
+		groups.step(r.Event)
 	}
 	b.holders.Store(place{in, sequence}, list)
 	return list

@@ -1,6 +1,7 @@
 package invariant
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -32,6 +33,8 @@ type signIn struct {
 	at       time.Time
 	// accepted are the issuers' URLs, the present one last; ended those that are accepted no longer.
 	accepted, ended []string
+	// mapped are the tenant's names of the groups of each of its issuers, by the newest map of its URL.
+	mapped map[string][]string
 }
 
 // signIns is all that a tenant's events say about it.
@@ -68,7 +71,8 @@ func (b *book) signInsOf(tenant string) *signIns {
 func (s *signIns) step(now *signIn, r Recorded) {
 	switch f := r.Event.GetFact().(type) {
 	case *lockboxv1.Event_TenantCreated:
-		now.accepted = []string{f.TenantCreated.GetIssuer().GetUrl()}
+		i := f.TenantCreated.GetIssuer()
+		now.accepted, now.mapped = []string{i.GetUrl()}, map[string][]string{i.GetUrl(): mappedNames(i)}
 	case *lockboxv1.Event_SignInChangeProposed:
 		w := &wish{SignInChangeProposed: f.SignInChangeProposed, id: r.Event.GetCausationId(), proposed: r}
 		if at := f.SignInChangeProposed.GetDueAt(); at != nil {
@@ -116,6 +120,11 @@ func (w *wish) make(now *signIn, r Recorded) {
 			now.accepted = nil
 		}
 		now.accepted = append(slices.Clone(now.accepted), next)
+		now.mapped = maps.Clone(now.mapped)
+		if now.mapped == nil {
+			now.mapped = map[string][]string{}
+		}
+		now.mapped[next] = mappedNames(w.GetChange().GetIssuer())
 	}
 	for i, p := range w.GetChange().GetAdministrators() {
 		w.roles = append(w.roles, &lockboxv1.RoleAssignment{
@@ -175,10 +184,19 @@ func (b *book) couldSignIn(tenant, issuer string, r Recorded) bool {
 
 // overseer reports whether a person was, or could become by activating it, a Global Administrator.
 func (b *book) overseer(tenant string, r Recorded) bool {
-	return slices.ContainsFunc(b.assignments(aggregate.Tenant(tenant), r.Sequence), func(a assignment) bool {
+	by, home := r.Event.GetActor(), aggregate.Tenant(tenant)
+	if by.GetSide() == lockboxv1.Side_SIDE_TENANT && slices.ContainsFunc(b.groupRolesAt(home, r.Sequence), func(
+		g *lockboxv1.RoleAssignment,
+	) bool {
+		return g.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && slices.Contains(by.GetGroups(), g.GetGroup()) &&
+			(g.GetExpiresAt() == nil || instant(r).Before(g.GetExpiresAt().AsTime()))
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(b.assignments(home, r.Sequence), func(a assignment) bool {
 		a.activated, a.until = true, instant(r).Add(time.Second)
 		return a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && a.counts(instant(r)) &&
-			same(a.GetPerson(), r.Event.GetActor().GetPerson())
+			same(a.GetPerson(), by.GetPerson())
 	})
 }
 

@@ -43,10 +43,9 @@ func (w World) of(s State) error {
 	return nil
 }
 
-// knows reports whether the actor's identity comes from the tenant's issuer.
-func (w World) knows(by *lockboxv1.Actor) bool {
-	return by.GetPerson().GetIssuer() == w.Tenant.Issuer.GetUrl()
-}
+// knows reports whether the actor's identity comes from an issuer of the tenant's: a request that waits keeps the
+// people whom it asked while their issuer is replaced (R65).
+func (w World) knows(by *lockboxv1.Actor) bool { return w.Tenant.Accepts(by.GetPerson().GetIssuer()) }
 
 func (w World) subscriptionSequence() uint64 {
 	if w.Subscription == nil {

@@ -56,13 +56,12 @@ func (a *Approvers) add(
 	t State, roles Roles, deciders []lockboxv1.Role, requester *lockboxv1.Person, now time.Time,
 ) {
 	for _, as := range roles.All() {
-		if !slices.Contains(deciders, as.GetRole()) {
+		if !slices.Contains(deciders, as.GetRole()) || as.Lapsed(now) {
 			continue
 		}
-		why := as.Inactive(now)
+		why := as.InactiveIn(t, now)
 		switch {
-		case t.gone(as.GetPerson()):
-			why = ended
+		case t.Gone(as.GetPerson()):
 		case SameHuman(as.GetPerson(), requester):
 			why = ownRequest
 		case ShareAddress(as.GetPerson(), requester):
@@ -107,7 +106,7 @@ func deciding(
 	t State, sub *Subscription, basis lockboxv1.ApproverBasis, p *lockboxv1.Person, keep func(Assignment) bool,
 ) []lockboxv1.Role {
 	var roles []lockboxv1.Role
-	if t.gone(p) {
+	if t.Gone(p) {
 		return nil
 	}
 	add := func(r Roles, deciders []lockboxv1.Role) {

@@ -155,6 +155,7 @@ func decideRole(
 }
 
 func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
+	roles.lapsed(now)
 	if ours, err := changeInvitation(t, roles, ofTenant, c, e, now); ours {
 		return err
 	}
@@ -167,7 +168,11 @@ func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 		if err := t.checkAssignment(as, ofTenant, now); err != nil {
 			return err
 		}
-		if there, exists := roles.Get(as.GetId()); exists {
+		there, exists := roles.Get(as.GetId())
+		if g, is := roles.Group(as.GetId()); is {
+			there, exists = Assignment{RoleAssignment: g}, true
+		}
+		if exists {
 			if proto.Equal(there.RoleAssignment, as) {
 				return nil
 			}
@@ -182,44 +187,57 @@ func changeRole(t State, roles Roles, ofTenant bool, c aggregate.Command, e *loc
 			return err
 		}
 		as, exists := roles.Get(a.RemoveRole.GetAssignmentId())
-		if !exists {
+		if !exists && !roles.taken(a.RemoveRole.GetAssignmentId()) {
 			return refusal.NotFound("remove_role.assignment_id", "R20", "there is no such assignment")
 		}
 		if ofTenant && t.lastAdministrator(as) {
 			return refusal.Precondition("remove_role.assignment_id", "R2",
 				"this is the last Global Administrator who always is one; assign another first")
 		}
-		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{AssignmentId: as.GetId()}}
+		e.Fact = &lockboxv1.Event_RoleRemoved{RoleRemoved: &lockboxv1.RoleRemoved{
+			AssignmentId: a.RemoveRole.GetAssignmentId()}}
 	case *lockboxv1.Command_ActivateRole:
-		as, err := eligible(roles, "activate_role.assignment_id", a.ActivateRole.GetAssignmentId(), c.By)
+		id := a.ActivateRole.GetAssignmentId()
+		if g, is := roles.groupOf(id); is {
+			return t.activateGroup(roles, g, c, e, now)
+		}
+		as, err := eligible(roles, "activate_role.assignment_id", id, c.By)
 		if err != nil {
 			return err
 		}
-		until := now.Add(DefaultActivation)
-		if a.ActivateRole.GetUntil() != nil {
-			until = a.ActivateRole.GetUntil().AsTime()
-		}
-		if !until.After(now) || until.Sub(now) > MaxActivation {
-			return refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s", MaxActivation)
-		}
-		if as.ActivatedUntil.Equal(until) {
-			return nil
+		until, err := activationEnd(a.ActivateRole, now)
+		if err != nil || as.ActivatedUntil.Equal(until) {
+			return err
 		}
 		e.Fact = &lockboxv1.Event_RoleActivated{RoleActivated: &lockboxv1.RoleActivated{AssignmentId: as.GetId(),
 			Until: timestamp(until)}}
 	case *lockboxv1.Command_DeactivateRole:
-		as, err := eligible(roles, "deactivate_role.assignment_id", a.DeactivateRole.GetAssignmentId(), c.By)
-		if err != nil {
-			return err
+		id := a.DeactivateRole.GetAssignmentId()
+		if g, is := roles.groupOf(id); is {
+			id = byGroup(g, c.By.GetPerson(), now).GetId()
 		}
-		if as.ActivatedUntil.IsZero() {
-			return nil
+		as, err := eligible(roles, "deactivate_role.assignment_id", id, c.By)
+		if err != nil || as.ActivatedUntil.IsZero() && as.By == "" {
+			return err
 		}
 		e.Fact = &lockboxv1.Event_RoleDeactivated{RoleDeactivated: &lockboxv1.RoleDeactivated{AssignmentId: as.GetId()}}
 	default:
 		return refusal.Invalid("action", "bad input", "this command is not about a tenant or subscription")
 	}
 	return nil
+}
+
+// activationEnd returns when an activation that starts at now ends.
+func activationEnd(a *lockboxv1.ActivateRole, now time.Time) (time.Time, error) {
+	until := now.Add(DefaultActivation)
+	if a.GetUntil() != nil {
+		until = a.GetUntil().AsTime()
+	}
+	if !until.After(now) || until.Sub(now) > MaxActivation {
+		return until, refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s",
+			MaxActivation)
+	}
+	return until, nil
 }
 
 func (s State) create(
@@ -318,8 +336,14 @@ func (s State) checkAssignment(as *lockboxv1.RoleAssignment, ofTenant bool, now 
 	if err := input.Token(field+".id", as.GetId()); err != nil {
 		return err
 	}
+	if as.GetGroup() != "" {
+		if err := s.checkGroup(field, as); err != nil {
+			return err
+		}
+		return checkPlace(field, as, ofTenant, now)
+	}
 	issuer := s.Issuer.GetUrl()
-	if of := as.GetPerson().GetIssuer(); s.accepts(of) {
+	if of := as.GetPerson().GetIssuer(); s.Accepts(of) {
 		issuer = of // a former one: roles are carried over while both are accepted
 	}
 	if err := checkPerson(field+".person", as.GetPerson(), issuer); err != nil {
@@ -426,7 +450,7 @@ func eligible(roles Roles, field, id string, by *lockboxv1.Actor) (Assignment, e
 	if !exists || by.GetSide() != lockboxv1.Side_SIDE_TENANT || !SamePerson(as.GetPerson(), by.GetPerson()) {
 		return as, refusal.NotFound(field, "R21", "you have no such assignment")
 	}
-	if !as.GetEligibleOnly() {
+	if !as.GetEligibleOnly() && as.By == "" {
 		return as, refusal.Precondition(field, "R21", "this assignment needs no activation")
 	}
 	return as, nil

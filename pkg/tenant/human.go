@@ -76,7 +76,7 @@ func Identify(s State, by *lockboxv1.Actor, causationID string, now time.Time) (
 
 // identifies reports whether what an actor does shows which human has their account.
 func (s State) identifies(by *lockboxv1.Actor) bool {
-	return aggregate.Customer(by) && s.accepts(by.GetPerson().GetIssuer()) && by.GetPerson().GetHuman() != ""
+	return aggregate.Customer(by) && s.Accepts(by.GetPerson().GetIssuer()) && by.GetPerson().GetHuman() != ""
 }
 
 func (s *State) identified(p *lockboxv1.Person) {

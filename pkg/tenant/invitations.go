@@ -187,9 +187,8 @@ func (p place) mayInvite(field string, i *lockboxv1.RoleInvitation, by *lockboxv
 		return err
 	}
 	_, invited := p.Invitation(i.GetId())
-	_, assigned := p.Get(i.GetId())
 	switch lasts := i.GetUntil().AsTime().Sub(p.now); {
-	case invited || assigned:
+	case invited || p.taken(i.GetId()):
 		return refusal.Conflict(field+".id", invitationRule, "another invitation or assignment has this id")
 	case len(i.GetSecretHash()) != sha256.Size:
 		return refusal.Invalid(field+".secret_hash", invitationRule, "must be the SHA-256 of the link's proof")
@@ -220,20 +219,7 @@ func (p place) mayInviteFirst(field string, i *lockboxv1.RoleInvitation) error {
 }
 
 func (p place) redeem(by *lockboxv1.Actor, c *lockboxv1.RedeemInvitation, e *lockboxv1.Event) error {
-	person := proto.CloneOf(by.GetPerson())
-	if person == nil {
-		person = &lockboxv1.Person{}
-	}
-	person.Human = "" // is read from whatever they do
-	if person.GetEmail() == "" {
-		person.Email = c.GetEmail()
-	}
-	if person.GetDisplayName() == "" {
-		person.DisplayName = person.GetSubject()
-	}
-	if language("language", person.GetLanguage(), true) != nil {
-		person.Language = "" // the tenant's
-	}
+	person := introduced(by.GetPerson(), c.GetEmail())
 	f := &lockboxv1.InvitationRedeemed{InvitationId: c.GetInvitationId(), Proof: c.GetProof(), Person: person}
 	if i, known := p.Invitation(f.GetInvitationId()); known && i.opens(f.GetProof()) && i.Person != nil &&
 		SamePerson(i.Person, by.GetPerson()) && (i.SettledBy == nil || i.confirmed) {
@@ -420,7 +406,8 @@ func (r *Roles) settle(id string, change func(*Invitation)) {
 func CarriesOver(
 	as *lockboxv1.RoleAssignment, present string, roles []*lockboxv1.AssignmentView, waits []*lockboxv1.InvitationView,
 ) bool {
-	if as.GetPerson().GetIssuer() == present ||
+	// A group is the organisation's, wherever it signs in.
+	if as.GetPerson().GetIssuer() == present || as.GetGroup() != "" ||
 		as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP {
 		return false
 	}

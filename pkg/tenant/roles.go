@@ -15,6 +15,8 @@ import (
 // place, because states share it.
 type Roles struct {
 	list []Assignment
+	// groups are the assignments to groups. Nobody holds anything by them.
+	groups []*lockboxv1.RoleAssignment
 	// changes are those of the last day before the last change, oldest first.
 	changes []change
 	// invitations are in order of creation, and not modified in place either.
@@ -78,6 +80,8 @@ type Assignment struct {
 	*lockboxv1.RoleAssignment
 	// ActivatedUntil is when the activation of an eligible assignment ends; zero if it is not activated.
 	ActivatedUntil time.Time
+	// By is the id of the group's assignment by which it was activated; empty: an administrator gave it.
+	By string
 }
 
 // Why an assignment is not active.
@@ -117,6 +121,15 @@ func (a Assignment) Inactive(now time.Time) lockboxv1.ReasonCode {
 		return activationEnded
 	}
 	return counts
+}
+
+// InactiveIn is Inactive as the tenant decides: the roles of people who can sign in no longer count for nothing, also
+// where only the tenant knows that they cannot, as on a subscription (R65).
+func (a Assignment) InactiveIn(t State, now time.Time) lockboxv1.ReasonCode {
+	if t.Gone(a.GetPerson()) {
+		return ended
+	}
+	return a.Inactive(now)
 }
 
 // ActiveUntil returns when the assignment stops being active without further events; zero if never.
@@ -206,19 +219,22 @@ func (r Roles) Names(p *lockboxv1.Person) bool {
 // apply folds a change of roles. t is the tenant whose own roles they are; nil for a subscription's.
 func (r *Roles) apply(t *State, e *lockboxv1.Event) (broken string) {
 	r.changed(e)
+	r.lapsed(e.GetTime().AsTime())
 	if broken, ours := r.applyInvitation(t, e); ours {
 		return broken
 	}
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_RoleAssigned:
+		if f.RoleAssigned.GetAssignment().GetGroup() != "" {
+			return r.assignGroup(t, f.RoleAssigned.GetAssignment())
+		}
 		return r.assign(f.RoleAssigned.GetAssignment())
 	case *lockboxv1.Event_RoleRemoved:
-		i := r.index(f.RoleRemoved.GetAssignmentId())
-		if i < 0 {
-			return "only an assignment that exists is removed"
-		}
-		r.list = slices.Concat(r.list[:i], r.list[i+1:])
+		return r.remove(f.RoleRemoved.GetAssignmentId())
 	case *lockboxv1.Event_RoleActivated:
+		if f.RoleActivated.GetAssignment() != nil {
+			return r.activatedGroup(t, e, f.RoleActivated)
+		}
 		return r.activate(e.GetActor(), f.RoleActivated.GetAssignmentId(), f.RoleActivated.GetUntil().AsTime())
 	case *lockboxv1.Event_RoleDeactivated:
 		return r.activate(e.GetActor(), f.RoleDeactivated.GetAssignmentId(), time.Time{})
@@ -226,18 +242,38 @@ func (r *Roles) apply(t *State, e *lockboxv1.Event) (broken string) {
 	return ""
 }
 
+const usedOnce = "an assignment's id is used once"
+
+// taken reports whether an assignment, of a person or a group, has an id.
+func (r Roles) taken(id string) bool {
+	_, toGroup := r.Group(id)
+	return toGroup || r.index(id) >= 0
+}
+
 func (r *Roles) assign(a *lockboxv1.RoleAssignment) (broken string) {
-	if a.GetId() == "" || r.index(a.GetId()) >= 0 {
-		return "an assignment's id is used once"
+	if a.GetId() == "" || r.taken(a.GetId()) {
+		return usedOnce
 	}
 	r.administrated = r.administrated || a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR
 	r.list = append(slices.Clip(r.list), Assignment{RoleAssignment: a})
 	return ""
 }
 
+// remove folds that an assignment is gone; with a group's, all that people hold by it.
+func (r *Roles) remove(id string) (broken string) {
+	if !r.taken(id) {
+		return "only an assignment that exists is removed"
+	}
+	r.groups = slices.DeleteFunc(slices.Clone(r.groups), func(a *lockboxv1.RoleAssignment) bool { return a.GetId() == id })
+	r.list = slices.DeleteFunc(slices.Clone(r.list), func(a Assignment) bool { return a.GetId() == id || a.By == id })
+	return ""
+}
+
 func (r *Roles) activate(by *lockboxv1.Actor, id string, until time.Time) (broken string) {
 	i := r.index(id)
 	switch {
+	case i >= 0 && r.list[i].By != "" && until.IsZero():
+		return r.leaves(by, i)
 	case i < 0 || !r.list[i].GetEligibleOnly():
 		return "only an eligible assignment is activated"
 	case !aggregate.Customer(by) || !SamePerson(by.GetPerson(), r.list[i].GetPerson()):

@@ -7,6 +7,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // How long a change of where people sign in waits (R65). They are not configurable: whoever runs Lockbox could shorten
@@ -59,17 +60,23 @@ func (s State) Issuers() []*lockboxv1.TenantIssuer {
 	return list
 }
 
-// accepts reports whether people of an issuer are the tenant's now.
-func (s State) accepts(issuer string) bool {
+// Accepts reports whether people of an issuer are the tenant's now.
+func (s State) Accepts(issuer string) bool {
 	return slices.ContainsFunc(s.Issuers(), func(i *lockboxv1.TenantIssuer) bool { return i.GetUrl() == issuer })
 }
 
-// gone reports whether somebody can sign in no longer, because their issuer was replaced.
-func (s State) gone(p *lockboxv1.Person) bool { return slices.Contains(s.ended, p.GetIssuer()) }
+// Gone reports whether somebody can sign in no longer, because their issuer was replaced.
+func (s State) Gone(p *lockboxv1.Person) bool { return slices.Contains(s.ended, p.GetIssuer()) }
 
 // overseer reports whether somebody is or may become a Global Administrator at now: such a person stops a recovery even
 // before they have activated the role.
 func (s State) overseer(by *lockboxv1.Actor, now time.Time) bool {
+	if slices.ContainsFunc(s.Roles.groups, func(g *lockboxv1.RoleAssignment) bool {
+		return g.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && carries(by, g.GetGroup()) &&
+			(g.GetExpiresAt() == nil || now.Before(g.GetExpiresAt().AsTime()))
+	}) {
+		return true
+	}
 	return aggregate.Customer(by) && slices.ContainsFunc(s.Roles.list, func(a Assignment) bool {
 		why := a.Inactive(now)
 		return a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR &&
@@ -151,7 +158,7 @@ func (s *State) applySignIn(e *lockboxv1.Event) (broken string, ours bool) {
 	case *lockboxv1.Event_SignedIn:
 		want := s.signedIn(by, now).SignedIn
 		if !s.SignInMatters(by, now) && !s.Roles.unseen(by) || f.SignedIn.GetFirst() != want.GetFirst() ||
-			f.SignedIn.GetStoppedChangeId() != want.GetStoppedChangeId() || !s.accepts(by.GetPerson().GetIssuer()) {
+			f.SignedIn.GetStoppedChangeId() != want.GetStoppedChangeId() || !s.Accepts(by.GetPerson().GetIssuer()) {
 			return "a sign-in is recorded when something depends on it (R65), or the first time of whoever holds a role (R66)",
 				true
 		}
@@ -213,7 +220,7 @@ func (s *State) make() (broken string) {
 	if next := c.Wanted.GetIssuer(); next != nil {
 		// Until somebody signed in, nobody depends on what is replaced.
 		if c.Route != correction {
-			s.Former = append(slices.Clip(s.Former), s.Issuer)
+			s.replaced(next)
 		}
 		s.Issuer = next
 		s.ended = slices.DeleteFunc(slices.Clone(s.ended), func(url string) bool { return url == next.GetUrl() })
@@ -240,6 +247,20 @@ func (s *State) make() (broken string) {
 	return ""
 }
 
+// replaced keeps the present issuer as a former one. Which groups an issuer's tokens name is what its newest map says,
+// with whatever keys they are signed: a group that was mapped by mistake counts no longer.
+func (s *State) replaced(next *lockboxv1.TenantIssuer) {
+	former := append(slices.Clone(s.Former), s.Issuer)
+	for i, f := range former {
+		if f.GetUrl() == next.GetUrl() {
+			former[i] = proto.CloneOf(f)
+			former[i].GroupsClaim, former[i].GroupMap = next.GetGroupsClaim(), next.GetGroupMap()
+		}
+	}
+	// One that differed by its groups alone has nothing left of its own.
+	s.Former = slices.DeleteFunc(former, func(f *lockboxv1.TenantIssuer) bool { return proto.Equal(f, next) })
+}
+
 // administratorID is the id of the assignment that a change makes.
 func administratorID(change string, i int) string {
 	return "sign-in-" + change + "-" + strconv.Itoa(i+1)
@@ -256,7 +277,7 @@ func (s *State) endFormer(by *lockboxv1.Actor, now time.Time) (broken string) {
 		}
 	}
 	s.Former = nil
-	s.Roles.list = slices.DeleteFunc(slices.Clone(s.Roles.list), func(a Assignment) bool { return s.gone(a.GetPerson()) })
+	s.Roles.list = slices.DeleteFunc(slices.Clone(s.Roles.list), func(a Assignment) bool { return s.Gone(a.GetPerson()) })
 	return ""
 }
 

@@ -84,7 +84,6 @@ func (o *orchestrator) command(
 	if c.GetSetAsideMessage() != nil {
 		return o.setAside(ctx, c)
 	}
-	var by *lockboxv1.Actor
 	var counted, named bool
 	for attempt := 1; ; attempt++ {
 		// The provider's own aggregates may be about a customer.
@@ -102,10 +101,10 @@ func (o *orchestrator) command(
 		if states.Tenant(c.GetTenant()).Exists() {
 			o.tenants.Store(c.GetTenant(), true)
 		}
-		if by == nil {
-			if by, err = o.verify(c, states.Tenant(c.GetTenant())); err != nil {
-				return nil, err
-			}
+		// Each time anew: which issuers are accepted, and which groups they map, can have changed as well.
+		by, err := o.verify(c, states.Tenant(c.GetTenant()))
+		if err != nil {
+			return nil, err
 		}
 		if !named {
 			named = true
@@ -144,7 +143,11 @@ func (o *orchestrator) command(
 		if err != nil {
 			return nil, err
 		}
-		reply, err := o.decide(ctx, about, aggregate.Command{Command: c, By: by, Sealed: secrets}, states)
+		given := aggregate.Command{Command: c, By: by, Sealed: secrets}
+		if c.GetActivateRole() != nil { // the one command for which a customer's groups matter
+			given.GroupsUnread = o.Verifier.GroupsUnread(c.GetToken(), states.Tenant(c.GetTenant()).Issuers(), o.Now())
+		}
+		reply, err := o.decide(ctx, about, given, states)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
 		}

@@ -35,10 +35,13 @@ func (o *orchestrator) identify(ctx context.Context, tenantID string, by *lockbo
 	return refusal.Unavailable("tenant", "R51", "%s changes too often", about)
 }
 
-// warning returns what whoever assigned a role should know: another account of the same human holds one there.
+// warning returns what whoever gave or took a role should know: another account of the same human holds one there.
 func warning(states repository.States, about aggregate.Key, e *lockboxv1.Event) string {
 	assigned := e.GetRoleAssigned().GetAssignment().GetPerson()
 	if as := e.GetInvitationConfirmed().GetAssignment(); as != nil {
+		assigned = as.GetPerson()
+	}
+	if as := e.GetRoleActivated().GetAssignment(); as != nil {
 		assigned = as.GetPerson()
 	}
 	if assigned == nil {

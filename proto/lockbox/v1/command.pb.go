@@ -2381,10 +2381,12 @@ func (x *RemoveRole) GetAssignmentId() string {
 // An eligible person activates their own role (R21).
 type ActivateRole struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of an assignment that is eligible_only.
+	// The id of an assignment that is eligible_only: the caller's own, or that of a group which their token names.
 	AssignmentId string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	// Absent: eight hours from now.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Of a group's assignment (R67): where mails to the caller go, if their token names no address.
+	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2431,6 +2433,13 @@ func (x *ActivateRole) GetUntil() *timestamppb.Timestamp {
 		return x.Until
 	}
 	return nil
+}
+
+func (x *ActivateRole) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
 }
 
 // Deactivates a role before its time.
@@ -3089,10 +3098,11 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"assignment\"1\n" +
 	"\n" +
 	"RemoveRole\x12#\n" +
-	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"e\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"{\n" +
 	"\fActivateRole\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
-	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"5\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"5\n" +
 	"\x0eDeactivateRole\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"\x9d\x01\n" +
 	"\n" +

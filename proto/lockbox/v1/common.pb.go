@@ -494,7 +494,8 @@ type Actor struct {
 	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
 	// The company that employs the person (R5), for the provider's side.
 	Employer string `protobuf:"bytes,3,opt,name=employer,proto3" json:"employer,omitempty"`
-	// Groups named by the token, as far as they matter to Lockbox.
+	// Groups named by the token, as far as they matter to Lockbox: the provider's by Lockbox's names, a tenant's by its own
+	// (TenantIssuer.group_map).
 	Groups []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	// True if the token says that more than one factor was used (`amr`).
 	MultiFactor bool `protobuf:"varint,5,opt,name=multi_factor,json=multiFactor,proto3" json:"multi_factor,omitempty"`

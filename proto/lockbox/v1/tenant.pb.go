@@ -340,8 +340,13 @@ type TenantIssuer struct {
 	AuthenticationTimeClaim string `protobuf:"bytes,64,opt,name=authentication_time_claim,json=authenticationTimeClaim,proto3" json:"authentication_time_claim,omitempty"`
 	// The claim with the authentication methods. Empty: `amr`.
 	MultiFactorClaim string `protobuf:"bytes,65,opt,name=multi_factor_claim,json=multiFactorClaim,proto3" json:"multi_factor_claim,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The claim that lists a person's groups. Empty: `groups`.
+	GroupsClaim string `protobuf:"bytes,66,opt,name=groups_claim,json=groupsClaim,proto3" json:"groups_claim,omitempty"`
+	// Which of the issuer's groups matter here, and what the tenant calls them (R67). Of a token's groups only these are kept;
+	// if there are none, none is.
+	GroupMap      []*MappedGroup `protobuf:"bytes,67,rep,name=group_map,json=groupMap,proto3" json:"group_map,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TenantIssuer) Reset() {
@@ -472,6 +477,76 @@ func (x *TenantIssuer) GetMultiFactorClaim() string {
 	return ""
 }
 
+func (x *TenantIssuer) GetGroupsClaim() string {
+	if x != nil {
+		return x.GroupsClaim
+	}
+	return ""
+}
+
+func (x *TenantIssuer) GetGroupMap() []*MappedGroup {
+	if x != nil {
+		return x.GroupMap
+	}
+	return nil
+}
+
+// A group of a tenant's issuer, and the tenant's own name for it.
+type MappedGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the issuer's tokens call the group: a name, a path or an id. 1 to 255 characters. A UUID is compared without regard
+	// to case, all else as it is written.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The tenant's own name, 1 to 120 characters; several groups may have the same. Empty: the same as the issuer's.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappedGroup) Reset() {
+	*x = MappedGroup{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappedGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappedGroup) ProtoMessage() {}
+
+func (x *MappedGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappedGroup.ProtoReflect.Descriptor instead.
+func (*MappedGroup) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MappedGroup) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MappedGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // What a change of a tenant's sign-in changes.
 type SignInChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -490,7 +565,7 @@ type SignInChange struct {
 
 func (x *SignInChange) Reset() {
 	*x = SignInChange{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +577,7 @@ func (x *SignInChange) String() string {
 func (*SignInChange) ProtoMessage() {}
 
 func (x *SignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[1]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +590,7 @@ func (x *SignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChange.ProtoReflect.Descriptor instead.
 func (*SignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SignInChange) GetIssuer() *TenantIssuer {
@@ -561,7 +636,7 @@ type SignInChangeProposed struct {
 
 func (x *SignInChangeProposed) Reset() {
 	*x = SignInChangeProposed{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +648,7 @@ func (x *SignInChangeProposed) String() string {
 func (*SignInChangeProposed) ProtoMessage() {}
 
 func (x *SignInChangeProposed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[2]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +661,7 @@ func (x *SignInChangeProposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChangeProposed.ProtoReflect.Descriptor instead.
 func (*SignInChangeProposed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SignInChangeProposed) GetRoute() SignInRoute {
@@ -625,7 +700,7 @@ type SignInChangeConfirmed struct {
 
 func (x *SignInChangeConfirmed) Reset() {
 	*x = SignInChangeConfirmed{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +712,7 @@ func (x *SignInChangeConfirmed) String() string {
 func (*SignInChangeConfirmed) ProtoMessage() {}
 
 func (x *SignInChangeConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[3]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +725,7 @@ func (x *SignInChangeConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChangeConfirmed.ProtoReflect.Descriptor instead.
 func (*SignInChangeConfirmed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SignInChangeConfirmed) GetChangeId() string {
@@ -689,7 +764,7 @@ type SignInChangeStopped struct {
 
 func (x *SignInChangeStopped) Reset() {
 	*x = SignInChangeStopped{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +776,7 @@ func (x *SignInChangeStopped) String() string {
 func (*SignInChangeStopped) ProtoMessage() {}
 
 func (x *SignInChangeStopped) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[4]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +789,7 @@ func (x *SignInChangeStopped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChangeStopped.ProtoReflect.Descriptor instead.
 func (*SignInChangeStopped) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SignInChangeStopped) GetChangeId() string {
@@ -749,7 +824,7 @@ type SignInChangeReminded struct {
 
 func (x *SignInChangeReminded) Reset() {
 	*x = SignInChangeReminded{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +836,7 @@ func (x *SignInChangeReminded) String() string {
 func (*SignInChangeReminded) ProtoMessage() {}
 
 func (x *SignInChangeReminded) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[5]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +849,7 @@ func (x *SignInChangeReminded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChangeReminded.ProtoReflect.Descriptor instead.
 func (*SignInChangeReminded) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{5}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SignInChangeReminded) GetChangeId() string {
@@ -795,7 +870,7 @@ type SignInChanged struct {
 
 func (x *SignInChanged) Reset() {
 	*x = SignInChanged{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +882,7 @@ func (x *SignInChanged) String() string {
 func (*SignInChanged) ProtoMessage() {}
 
 func (x *SignInChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[6]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +895,7 @@ func (x *SignInChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInChanged.ProtoReflect.Descriptor instead.
 func (*SignInChanged) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{6}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SignInChanged) GetChangeId() string {
@@ -840,7 +915,7 @@ type FormerSignInEnded struct {
 
 func (x *FormerSignInEnded) Reset() {
 	*x = FormerSignInEnded{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +927,7 @@ func (x *FormerSignInEnded) String() string {
 func (*FormerSignInEnded) ProtoMessage() {}
 
 func (x *FormerSignInEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[7]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +940,7 @@ func (x *FormerSignInEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormerSignInEnded.ProtoReflect.Descriptor instead.
 func (*FormerSignInEnded) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{7}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{8}
 }
 
 // Somebody of the tenant signed in and was recognised. It is recorded when something depends on it, and the first time that
@@ -882,7 +957,7 @@ type SignedIn struct {
 
 func (x *SignedIn) Reset() {
 	*x = SignedIn{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +969,7 @@ func (x *SignedIn) String() string {
 func (*SignedIn) ProtoMessage() {}
 
 func (x *SignedIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[8]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +982,7 @@ func (x *SignedIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedIn.ProtoReflect.Descriptor instead.
 func (*SignedIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{8}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignedIn) GetFirst() bool {
@@ -946,7 +1021,7 @@ type TenantCreated struct {
 
 func (x *TenantCreated) Reset() {
 	*x = TenantCreated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1033,7 @@ func (x *TenantCreated) String() string {
 func (*TenantCreated) ProtoMessage() {}
 
 func (x *TenantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[9]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1046,7 @@ func (x *TenantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantCreated.ProtoReflect.Descriptor instead.
 func (*TenantCreated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{9}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TenantCreated) GetDisplayName() string {
@@ -1029,7 +1104,7 @@ type SupportPlanChanged struct {
 
 func (x *SupportPlanChanged) Reset() {
 	*x = SupportPlanChanged{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1116,7 @@ func (x *SupportPlanChanged) String() string {
 func (*SupportPlanChanged) ProtoMessage() {}
 
 func (x *SupportPlanChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[10]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1129,7 @@ func (x *SupportPlanChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportPlanChanged.ProtoReflect.Descriptor instead.
 func (*SupportPlanChanged) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{10}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SupportPlanChanged) GetFrom() SupportPlan {
@@ -1080,7 +1155,7 @@ type LockboxEnabled struct {
 
 func (x *LockboxEnabled) Reset() {
 	*x = LockboxEnabled{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1167,7 @@ func (x *LockboxEnabled) String() string {
 func (*LockboxEnabled) ProtoMessage() {}
 
 func (x *LockboxEnabled) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[11]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1180,7 @@ func (x *LockboxEnabled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockboxEnabled.ProtoReflect.Descriptor instead.
 func (*LockboxEnabled) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{11}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{12}
 }
 
 // From now on this customer is not asked (R2). Requests that wait are not affected.
@@ -1119,7 +1194,7 @@ type LockboxDisabled struct {
 
 func (x *LockboxDisabled) Reset() {
 	*x = LockboxDisabled{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1206,7 @@ func (x *LockboxDisabled) String() string {
 func (*LockboxDisabled) ProtoMessage() {}
 
 func (x *LockboxDisabled) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[12]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1219,7 @@ func (x *LockboxDisabled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockboxDisabled.ProtoReflect.Descriptor instead.
 func (*LockboxDisabled) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{12}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LockboxDisabled) GetReason() string {
@@ -1165,7 +1240,7 @@ type PreviewSignedUp struct {
 
 func (x *PreviewSignedUp) Reset() {
 	*x = PreviewSignedUp{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1252,7 @@ func (x *PreviewSignedUp) String() string {
 func (*PreviewSignedUp) ProtoMessage() {}
 
 func (x *PreviewSignedUp) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[13]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1265,7 @@ func (x *PreviewSignedUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSignedUp.ProtoReflect.Descriptor instead.
 func (*PreviewSignedUp) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PreviewSignedUp) GetResourceType() string {
@@ -1211,7 +1286,7 @@ type PreviewSignedOff struct {
 
 func (x *PreviewSignedOff) Reset() {
 	*x = PreviewSignedOff{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1298,7 @@ func (x *PreviewSignedOff) String() string {
 func (*PreviewSignedOff) ProtoMessage() {}
 
 func (x *PreviewSignedOff) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[14]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1311,7 @@ func (x *PreviewSignedOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewSignedOff.ProtoReflect.Descriptor instead.
 func (*PreviewSignedOff) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PreviewSignedOff) GetResourceType() string {
@@ -1259,7 +1334,7 @@ type AlternateAddress struct {
 
 func (x *AlternateAddress) Reset() {
 	*x = AlternateAddress{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1346,7 @@ func (x *AlternateAddress) String() string {
 func (*AlternateAddress) ProtoMessage() {}
 
 func (x *AlternateAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[15]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1359,7 @@ func (x *AlternateAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlternateAddress.ProtoReflect.Descriptor instead.
 func (*AlternateAddress) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AlternateAddress) GetEmail() string {
@@ -1325,7 +1400,7 @@ type TenantSettings struct {
 
 func (x *TenantSettings) Reset() {
 	*x = TenantSettings{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1412,7 @@ func (x *TenantSettings) String() string {
 func (*TenantSettings) ProtoMessage() {}
 
 func (x *TenantSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[16]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1425,7 @@ func (x *TenantSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantSettings.ProtoReflect.Descriptor instead.
 func (*TenantSettings) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TenantSettings) GetDefaultLanguage() string {
@@ -1413,7 +1488,7 @@ type SettingsChanged struct {
 
 func (x *SettingsChanged) Reset() {
 	*x = SettingsChanged{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1500,7 @@ func (x *SettingsChanged) String() string {
 func (*SettingsChanged) ProtoMessage() {}
 
 func (x *SettingsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[17]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1513,7 @@ func (x *SettingsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsChanged.ProtoReflect.Descriptor instead.
 func (*SettingsChanged) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SettingsChanged) GetSettings() *TenantSettings {
@@ -1459,7 +1534,7 @@ type SubscriptionRegistered struct {
 
 func (x *SubscriptionRegistered) Reset() {
 	*x = SubscriptionRegistered{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1546,7 @@ func (x *SubscriptionRegistered) String() string {
 func (*SubscriptionRegistered) ProtoMessage() {}
 
 func (x *SubscriptionRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[18]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1559,7 @@ func (x *SubscriptionRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionRegistered.ProtoReflect.Descriptor instead.
 func (*SubscriptionRegistered) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubscriptionRegistered) GetDisplayName() string {
@@ -1504,7 +1579,7 @@ type AccountIdentified struct {
 
 func (x *AccountIdentified) Reset() {
 	*x = AccountIdentified{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1591,7 @@ func (x *AccountIdentified) String() string {
 func (*AccountIdentified) ProtoMessage() {}
 
 func (x *AccountIdentified) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[19]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1604,7 @@ func (x *AccountIdentified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountIdentified.ProtoReflect.Descriptor instead.
 func (*AccountIdentified) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{20}
 }
 
 // The subscription went to another customer, who is not named. Its roles ended, and no access to it can be allowed here.
@@ -1543,7 +1618,7 @@ type SubscriptionGivenUp struct {
 
 func (x *SubscriptionGivenUp) Reset() {
 	*x = SubscriptionGivenUp{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1630,7 @@ func (x *SubscriptionGivenUp) String() string {
 func (*SubscriptionGivenUp) ProtoMessage() {}
 
 func (x *SubscriptionGivenUp) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[20]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1643,7 @@ func (x *SubscriptionGivenUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionGivenUp.ProtoReflect.Descriptor instead.
 func (*SubscriptionGivenUp) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubscriptionGivenUp) GetReason() string {
@@ -1593,7 +1668,7 @@ type OwnedSubscription struct {
 
 func (x *OwnedSubscription) Reset() {
 	*x = OwnedSubscription{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1680,7 @@ func (x *OwnedSubscription) String() string {
 func (*OwnedSubscription) ProtoMessage() {}
 
 func (x *OwnedSubscription) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[21]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1693,7 @@ func (x *OwnedSubscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnedSubscription.ProtoReflect.Descriptor instead.
 func (*OwnedSubscription) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OwnedSubscription) GetTenant() string {
@@ -1656,7 +1731,7 @@ type OwnershipRecorded struct {
 
 func (x *OwnershipRecorded) Reset() {
 	*x = OwnershipRecorded{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1743,7 @@ func (x *OwnershipRecorded) String() string {
 func (*OwnershipRecorded) ProtoMessage() {}
 
 func (x *OwnershipRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[22]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1756,7 @@ func (x *OwnershipRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnershipRecorded.ProtoReflect.Descriptor instead.
 func (*OwnershipRecorded) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OwnershipRecorded) GetOwner() *OwnedSubscription {
@@ -1710,7 +1785,7 @@ type OwnershipContested struct {
 
 func (x *OwnershipContested) Reset() {
 	*x = OwnershipContested{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1797,7 @@ func (x *OwnershipContested) String() string {
 func (*OwnershipContested) ProtoMessage() {}
 
 func (x *OwnershipContested) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[23]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1810,7 @@ func (x *OwnershipContested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnershipContested.ProtoReflect.Descriptor instead.
 func (*OwnershipContested) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OwnershipContested) GetRegistered() []*OwnedSubscription {
@@ -1760,7 +1835,7 @@ type OwnershipTransferred struct {
 
 func (x *OwnershipTransferred) Reset() {
 	*x = OwnershipTransferred{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1847,7 @@ func (x *OwnershipTransferred) String() string {
 func (*OwnershipTransferred) ProtoMessage() {}
 
 func (x *OwnershipTransferred) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[24]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1860,7 @@ func (x *OwnershipTransferred) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnershipTransferred.ProtoReflect.Descriptor instead.
 func (*OwnershipTransferred) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OwnershipTransferred) GetFrom() string {
@@ -1809,12 +1884,12 @@ func (x *OwnershipTransferred) GetReason() string {
 	return ""
 }
 
-// A person holds a role, or may activate it.
+// A person holds a role, or may activate it; or whoever is in a group may.
 type RoleAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by whoever assigns, unique inside the tenant or subscription.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Who holds the role: a person of the tenant's issuer.
+	// Who holds the role: a person of the tenant's issuer. Absent if it is assigned to a group.
 	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
 	// The role.
 	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
@@ -1823,14 +1898,17 @@ type RoleAssignment struct {
 	// Privileged identity management: counts only while activated (R21).
 	EligibleOnly bool `protobuf:"varint,5,opt,name=eligible_only,json=eligibleOnly,proto3" json:"eligible_only,omitempty"`
 	// At this instant it has ended. Absent: until removed.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Without a person: the group, by the tenant's own name, whose people may activate the role (R67); eligible_only is set. With
+	// one: the group by which they activated it. Empty: no group has to do with it.
+	Group         string `protobuf:"bytes,7,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoleAssignment) Reset() {
 	*x = RoleAssignment{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1920,7 @@ func (x *RoleAssignment) String() string {
 func (*RoleAssignment) ProtoMessage() {}
 
 func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[25]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1933,7 @@ func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssignment.ProtoReflect.Descriptor instead.
 func (*RoleAssignment) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RoleAssignment) GetId() string {
@@ -1900,6 +1978,13 @@ func (x *RoleAssignment) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RoleAssignment) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 // A Global Administrator (the event's actor) assigned a role on the tenant or subscription that the event is about.
 type RoleAssigned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1911,7 +1996,7 @@ type RoleAssigned struct {
 
 func (x *RoleAssigned) Reset() {
 	*x = RoleAssigned{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2008,7 @@ func (x *RoleAssigned) String() string {
 func (*RoleAssigned) ProtoMessage() {}
 
 func (x *RoleAssigned) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[26]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2021,7 @@ func (x *RoleAssigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssigned.ProtoReflect.Descriptor instead.
 func (*RoleAssigned) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RoleAssigned) GetAssignment() *RoleAssignment {
@@ -1975,7 +2060,7 @@ type RoleInvitation struct {
 
 func (x *RoleInvitation) Reset() {
 	*x = RoleInvitation{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2072,7 @@ func (x *RoleInvitation) String() string {
 func (*RoleInvitation) ProtoMessage() {}
 
 func (x *RoleInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[27]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2085,7 @@ func (x *RoleInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleInvitation.ProtoReflect.Descriptor instead.
 func (*RoleInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RoleInvitation) GetId() string {
@@ -2078,7 +2163,7 @@ type RoleInvited struct {
 
 func (x *RoleInvited) Reset() {
 	*x = RoleInvited{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2175,7 @@ func (x *RoleInvited) String() string {
 func (*RoleInvited) ProtoMessage() {}
 
 func (x *RoleInvited) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[28]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2188,7 @@ func (x *RoleInvited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleInvited.ProtoReflect.Descriptor instead.
 func (*RoleInvited) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RoleInvited) GetInvitation() *RoleInvitation {
@@ -2129,7 +2214,7 @@ type InvitationRedeemed struct {
 
 func (x *InvitationRedeemed) Reset() {
 	*x = InvitationRedeemed{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2226,7 @@ func (x *InvitationRedeemed) String() string {
 func (*InvitationRedeemed) ProtoMessage() {}
 
 func (x *InvitationRedeemed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[29]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2239,7 @@ func (x *InvitationRedeemed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationRedeemed.ProtoReflect.Descriptor instead.
 func (*InvitationRedeemed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InvitationRedeemed) GetInvitationId() string {
@@ -2189,7 +2274,7 @@ type InvitationConfirmed struct {
 
 func (x *InvitationConfirmed) Reset() {
 	*x = InvitationConfirmed{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2286,7 @@ func (x *InvitationConfirmed) String() string {
 func (*InvitationConfirmed) ProtoMessage() {}
 
 func (x *InvitationConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[30]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2299,7 @@ func (x *InvitationConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationConfirmed.ProtoReflect.Descriptor instead.
 func (*InvitationConfirmed) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *InvitationConfirmed) GetAssignment() *RoleAssignment {
@@ -2237,7 +2322,7 @@ type InvitationEnded struct {
 
 func (x *InvitationEnded) Reset() {
 	*x = InvitationEnded{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2334,7 @@ func (x *InvitationEnded) String() string {
 func (*InvitationEnded) ProtoMessage() {}
 
 func (x *InvitationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[31]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2347,7 @@ func (x *InvitationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationEnded.ProtoReflect.Descriptor instead.
 func (*InvitationEnded) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InvitationEnded) GetInvitationId() string {
@@ -2290,7 +2375,7 @@ type RoleRemoved struct {
 
 func (x *RoleRemoved) Reset() {
 	*x = RoleRemoved{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2387,7 @@ func (x *RoleRemoved) String() string {
 func (*RoleRemoved) ProtoMessage() {}
 
 func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[32]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2400,7 @@ func (x *RoleRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleRemoved.ProtoReflect.Descriptor instead.
 func (*RoleRemoved) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RoleRemoved) GetAssignmentId() string {
@@ -2331,14 +2416,17 @@ type RoleActivated struct {
 	// The id of an assignment that is eligible_only.
 	AssignmentId string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	// When the activation ends by itself.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// If it is a group's (R67): what the actor, whose token names the group, holds by it until then. It takes the place of what
+	// they held by it before, and is gone when it ends or the group's assignment is removed.
+	Assignment    *RoleAssignment `protobuf:"bytes,3,opt,name=assignment,proto3" json:"assignment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoleActivated) Reset() {
 	*x = RoleActivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2438,7 @@ func (x *RoleActivated) String() string {
 func (*RoleActivated) ProtoMessage() {}
 
 func (x *RoleActivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[33]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2451,7 @@ func (x *RoleActivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleActivated.ProtoReflect.Descriptor instead.
 func (*RoleActivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RoleActivated) GetAssignmentId() string {
@@ -2380,6 +2468,13 @@ func (x *RoleActivated) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RoleActivated) GetAssignment() *RoleAssignment {
+	if x != nil {
+		return x.Assignment
+	}
+	return nil
+}
+
 // The role is inactive again before its time.
 type RoleDeactivated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2391,7 +2486,7 @@ type RoleDeactivated struct {
 
 func (x *RoleDeactivated) Reset() {
 	*x = RoleDeactivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2498,7 @@ func (x *RoleDeactivated) String() string {
 func (*RoleDeactivated) ProtoMessage() {}
 
 func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2511,7 @@ func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleDeactivated.ProtoReflect.Descriptor instead.
 func (*RoleDeactivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RoleDeactivated) GetAssignmentId() string {
@@ -2431,7 +2526,7 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x85\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xde\x04\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
@@ -2447,7 +2542,12 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x14multi_factor_classes\x18> \x03(\tR\x12multiFactorClasses\x12!\n" +
 	"\flocale_claim\x18? \x01(\tR\vlocaleClaim\x12:\n" +
 	"\x19authentication_time_claim\x18@ \x01(\tR\x17authenticationTimeClaim\x12,\n" +
-	"\x12multi_factor_claim\x18A \x01(\tR\x10multiFactorClaim\"\xc3\x01\n" +
+	"\x12multi_factor_claim\x18A \x01(\tR\x10multiFactorClaim\x12!\n" +
+	"\fgroups_claim\x18B \x01(\tR\vgroupsClaim\x124\n" +
+	"\tgroup_map\x18C \x03(\v2\x17.lockbox.v1.MappedGroupR\bgroupMap\"7\n" +
+	"\vMappedGroup\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\x04name\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04name\"\xc3\x01\n" +
 	"\fSignInChange\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x12:\n" +
 	"\x0eadministrators\x18\x02 \x03(\v2\x12.lockbox.v1.PersonR\x0eadministrators\x12'\n" +
@@ -2526,7 +2626,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x14OwnershipTransferred\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x123\n" +
 	"\x05owner\x18\x02 \x01(\v2\x1d.lockbox.v1.OwnedSubscriptionR\x05owner\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x85\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa1\x02\n" +
 	"\x0eRoleAssignment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12$\n" +
@@ -2534,7 +2634,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x05scope\x18\x04 \x01(\x0e2\x1b.lockbox.v1.AssignmentScopeR\x05scope\x12#\n" +
 	"\religible_only\x18\x05 \x01(\bR\feligibleOnly\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"J\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n" +
+	"\x05group\x18\a \x01(\tB\x04\xd8\xf6\x18\x01R\x05group\"J\n" +
 	"\fRoleAssigned\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
@@ -2567,10 +2668,13 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"2\n" +
 	"\vRoleRemoved\x12#\n" +
-	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"f\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"\xa2\x01\n" +
 	"\rRoleActivated\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
-	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"6\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12:\n" +
+	"\n" +
+	"assignment\x18\x03 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
+	"assignment\"6\n" +
 	"\x0fRoleDeactivated\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId*\x82\x01\n" +
 	"\vSignInRoute\x12\x1d\n" +
@@ -2612,7 +2716,7 @@ func file_lockbox_v1_tenant_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(SignInRoute)(0),               // 0: lockbox.v1.SignInRoute
 	(Fallback)(0),                  // 1: lockbox.v1.Fallback
@@ -2620,85 +2724,88 @@ var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(Role)(0),                      // 3: lockbox.v1.Role
 	(AssignmentScope)(0),           // 4: lockbox.v1.AssignmentScope
 	(*TenantIssuer)(nil),           // 5: lockbox.v1.TenantIssuer
-	(*SignInChange)(nil),           // 6: lockbox.v1.SignInChange
-	(*SignInChangeProposed)(nil),   // 7: lockbox.v1.SignInChangeProposed
-	(*SignInChangeConfirmed)(nil),  // 8: lockbox.v1.SignInChangeConfirmed
-	(*SignInChangeStopped)(nil),    // 9: lockbox.v1.SignInChangeStopped
-	(*SignInChangeReminded)(nil),   // 10: lockbox.v1.SignInChangeReminded
-	(*SignInChanged)(nil),          // 11: lockbox.v1.SignInChanged
-	(*FormerSignInEnded)(nil),      // 12: lockbox.v1.FormerSignInEnded
-	(*SignedIn)(nil),               // 13: lockbox.v1.SignedIn
-	(*TenantCreated)(nil),          // 14: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),     // 15: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),         // 16: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),        // 17: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),        // 18: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),       // 19: lockbox.v1.PreviewSignedOff
-	(*AlternateAddress)(nil),       // 20: lockbox.v1.AlternateAddress
-	(*TenantSettings)(nil),         // 21: lockbox.v1.TenantSettings
-	(*SettingsChanged)(nil),        // 22: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil), // 23: lockbox.v1.SubscriptionRegistered
-	(*AccountIdentified)(nil),      // 24: lockbox.v1.AccountIdentified
-	(*SubscriptionGivenUp)(nil),    // 25: lockbox.v1.SubscriptionGivenUp
-	(*OwnedSubscription)(nil),      // 26: lockbox.v1.OwnedSubscription
-	(*OwnershipRecorded)(nil),      // 27: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),     // 28: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),   // 29: lockbox.v1.OwnershipTransferred
-	(*RoleAssignment)(nil),         // 30: lockbox.v1.RoleAssignment
-	(*RoleAssigned)(nil),           // 31: lockbox.v1.RoleAssigned
-	(*RoleInvitation)(nil),         // 32: lockbox.v1.RoleInvitation
-	(*RoleInvited)(nil),            // 33: lockbox.v1.RoleInvited
-	(*InvitationRedeemed)(nil),     // 34: lockbox.v1.InvitationRedeemed
-	(*InvitationConfirmed)(nil),    // 35: lockbox.v1.InvitationConfirmed
-	(*InvitationEnded)(nil),        // 36: lockbox.v1.InvitationEnded
-	(*RoleRemoved)(nil),            // 37: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),          // 38: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),        // 39: lockbox.v1.RoleDeactivated
-	(*Person)(nil),                 // 40: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 41: google.protobuf.Timestamp
-	(SupportPlan)(0),               // 42: lockbox.v1.SupportPlan
-	(*durationpb.Duration)(nil),    // 43: google.protobuf.Duration
+	(*MappedGroup)(nil),            // 6: lockbox.v1.MappedGroup
+	(*SignInChange)(nil),           // 7: lockbox.v1.SignInChange
+	(*SignInChangeProposed)(nil),   // 8: lockbox.v1.SignInChangeProposed
+	(*SignInChangeConfirmed)(nil),  // 9: lockbox.v1.SignInChangeConfirmed
+	(*SignInChangeStopped)(nil),    // 10: lockbox.v1.SignInChangeStopped
+	(*SignInChangeReminded)(nil),   // 11: lockbox.v1.SignInChangeReminded
+	(*SignInChanged)(nil),          // 12: lockbox.v1.SignInChanged
+	(*FormerSignInEnded)(nil),      // 13: lockbox.v1.FormerSignInEnded
+	(*SignedIn)(nil),               // 14: lockbox.v1.SignedIn
+	(*TenantCreated)(nil),          // 15: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),     // 16: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),         // 17: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),        // 18: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),        // 19: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),       // 20: lockbox.v1.PreviewSignedOff
+	(*AlternateAddress)(nil),       // 21: lockbox.v1.AlternateAddress
+	(*TenantSettings)(nil),         // 22: lockbox.v1.TenantSettings
+	(*SettingsChanged)(nil),        // 23: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil), // 24: lockbox.v1.SubscriptionRegistered
+	(*AccountIdentified)(nil),      // 25: lockbox.v1.AccountIdentified
+	(*SubscriptionGivenUp)(nil),    // 26: lockbox.v1.SubscriptionGivenUp
+	(*OwnedSubscription)(nil),      // 27: lockbox.v1.OwnedSubscription
+	(*OwnershipRecorded)(nil),      // 28: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),     // 29: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),   // 30: lockbox.v1.OwnershipTransferred
+	(*RoleAssignment)(nil),         // 31: lockbox.v1.RoleAssignment
+	(*RoleAssigned)(nil),           // 32: lockbox.v1.RoleAssigned
+	(*RoleInvitation)(nil),         // 33: lockbox.v1.RoleInvitation
+	(*RoleInvited)(nil),            // 34: lockbox.v1.RoleInvited
+	(*InvitationRedeemed)(nil),     // 35: lockbox.v1.InvitationRedeemed
+	(*InvitationConfirmed)(nil),    // 36: lockbox.v1.InvitationConfirmed
+	(*InvitationEnded)(nil),        // 37: lockbox.v1.InvitationEnded
+	(*RoleRemoved)(nil),            // 38: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),          // 39: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),        // 40: lockbox.v1.RoleDeactivated
+	(*Person)(nil),                 // 41: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 42: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 43: lockbox.v1.SupportPlan
+	(*durationpb.Duration)(nil),    // 44: google.protobuf.Duration
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
-	5,  // 0: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
-	40, // 1: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
-	0,  // 2: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
-	6,  // 3: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
-	41, // 4: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
-	41, // 5: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
-	41, // 6: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
-	42, // 7: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
-	5,  // 8: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
-	30, // 9: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
-	32, // 10: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
-	42, // 11: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	42, // 12: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
-	20, // 13: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
-	1,  // 14: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	43, // 15: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
-	2,  // 16: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
-	21, // 17: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	26, // 18: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
-	26, // 19: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
-	26, // 20: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
-	40, // 21: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	3,  // 22: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	4,  // 23: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	41, // 24: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 25: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	3,  // 26: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
-	4,  // 27: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
-	41, // 28: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
-	41, // 29: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
-	32, // 30: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
-	40, // 31: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
-	30, // 32: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
-	41, // 33: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	6,  // 0: lockbox.v1.TenantIssuer.group_map:type_name -> lockbox.v1.MappedGroup
+	5,  // 1: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
+	41, // 2: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	0,  // 3: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
+	7,  // 4: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
+	42, // 5: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	42, // 6: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	42, // 7: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	43, // 8: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	5,  // 9: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
+	31, // 10: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
+	33, // 11: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
+	43, // 12: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	43, // 13: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	21, // 14: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
+	1,  // 15: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
+	44, // 16: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	2,  // 17: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
+	22, // 18: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	27, // 19: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
+	27, // 20: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
+	27, // 21: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
+	41, // 22: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	3,  // 23: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	4,  // 24: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	42, // 25: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 26: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	3,  // 27: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
+	4,  // 28: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
+	42, // 29: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 30: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
+	33, // 31: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
+	41, // 32: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
+	31, // 33: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
+	42, // 34: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	31, // 35: lockbox.v1.RoleActivated.assignment:type_name -> lockbox.v1.RoleAssignment
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }
@@ -2714,7 +2821,7 @@ func file_lockbox_v1_tenant_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_tenant_proto_rawDesc), len(file_lockbox_v1_tenant_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -187,7 +187,7 @@ func (v *viewer) getTenant(ctx context.Context) (*lockboxv1.TenantView, error) {
 	case v.scope.All:
 		shown = view.Tenant(v.customer, v.now)
 	default:
-		if shown = view.OwnTenant(v.customer, v.by.GetPerson(), v.scope.Subscriptions, v.now); shown == nil {
+		if shown = view.OwnTenant(v.customer, v.by, v.scope.Subscriptions, v.now); shown == nil {
 			return nil, notFound()
 		}
 	}

@@ -42,6 +42,9 @@ func (v *viewer) markUnseen(ctx context.Context, t *lockboxv1.TenantView) error 
 	mark := func(list []*lockboxv1.AssignmentView) error {
 		for _, a := range list {
 			p := a.GetAssignment().GetPerson()
+			if p == nil {
+				continue // a group
+			}
 			who := [2]string{p.GetIssuer(), p.GetSubject()}
 			if _, known := acted[who]; !known {
 				var err error

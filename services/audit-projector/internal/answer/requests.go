@@ -331,17 +331,19 @@ func (v *viewer) activatesFirst(s request.State) bool {
 		func(a *lockboxv1.Approver) bool { return mine(a.GetPerson()) }) {
 		return false
 	}
-	roles := v.customer.Tenant.Roles.All()
+	roles, groups := v.customer.Tenant.Roles.All(), v.customer.Tenant.Roles.GroupAssignments()
 	if sub, has := v.customer.Subscription(s.Intent.GetSubscriptionId()); has {
-		roles = slices.Concat(roles, sub.Roles.All())
+		roles, groups = slices.Concat(roles, sub.Roles.All()), slices.Concat(groups, sub.Roles.GroupAssignments())
 	}
+	carries := func(g *lockboxv1.RoleAssignment) bool { return slices.Contains(v.by.GetGroups(), g.GetGroup()) }
 	active := func(a tenant.Assignment) bool { return mine(a.GetPerson()) && a.Inactive(v.now) == 0 }
 	waits := func(a tenant.Assignment) bool {
 		why := a.Inactive(v.now)
 		return mine(a.GetPerson()) && (why == lockboxv1.ReasonCode_REASON_CODE_ROLE_NOT_ACTIVATED ||
 			why == lockboxv1.ReasonCode_REASON_CODE_ACTIVATION_ENDED)
 	}
-	return !slices.ContainsFunc(roles, active) && slices.ContainsFunc(roles, waits)
+	return !slices.ContainsFunc(roles, active) &&
+		(slices.ContainsFunc(roles, waits) || slices.ContainsFunc(groups, carries))
 }
 
 func foldRequest(events []projection.Event) (s request.State) {

@@ -10,9 +10,9 @@ import (
 // getSelf returns the caller's own identity. The tenant in the query matters only for the customer's people.
 func (v *viewer) getSelf(ctx context.Context) (*lockboxv1.SelfView, error) {
 	self := &lockboxv1.SelfView{Actor: v.by}
-	var issuer *lockboxv1.TenantIssuer
+	var issuers []*lockboxv1.TenantIssuer
 	if v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER {
-		self, issuer = view.Self(v.customer, v.by, v.now), v.customer.Tenant.Issuer
+		self, issuers = view.Self(v.customer, v.by, v.now), v.customer.Tenant.Issuers()
 	}
 	if self.GetFirstSignIn() != "" {
 		acted, err := v.Acted(ctx, v.customer.Tenant.ID, v.by.GetPerson())
@@ -23,7 +23,7 @@ func (v *viewer) getSelf(ctx context.Context) (*lockboxv1.SelfView, error) {
 			self.FirstSignIn = ""
 		}
 	}
-	readings, err := v.verifier.Explain(v.token, issuer, v.now)
+	readings, err := v.verifier.Explain(v.token, issuers, v.now)
 	if err != nil {
 		return nil, err
 	}

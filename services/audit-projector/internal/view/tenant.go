@@ -16,14 +16,14 @@ import (
 func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Settings, v.Previews = c.Tenant.Settings, c.Tenant.Previews()
-	v.Assignments = assignments(c.Tenant.Roles, nil, now)
+	v.Assignments = assignments(c.Tenant, c.Tenant.Roles, nil, now)
 	v.Invitations = invitations(c, c.Tenant.Roles, nil, now)
 	for _, w := range c.Tenant.Webhooks {
 		v.Webhooks = append(v.Webhooks, w.Webhook)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Registered() || s.Fault != nil {
-			shown := subscription(s, nil, now)
+			shown := subscription(c.Tenant, s, nil, now)
 			shown.Invitations = invitations(c, s.Roles, &s, now)
 			v.Subscriptions = append(v.Subscriptions, shown)
 		}
@@ -34,7 +34,7 @@ func Tenant(c *projection.Customer, now time.Time) *lockboxv1.TenantView {
 // OwnTenant returns the view of a tenant at now for a person with roles on some of its subscriptions, or with a role to
 // activate: these subscriptions, and otherwise only the person's own assignments. Nil if the person has none.
 func OwnTenant(
-	c *projection.Customer, p *lockboxv1.Person, subscriptions []string, now time.Time,
+	c *projection.Customer, by *lockboxv1.Actor, subscriptions []string, now time.Time,
 ) *lockboxv1.TenantView {
 	v := bare(c)
 	v.Partial = true
@@ -42,11 +42,11 @@ func OwnTenant(
 	if v.Settings = proto.CloneOf(c.Tenant.Settings); v.Settings != nil {
 		v.Settings.Alternates = nil
 	}
-	v.Assignments = assignments(c.Tenant.Roles, p, now)
+	v.Assignments = assignments(c.Tenant, c.Tenant.Roles, by, now)
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if slices.Contains(subscriptions, id) {
-			v.Subscriptions = append(v.Subscriptions, subscription(c.Subscriptions[id], nil, now))
-		} else if own := subscription(c.Subscriptions[id], p, now); len(own.GetAssignments()) > 0 {
+			v.Subscriptions = append(v.Subscriptions, subscription(c.Tenant, c.Subscriptions[id], nil, now))
+		} else if own := subscription(c.Tenant, c.Subscriptions[id], by, now); len(own.GetAssignments()) > 0 {
 			v.Subscriptions = append(v.Subscriptions, own)
 		}
 	}
@@ -105,26 +105,38 @@ func SignIn(t tenant.State) *lockboxv1.SignInOptions {
 	return v
 }
 
-func subscription(s tenant.Subscription, of *lockboxv1.Person, now time.Time) *lockboxv1.SubscriptionView {
+func subscription(
+	t tenant.State, s tenant.Subscription, of *lockboxv1.Actor, now time.Time,
+) *lockboxv1.SubscriptionView {
 	return &lockboxv1.SubscriptionView{
-		SubscriptionId: s.ID, DisplayName: s.Name, Version: s.Version, Assignments: assignments(s.Roles, of, now),
+		SubscriptionId: s.ID, DisplayName: s.Name, Version: s.Version, Assignments: assignments(t, s.Roles, of, now),
 	}
 }
 
-// assignments lists all assignments, or one person's.
-func assignments(roles tenant.Roles, of *lockboxv1.Person, now time.Time) []*lockboxv1.AssignmentView {
+// assignments lists all assignments, those of groups after those of people; or one person's, with those that their
+// token lets them activate.
+func assignments(
+	t tenant.State, roles tenant.Roles, of *lockboxv1.Actor, now time.Time,
+) []*lockboxv1.AssignmentView {
 	var list []*lockboxv1.AssignmentView
 	for _, a := range roles.All() {
-		if of != nil && !tenant.SamePerson(a.GetPerson(), of) {
+		if of != nil && !tenant.SamePerson(a.GetPerson(), of.GetPerson()) || a.Lapsed(now) {
 			continue
 		}
 		v := &lockboxv1.AssignmentView{Assignment: a.RoleAssignment}
-		if why := a.Inactive(now); why != lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED {
+		if why := a.InactiveIn(t, now); why != lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED {
 			v.Reason, v.CodedReason = tenant.Recorded(why), &lockboxv1.Reason{Code: why}
 		} else {
 			v.Active, v.ActiveUntil = true, stamp(a.ActiveUntil())
 		}
 		list = append(list, v)
+	}
+	for _, g := range roles.GroupAssignments() {
+		if of == nil || slices.Contains(of.GetGroups(), g.GetGroup()) {
+			why := tenant.Assignment{RoleAssignment: g}.Inactive(now)
+			list = append(list, &lockboxv1.AssignmentView{Assignment: g, Reason: tenant.Recorded(why),
+				CodedReason: &lockboxv1.Reason{Code: why}})
+		}
 	}
 	return list
 }

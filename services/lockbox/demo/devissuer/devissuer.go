@@ -171,7 +171,10 @@ func (iss *issuer) sign(p Persona, chosen, now time.Time, nonce string) (string,
 		"auth_time": chosen.Unix(), humanClaim: p.EmployeeNumber(),
 	}
 	if p.Tenant == "" {
-		claims["employer"], claims["groups"] = p.Employer, p.Groups
+		claims["employer"] = p.Employer
+	}
+	if len(p.Groups) > 0 {
+		claims["groups"] = p.Groups
 	}
 	if p.Isolated {
 		claims["isolated_identity"] = true
@@ -202,10 +205,14 @@ func (d *Issuer) TenantIssuer(tenant string) *lockboxv1.TenantIssuer {
 	if !known || tenant == "" {
 		return nil
 	}
-	c := t.shape.configured
+	c, group := t.shape.configured, &lockboxv1.MappedGroup{Id: OnCall}
+	if t.shape.group != nil {
+		group = &lockboxv1.MappedGroup{Id: t.shape.group(OnCall), Name: OnCall}
+	}
 	return &lockboxv1.TenantIssuer{
 		Url: t.url, Audience: Audience, Jwks: t.jwks, HumanClaim: humanClaim, SubjectClaim: c.Subject, LocaleClaim: c.Locale,
 		MultiFactorClaim: c.MultiFactor.Claim, MultiFactorMethods: c.MultiFactor.AMR, MultiFactorClasses: c.MultiFactor.ACR,
+		GroupsClaim: c.Groups, GroupMap: []*lockboxv1.MappedGroup{group},
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 	TenantBankName   = "Meadow Bank"
 	TenantHealth     = "sakura"
 	TenantHealthName = "Sakura Health"
+
+	// OnCall is a group of both customers' own, to which they can assign roles (R67).
+	OnCall = "on-call"
 )
 
 // Persona is a person of the demo. The roles of a tenant's people are not in their tokens but in the tenant's event
@@ -27,9 +30,10 @@ type Persona struct {
 	Tenant      string
 	DisplayName string
 	Email       string
-	// Employer and Groups are set for the provider's personas only.
+	// Employer is set for the provider's personas only.
 	Employer string
-	Groups   []string
+	// Groups are those in the persona's tokens, by the names that Lockbox or the tenant has for them.
+	Groups []string
 	// Methods are the authentication methods (RFC 8176); "mfa" means more than one factor.
 	Methods  []string
 	Isolated bool
@@ -69,6 +73,8 @@ func Personas() []Persona {
 	ottoAdmin := customer(TenantBank, "otto-admin", "Otto Owens (admin)", "en",
 		"Otto's other account, without a role: the same human to Lockbox")
 	ottoAdmin.Human = "otto"
+	audrey := customer(TenantBank, "audrey", "Audrey Abbott", "en", "auditor of "+TenantBankName+", in the group "+OnCall)
+	audrey.Groups = []string{OnCall}
 	return []Persona{
 		nimbus("erin", "Erin Ellis", aggregate.SupportEngineers, "support engineer with a second factor"),
 		sam,
@@ -88,7 +94,7 @@ func Personas() []Persona {
 		customer(TenantBank, "fleur", "Fleur Lefèvre", "fr",
 			"Lockbox Approver of a subscription of "+TenantBankName+", reads French"),
 		customer(TenantBank, "eli", "Eli Edwards", "en", "eligible owner at "+TenantBankName+", counts only while activated"),
-		customer(TenantBank, "audrey", "Audrey Abbott", "en", "auditor of "+TenantBankName),
+		audrey,
 
 		customer(TenantHealth, "hana", "佐藤 花", "ja", "Global Administrator of "+TenantHealthName+", reads Japanese"),
 		customer(TenantHealth, "kenji", "田中 健二", "ja", "owner of a subscription of "+TenantHealthName+", reads Japanese"),

@@ -27,6 +27,8 @@ type shape struct {
 	claims func(p Persona, chosen time.Time, c map[string]any)
 	// configured is what the provider's issuer is configured with; of it, a tenant is registered with what it can be.
 	configured identity.Claims
+	// group is what tokens call a group; nil: the same.
+	group func(string) string
 	// thumbprint means that tokens name the key by its certificate only.
 	thumbprint bool
 }
@@ -61,14 +63,15 @@ var shapes = map[string]shape{
 				delete(c, "isolated_identity")
 				c["extn.privileged"] = []string{"true"}
 			}
-			mapGroups(c, func(g string) string { return derived("group " + g) })
+			mapGroups(c, entraGroup)
 		},
 		configured: identity.Claims{
 			Subject: "oid", Locale: "xms_pl", Employer: "companyname",
 			MultiFactor: identity.MultiFactor{ACR: []string{"c1"}},
 			Isolated:    identity.IsolatedClaim{Claim: "extn.privileged", Values: []string{"true"}},
-			GroupMap:    groupMap(func(g string) string { return derived("group " + g) }),
+			GroupMap:    groupMap(entraGroup),
 		},
+		group: entraGroup,
 	},
 	// Groups as paths, a number as the class, several audiences, attributes as lists.
 	"keycloak": {
@@ -83,12 +86,13 @@ var shapes = map[string]shape{
 			if p.Employer != "" {
 				c["employer"] = []string{p.Employer}
 			}
-			mapGroups(c, func(g string) string { return "/" + g })
+			mapGroups(c, keycloakGroup)
 		},
 		configured: identity.Claims{
 			MultiFactor: identity.MultiFactor{ACR: []string{"2"}},
-			GroupMap:    groupMap(func(g string) string { return "/" + g }),
+			GroupMap:    groupMap(keycloakGroup),
 		},
+		group: keycloakGroup,
 	},
 	// Groups by the names that people see, methods.
 	"okta": {
@@ -101,6 +105,7 @@ var shapes = map[string]shape{
 			}
 		},
 		configured: identity.Claims{GroupMap: groupMap(oktaGroup)},
+		group:      oktaGroup,
 	},
 	// The key by its certificate only, a time as a date, one group as a text, methods as addresses in a claim of their
 	// own.
@@ -143,6 +148,10 @@ func derived(of string) string {
 }
 
 func oktaID(of string) string { return "00u" + strings.ReplaceAll(derived(of), "-", "")[:17] }
+
+func entraGroup(g string) string { return derived("group " + g) }
+
+func keycloakGroup(g string) string { return "/" + g }
 
 func oktaGroup(g string) string { return "Lockbox " + strings.ReplaceAll(g, "-", " ") }
 

@@ -153,15 +153,9 @@ func (a *app) subscriptions(c *cobra.Command, args []string, typed string) ([]st
 // assignments completes the tenant's role assignments.
 func (a *app) assignments(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
-		v := s.view(ctx)
-		all := v.GetAssignments()
-		for _, sub := range v.GetSubscriptions() {
-			all = append(all, sub.GetAssignments()...)
-		}
 		var ids []string
-		for _, as := range all {
-			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetAssignment().GetId()),
-				render.PersonName(as.GetAssignment().GetPerson())))
+		for _, as := range assigned(s.view(ctx)) {
+			ids = append(ids, cobra.CompletionWithDesc(render.Clean(as.GetId()), render.Holder(as)))
 		}
 		return ids
 	}))(c, args, typed)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
@@ -120,17 +121,17 @@ func (d *checkup) person(ctx context.Context) {
 		d.mind("Second factor", "your sign-in does not show one, and access to customers' data needs it",
 			"`lockbox whoami` says which claims would")
 	}
-	tenant := v.GetTenant()
-	if tenant == "" {
-		if tenant, err = d.tenant(ctx); err != nil || tenant == "" {
+	id := v.GetTenant()
+	if id == "" {
+		if id, err = d.tenant(ctx); err != nil || id == "" {
 			return
 		}
 	}
-	t, err := d.tenantView(ctx, tenant, 0)
+	t, err := d.tenantView(ctx, id, 0)
 	if code := ExitCode(err); code == exitForbidden || code == exitNotFound {
 		return // it is not theirs to see
 	}
-	if d.found("Sign-in", err, tenant+" signs in at "+t.GetIssuer(), "") {
+	if d.found("Sign-in", err, id+" signs in at "+t.GetIssuer(), "") {
 		d.signIn(t)
 	}
 }
@@ -152,6 +153,12 @@ func (d *checkup) signIn(t *lockboxv1.TenantView) {
 	for _, former := range t.GetSignIn().GetFormer() {
 		d.mind("Former issuer", former.GetUrl()+" is still accepted",
 			"once everybody has a role at the new one: `lockbox tenant issuer finish`")
+	}
+	for _, as := range assigned(t) {
+		if tenant.ToGroup(as) && !render.Mapped(t, as.GetGroup()) {
+			d.mind("Roles of groups", "nobody can activate "+as.GetId()+": the sign-in maps no group "+as.GetGroup(),
+				"map it with `lockbox tenant issuer propose --map-group`, or remove the role")
+		}
 	}
 }
 

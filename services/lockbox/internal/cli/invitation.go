@@ -417,11 +417,16 @@ finish). Roles whose holder has one like it at the present sign-in already, or a
 		if err != nil {
 			return err
 		}
-		former, dry := formerRoles(v), &lockboxv1.TenantView{Tenant: id}
+		former, dry := formerRoles(v), &lockboxv1.TenantView{Tenant: id, SignIn: v.GetSignIn()}
 		var made []issued
 		for _, r := range former {
 			if onlyTry {
-				dry.Assignments = append(dry.Assignments, r.AssignmentView)
+				if r.subscription == "" {
+					dry.Assignments = append(dry.Assignments, r.AssignmentView)
+				} else {
+					dry.Subscriptions = append(dry.Subscriptions, &lockboxv1.SubscriptionView{SubscriptionId: r.subscription,
+						Assignments: []*lockboxv1.AssignmentView{r.AssignmentView}})
+				}
 				continue
 			}
 			as := r.GetAssignment()

@@ -26,6 +26,8 @@ type issuerFlags struct {
 	unseen, onlyTry bool
 	// kept are recorded keys that do not change.
 	kept []byte
+	// groups are the entries of the map of groups, as they were typed.
+	groups []string
 }
 
 func (in *issuerFlags) add(c *cobra.Command, audience string) {
@@ -43,6 +45,8 @@ func (in *issuerFlags) add(c *cobra.Command, audience string) {
 	f.StringVar(&in.HumanClaim, "human-claim", "",
 		"`claim` of its tokens that is the same in all accounts of one human, such as an employee number")
 	issuerClaims(f, &in.TenantIssuer)
+	f.StringArrayVar(&in.groups, "map-group", nil,
+		"`NAME=GROUP`: what you call a group, and what its tokens call it, a name or id (repeat; @FILE: one a line; \"\": none)")
 	f.StringVar(&in.ca, "ca-file", "",
 		"`file` of the authority that signed the issuer's certificate, for this check; the services know the public ones")
 	f.BoolVar(&in.unseen, "no-check", false,
@@ -62,6 +66,7 @@ func issuerClaims(f *pflag.FlagSet, issuer *lockboxv1.TenantIssuer) {
 	f.StringSliceVar(&issuer.MultiFactorClasses, "mfa-class", nil,
 		"`class` as acr that is one, where tokens name no methods; may be repeated")
 	f.StringVar(&issuer.MultiFactorClaim, "mfa-claim", "", "`claim` that lists the methods; none: amr")
+	f.StringVar(&issuer.GroupsClaim, "groups-claim", "", "`claim` that lists a person's groups; none: groups")
 	f.StringVar(&issuer.LocaleClaim, "locale-claim", "", "`claim` with a person's language; none: locale")
 	f.StringVar(&issuer.AuthenticationTimeClaim, "auth-time-claim", "",
 		"`claim` that says when they signed in; none: auth_time")
@@ -86,6 +91,12 @@ func (in *issuerFlags) read(
 	if in.jwks != "" {
 		var err error
 		if ti.Jwks, err = a.read(in.jwks); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(in.groups) > 0 {
+		var err error
+		if ti.GroupMap, err = a.groupMap(in.groups); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -115,6 +126,33 @@ func (in *issuerFlags) read(
 	return ti, &found, err
 }
 
+// groupMap reads a map of groups: the tenant's name of each, `=`, and what the issuer's tokens call it. The first `=`
+// is meant: names of the tenant's own need none, and those of a directory have some. Without one, both are the same.
+func (a *app) groupMap(entries []string) (list []*lockboxv1.MappedGroup, err error) {
+	for _, entry := range entries {
+		lines := []string{entry}
+		if file, is := strings.CutPrefix(entry, "@"); is {
+			text, err := a.read(file)
+			if err != nil {
+				return nil, err
+			}
+			lines = strings.Split(string(text), "\n")
+		}
+		for _, line := range lines {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.HasPrefix(line, "#") && len(lines) > 1 {
+				continue
+			}
+			name, id, is := strings.Cut(line, "=")
+			if !is {
+				name, id = "", line
+			}
+			list = append(list, &lockboxv1.MappedGroup{Id: strings.TrimSpace(id), Name: strings.TrimSpace(name)})
+		}
+	}
+	return list, nil
+}
+
 func (in *issuerFlags) roots(a *app) (*x509.CertPool, error) {
 	if in.ca == "" {
 		return nil, nil
@@ -140,7 +178,7 @@ func plausible(ti *lockboxv1.TenantIssuer) (remarks []string, err error) {
 	case ti.GetUrl() == "":
 		return nil, refusal.Invalid("issuer.url", "R13", "is missing; it is what the issuer's tokens say as iss")
 	case strings.HasPrefix(ti.GetUrl(), "http://"):
-		if identity.CheckTenantIssuer(checked, nil) != nil {
+		if r, _ := refusal.As(identity.CheckTenantIssuer(checked, nil)); strings.HasSuffix(r.GetField(), "url") {
 			return nil, refusal.Invalid("issuer.url", "R13",
 				"must begin with https: anybody on the way could change what is read over http")
 		}

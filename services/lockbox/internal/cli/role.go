@@ -18,7 +18,8 @@ import (
 
 func (a *app) roleCommand() *cobra.Command {
 	return group("role", "Assign roles, and activate eligible ones", `Roles say who decides: Owners and Lockbox Approvers of a subscription, Global Administrators and Lockbox Approvers of
-the tenant. An eligible assignment counts only while its holder has activated it. Somebody whose ID at the identity
+the tenant. An eligible assignment counts only while its holder has activated it. A role assigned to a group of your
+identity provider counts for whoever is in it and has activated it, and for nobody else. Somebody whose ID at the identity
 provider you do not know is invited by a link, and counts once you have confirmed who accepted it.`, "",
 		a.roleListCommand(), a.roleAssignCommand(),
 		a.roleCommandAbout("remove", "Take an assignment away", "Removed.",
@@ -27,11 +28,7 @@ provider you do not know is invited by a link, and counts once you have confirme
 				return &lockboxv1.Command{Action: &lockboxv1.Command_RemoveRole{
 					RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}}
 			}),
-		a.roleCommandAbout("activate", "Activate your own eligible assignment", "Activated.", "", new(lengthFlag),
-			func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
-				return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{
-					ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until}}}
-			}),
+		a.roleActivateCommand(),
 		a.roleCommandAbout("deactivate", "End the activation of your own assignment", "Deactivated.", "", nil,
 			func(id string, _ *timestamppb.Timestamp) *lockboxv1.Command {
 				return &lockboxv1.Command{Action: &lockboxv1.Command_DeactivateRole{
@@ -39,6 +36,20 @@ provider you do not know is invited by a link, and counts once you have confirme
 			}),
 		a.roleInviteCommand(), a.roleInvitationsCommand(), a.roleAcceptCommand(), a.roleConfirmCommand(),
 		a.roleWithdrawCommand(), a.roleCarryOverCommand())
+}
+
+func (a *app) roleActivateCommand() *cobra.Command {
+	var email string
+	c := a.roleCommandAbout("activate", "Activate your own eligible assignment, or that of a group you are in",
+		"Activated.", "", new(lengthFlag), func(id string, until *timestamppb.Timestamp) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_ActivateRole{
+				ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id, Until: until, Email: email}}}
+		})
+	c.Flags().StringVar(&email, "email", "", "of a group's role: your `address` for mails, if your token names none")
+	c.Long = `Activates a role for a time, eight hours unless --for says otherwise. If it is assigned to a group, your token has to name the
+group: you then hold the role yourself for that time, and show the group again the next time. The list of roles names the
+assignments.`
+	return c
 }
 
 func (a *app) roleListCommand() *cobra.Command {
@@ -73,16 +84,21 @@ func (a *app) roleAssignCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "assign", Short: "Assign a role (Global Administrators)", Args: exactly(), ValidArgsFunction: nothing,
 		Long: `Assigns a role to a person of the tenant's own issuer, on the tenant or with --subscription on a subscription. The person is
-known by --person, what the issuer's tokens call them (sub); name and address are only for addressing them.`,
+known by --person, what the issuer's tokens call them (sub); name and address are only for addressing them.
+
+With --group the role is a group's, by your own name for it (lockbox tenant show lists them). Nobody holds it by that: whoever's
+token names the group can activate it, for a day at most, and only those who have are asked to approve.`,
 		Example: `  lockbox role assign --role owner --subscription meadow-production \
       --person otto --name "Otto Owens" --email otto@meadowbank.example
   lockbox role assign --role lockbox-approver --person fleur --eligible
-  lockbox role assign --role auditor --person audrey --expires +30d`,
+  lockbox role assign --role auditor --person audrey --expires +30d
+  lockbox role assign --role owner --subscription meadow-production --group on-call`,
 	}
 	f := c.Flags()
 	f.Var(role, "role", strings.Join(spellings[lockboxv1.Role](), ", "))
 	f.StringVar(&subscription, "subscription", "", "on this `subscription`; none: on the tenant")
 	f.StringVar(&as.Person.Subject, "person", "", "who: their `subject` at the tenant's issuer")
+	f.StringVar(&as.Group, "group", "", "instead of a person: the `group` whose people can activate it")
 	f.StringVar(&as.Person.DisplayName, "name", "", "their `name`")
 	f.StringVar(&as.Person.Email, "email", "", "their `address`")
 	f.StringVar(&as.Person.Language, "language", "", "their `language`; none: the tenant's")
@@ -95,8 +111,8 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 	complete(c, "person", a.personas)
 	complete(c, "language", fixed(tenant.Languages...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if role.value == 0 || as.GetPerson().GetSubject() == "" {
-			return usage(c, "--role and --person are needed")
+		if role.value == 0 || (as.GetPerson().GetSubject() == "") == (as.GetGroup() == "") {
+			return usage(c, "--role is needed, and either --person or --group")
 		}
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -106,8 +122,12 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 		if err != nil {
 			return err
 		}
-		as.Role, as.Person.Issuer = role.value, v.GetIssuer()
-		s.introduce(as.GetPerson())
+		if as.Role = role.value; as.GetGroup() != "" {
+			as.Person, as.EligibleOnly = nil, true
+		} else {
+			as.Person.Issuer = v.GetIssuer()
+			s.introduce(as.GetPerson())
+		}
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT
 		if subscription != "" {
 			as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
@@ -131,6 +151,11 @@ known by --person, what the issuer's tokens call them (sub); name and address ar
 		if a.output != formatTable {
 			return a.show(as, nil)
 		}
+		if as.GetGroup() != "" {
+			return a.done(reply, "Whoever is in %s can activate %s of %s from now on (assignment %s).",
+				render.Clean(as.GetGroup()), tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)),
+				render.Clean(as.GetId()))
+		}
 		return a.done(reply, "%s is %s of %s from now on (assignment %s).", render.PersonName(as.GetPerson()),
 			tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)), render.Clean(as.GetId()))
 	})
@@ -149,10 +174,15 @@ func (s *session) introduce(p *lockboxv1.Person) {
 	p.Language = first(p.GetLanguage(), persona.Language)
 }
 
-// assignmentID derives the id from the role and the person, so that assigning a role twice has no further effect.
+// assignmentID derives the id from the role and the person or group, so that assigning a role twice has no further
+// effect.
 func assignmentID(as *lockboxv1.RoleAssignment) (string, error) {
 	role := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(as.GetRole().String(), "ROLE_"), "_", "-"))
-	if id := as.GetPerson().GetSubject() + "-" + role; input.Token("id", id) == nil {
+	who := as.GetPerson().GetSubject()
+	if as.GetGroup() != "" {
+		who = "group-" + strings.ReplaceAll(strings.ToLower(as.GetGroup()), " ", "-")
+	}
+	if id := who + "-" + role; input.Token("id", id) == nil {
 		return id, nil
 	}
 	id, err := uuid.NewV7()
@@ -190,7 +220,11 @@ func (a *app) roleCommandAbout(
 		}
 		if warning != "" {
 			as := found.GetAssignment()
-			effect := fmt.Sprintf(warning, render.PersonName(as.GetPerson()), tenant.RoleName(as.GetRole()))
+			who := render.PersonName(as.GetPerson())
+			if tenant.ToGroup(as) {
+				who = "The group " + render.Clean(as.GetGroup())
+			}
+			effect := fmt.Sprintf(warning, who, tenant.RoleName(as.GetRole()))
 			if err := a.confirmDangerous(ctx, c, *yes, effect, goOn); err != nil {
 				return err
 			}

@@ -7,7 +7,9 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 )
@@ -66,7 +68,7 @@ func (in *changeFlags) read(
 func (in *changeFlags) touchesIssuer(c *cobra.Command) bool {
 	for _, flag := range []string{"issuer", "audience", "also-audience", "portal-client-id", "private-key-jwt", "jwks",
 		"jwks-url", "human-claim", "subject-claim", "mfa-method", "mfa-class", "mfa-claim", "locale-claim",
-		"auth-time-claim"} {
+		"auth-time-claim", "groups-claim", "map-group"} {
 		if c.Flags().Changed(flag) {
 			return true
 		}
@@ -95,6 +97,7 @@ func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 		"subject-claim":   {&in.SubjectClaim, &given.SubjectClaim},
 		"mfa-claim":       {&in.MultiFactorClaim, &given.MultiFactorClaim},
 		"locale-claim":    {&in.LocaleClaim, &given.LocaleClaim},
+		"groups-claim":    {&in.GroupsClaim, &given.GroupsClaim},
 		"auth-time-claim": {&in.AuthenticationTimeClaim, &given.AuthenticationTimeClaim},
 	} {
 		if set(flag) {
@@ -106,6 +109,10 @@ func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 	}
 	if in.MultiFactorClasses = now.GetMultiFactorClasses(); set("mfa-class") {
 		in.MultiFactorClasses = given.GetMultiFactorClasses()
+	}
+	// Another issuer has groups of its own, whose names may mean other people there.
+	if in.GroupMap = nil; in.GetUrl() == now.GetUrl() {
+		in.GroupMap = now.GetGroupMap()
 	}
 	if in.jwks == "" && in.GetJwksUrl() == "" && in.GetUrl() == now.GetUrl() {
 		in.JwksUrl, in.kept = now.GetJwksUrl(), now.GetJwks()
@@ -133,6 +140,9 @@ func (a *app) proposing(route lockboxv1.SignInRoute, c *cobra.Command, sentence 
 		if err != nil {
 			return err
 		}
+		if change.GetIssuer() != nil && found != nil {
+			found.Remarks = append(found.Remarks, unmapped(now, change.GetIssuer())...)
+		}
 		if in.onlyTry {
 			return a.wouldStore(id, change, found)
 		}
@@ -147,6 +157,31 @@ func (a *app) proposing(route lockboxv1.SignInRoute, c *cobra.Command, sentence 
 		return a.done(reply, "%s", sentence)
 	})
 	return c
+}
+
+// unmapped says which roles of groups nobody can activate through an issuer as it is going to be (R67).
+func unmapped(now *lockboxv1.TenantView, next *lockboxv1.TenantIssuer) (remarks []string) {
+	then := &lockboxv1.TenantView{SignIn: &lockboxv1.SignInView{Issuer: next}}
+	for _, as := range assigned(now) {
+		if tenant.ToGroup(as) && !render.Mapped(then, as.GetGroup()) {
+			remarks = append(remarks, "it maps no group "+as.GetGroup()+
+				" (--map-group), so nobody who signs in there can activate "+as.GetId())
+		}
+	}
+	return remarks
+}
+
+// assigned lists the role assignments that somebody sees, of the tenant and its subscriptions.
+func assigned(v *lockboxv1.TenantView) (list []*lockboxv1.RoleAssignment) {
+	for _, a := range v.GetAssignments() {
+		list = append(list, a.GetAssignment())
+	}
+	for _, s := range v.GetSubscriptions() {
+		for _, a := range s.GetAssignments() {
+			list = append(list, a.GetAssignment())
+		}
+	}
+	return list
 }
 
 // settling is a command about the change that waits. Without a warning there is nothing to fear of it.

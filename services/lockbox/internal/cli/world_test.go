@@ -42,6 +42,7 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		Tenant: bank, DisplayName: "Meadow Bank", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, LockboxEnabled: true,
 		Version: 4,
 		Issuer:  issuer.TenantIssuer(bank).GetUrl(), IssuerKeys: 1,
+		SignIn:               &lockboxv1.SignInView{Issuer: issuer.TenantIssuer(bank), SignedIn: true},
 		IssuerKeysPassedOver: []string{"k2: secp256k1 is no curve that is used"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 1, Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
@@ -55,6 +56,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 			Assignments: []*lockboxv1.AssignmentView{
 				w.assignment("otto", "otto-owner", lockboxv1.Role_ROLE_OWNER, true, ""),
 				w.assignment("eli", "eli-eligible", lockboxv1.Role_ROLE_OWNER, false, "eligible, but not activated"),
+				{Assignment: &lockboxv1.RoleAssignment{Id: "on-call-owner", Group: devissuer.OnCall, EligibleOnly: true,
+					Role: lockboxv1.Role_ROLE_OWNER}},
 			}}},
 	}
 	w.tenant.Subscriptions[0].Invitations = []*lockboxv1.InvitationView{{
@@ -307,7 +310,7 @@ func (w *world) self(token string) (*lockboxv1.SelfView, error) {
 	if err != nil {
 		return nil, err
 	}
-	readings, err := v.Explain(token, w.issuer.TenantIssuer(bank), time.Now())
+	readings, err := v.Explain(token, []*lockboxv1.TenantIssuer{w.issuer.TenantIssuer(bank)}, time.Now())
 	self := &lockboxv1.SelfView{Actor: by}
 	if by.GetSide() == lockboxv1.Side_SIDE_TENANT {
 		self.Tenant, self.TenantName = bank, w.tenant.GetDisplayName()

@@ -61,10 +61,12 @@ func (m *movers) says(token string, c *lockboxv1.Command) *lockboxv1.CommandRepl
 	return m.does("", c)
 }
 
-func (m *movers) fails(token string, c *lockboxv1.Command, code lockboxv1.RefusalCode, rule string) {
+func (m *movers) fails(
+	token string, c *lockboxv1.Command, code lockboxv1.RefusalCode, rule string,
+) *lockboxv1.Refusal {
 	m.Helper()
 	c.Tenant, c.Token = harbour, token
-	m.mayNot("", c, code, rule)
+	return m.mayNot("", c, code, rule)
 }
 
 // at signs somebody in.
@@ -262,4 +264,57 @@ func TestR65ARecoveryIsMadeAfterItsTime(t *testing.T) {
 	}
 	m.says(m.at(m.old, "ada"), &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
 		DisableLockbox: &lockboxv1.DisableLockbox{Reason: "quiet"}}})
+}
+
+// A request waits while the customer moves to another issuer: whom it asked decides it, and revokes, through the former
+// one until that is ended; from then on their roles are gone, and whoever is of the present one revokes (R65, R32).
+func TestR65ARequestThatWaitsIsDecidedByWhomItAsked(t *testing.T) {
+	t.Parallel()
+	m := startMovers(t)
+	gus, ada := m.at(m.old, "gus"), m.at(m.old, "ada")
+	m.says(gus, enableLockbox())
+	m.assigns(gus, "ada", m.person(m.old, "ada"))
+	m.says(m.onboarding("ona"), register(harbour, freight))
+	m.says(gus, &lockboxv1.Command{AggregateId: freight, Action: &lockboxv1.Command_AssignRole{
+		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{Id: "ada", Person: m.person(m.old, "ada"),
+			Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION}}}})
+	m.says(gus, &lockboxv1.Command{AggregateId: freight, Action: &lockboxv1.Command_AssignRole{
+		AssignRole: &lockboxv1.AssignRole{Assignment: &lockboxv1.RoleAssignment{Id: "gus", Person: m.person(m.old, "gus"),
+			Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION}}}})
+	asks := func() string {
+		in := m.of(harbour, freight)
+		if o := m.submit(in); o.GetRefusal() != nil {
+			t.Fatal(o)
+		}
+		m.reachesOf(harbour, in.GetId(), request.CustomerNotified)
+		return in.GetId()
+	}
+	approved, denied, late, open := asks(), asks(), asks(), asks()
+	m.proposes(gus, customers, &lockboxv1.SignInChange{Issuer: m.recorded(m.new),
+		Administrators: []*lockboxv1.Person{{Issuer: m.new.URL, Subject: "g", DisplayName: "Gus", Email: "gus@new.example"}}})
+	m.says(ada, m.confirmation())
+	moved := func() string { return m.at(m.new, "g", "email=gus@new.example") }
+	m.fails(moved(), approve(approved), forbidden, "R20") // was not asked
+	for _, id := range []string{approved, open} {
+		m.says(ada, approve(id))
+		m.reachesOf(harbour, id, request.Active)
+	}
+	m.says(gus, &lockboxv1.Command{AggregateId: denied, Action: &lockboxv1.Command_Deny{
+		Deny: &lockboxv1.Deny{Reason: "Not now."}}})
+	revoke := func(id string) *lockboxv1.Command {
+		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_Revoke{
+			Revoke: &lockboxv1.Revoke{Reason: "Enough."}}}
+	}
+	m.says(ada, revoke(approved))
+	ended := m.says(moved(), finish())
+	for _, a := range m.ask(harbour, moved(), ended.GetSequence()).GetTenant().GetSubscriptions()[0].GetAssignments() {
+		if a.GetActive() || a.GetCodedReason().GetCode() != lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED {
+			t.Errorf("shown as if it counted: %v", a)
+		}
+	}
+	m.finally(late, "nobody is left", func(e *lockboxv1.Event) bool { return e.GetApproversUnavailable() != nil })
+	m.fails(ada, approve(late), unauthenticated, "R13")
+	m.fails(moved(), approve(late), forbidden, "R20")
+	m.says(moved(), revoke(open))
+	m.holds()
 }

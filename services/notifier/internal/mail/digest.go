@@ -60,7 +60,8 @@ func (w *writer) item(n plan.Notification) item {
 	case n.Awaited():
 		facts = []string{"label/respond-by", "label/tenant", "label/requester", "label/request"}
 	case n.Thread == "":
-		about = some(of.v["Person"], of.v["Role"], of.v["Subscription"], of.v["ResourceType"], strings.Join(of.plans(), ""))
+		about = some(of.v["Person"], of.v["Group"], of.v["Role"], of.v["Subscription"], of.v["ResourceType"],
+			strings.Join(of.plans(), ""))
 	}
 	if len(about) == 0 {
 		about = some(of.v["Tenant"])

@@ -167,6 +167,11 @@ func (w *writer) alert() string {
 // body returns the message that says what happened, as it happened.
 func (w *writer) body() string {
 	id, d := "text/"+string(w.n.Template), w.n.Data
+	// A role has another text if a group has to do with what happened to it.
+	if ofGroup := id + "/group"; d.Group != "" && w.said.Has(ofGroup) &&
+		(d.Person == "" || w.n.Template == plan.RoleActivated) {
+		return ofGroup
+	}
 	switch w.n.Template {
 	case plan.AccessRevoked:
 		switch {

@@ -139,6 +139,22 @@ func TestEveryMailReadsAsAgreed(t *testing.T) {
 	})
 }
 
+// A role of a group is nobody's until somebody activates it, and the mail says so (R67).
+func TestR67AMailSaysWhichGroupARoleIsOf(t *testing.T) {
+	for _, language := range tenant.Languages {
+		for template, person := range map[plan.Template]string{plan.RoleAssigned: "", plan.RoleRemoved: "",
+			plan.RoleActivated: "Kenji Watanabe"} {
+			n := sample(template, language)
+			of := render(t, n).plain
+			n.Data.Group, n.Data.Person, n.Data.PersonEmail = "on-call", person, ""
+			if got := render(t, n).plain; strings.Contains(of, "on-call") || strings.Count(got, "on-call") != 1 ||
+				strings.Contains(got, "Kenji") != (person != "") {
+				t.Errorf("%s, %s:\n%s", template, language, got)
+			}
+		}
+	}
+}
+
 func TestTheMarkupIsAsAgreed(t *testing.T) {
 	for _, language := range tenant.Languages {
 		for _, template := range []plan.Template{plan.ApprovalRequested, plan.Digest} {

@@ -40,7 +40,7 @@ func asked() []string {
 		"note/eligible", "note/says-of-itself", "note/unexpected-change", "note/revocable", "note/link",
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
 		"value/of", "value/was",
-		"quote/why",
+		"quote/why", "text/role-assigned/group", "text/role-removed/group", "text/role-activated/group",
 	}
 	for _, t := range plan.Templates() {
 		all = append(all, "title/"+string(t), "text/"+string(t))

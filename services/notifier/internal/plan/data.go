@@ -60,7 +60,7 @@ type Data struct {
 	Approvals []Approval
 	// Differences are how the request asks otherwise than the customer's roles say; nil if it does not.
 	Differences *Differences
-	// Group is the internal group that is asked (R15).
+	// Group is the internal group that is asked (R15); of a role, the customer's group that has to do with it (R67).
 	Group    string
 	Question string
 

@@ -69,11 +69,15 @@ func (p *planner) tenantChange() {
 		d.held(rolesBefore, f.RoleRemoved.GetAssignmentId())
 	case *lockboxv1.Event_RoleActivated:
 		t = RoleActivated
-		d.held(roles, f.RoleActivated.GetAssignmentId())
+		if as := f.RoleActivated.GetAssignment(); as != nil {
+			d.assignment(as)
+		} else {
+			d.held(roles, f.RoleActivated.GetAssignmentId())
+		}
 		d.Until = f.RoleActivated.GetUntil().AsTime()
 	case *lockboxv1.Event_RoleDeactivated:
 		t = RoleDeactivated
-		d.held(roles, f.RoleDeactivated.GetAssignmentId())
+		d.held(rolesBefore, f.RoleDeactivated.GetAssignmentId()) // what somebody held by a group is gone
 	case *lockboxv1.Event_WebhookAdded:
 		t = WebhookAdded
 		d.webhook(p.Tenant, f.WebhookAdded.GetWebhook().GetId())
@@ -123,6 +127,8 @@ func (p *planner) invitee(i tenant.Invitation) []recipient {
 func (d *Data) held(roles tenant.Roles, id string) {
 	if a, ok := roles.Get(id); ok {
 		d.assignment(a.RoleAssignment)
+	} else if g, ok := roles.Group(id); ok {
+		d.assignment(g)
 	}
 }
 
@@ -135,8 +141,10 @@ func (d *Data) webhook(t tenant.State, id string) {
 }
 
 func (d *Data) assignment(a *lockboxv1.RoleAssignment) {
-	d.Person, d.PersonEmail, d.Role, d.EligibleOnly = Name(a.GetPerson()), a.GetPerson().GetEmail(), a.GetRole(),
-		a.GetEligibleOnly()
+	d.Role, d.EligibleOnly, d.Group = a.GetRole(), a.GetEligibleOnly(), a.GetGroup()
+	if !tenant.ToGroup(a) {
+		d.Person, d.PersonEmail = Name(a.GetPerson()), a.GetPerson().GetEmail()
+	}
 	if a.GetExpiresAt() != nil {
 		d.Until = a.GetExpiresAt().AsTime()
 	}

@@ -38,7 +38,9 @@ func (s scoped) CarriesOver(as *lockboxv1.RoleAssignment) bool {
 }
 
 // Former reports whether somebody is of a former sign-in.
-func (l looking) Former(p *lockboxv1.Person) bool { return p.GetIssuer() != l.Tenant.GetIssuer() }
+func (l looking) Former(p *lockboxv1.Person) bool {
+	return p != nil && p.GetIssuer() != l.Tenant.GetIssuer()
+}
 
 // Unseen reports whether somebody who would be asked has never signed in.
 func (s scoped) Unseen(p *lockboxv1.Person) bool {

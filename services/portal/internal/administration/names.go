@@ -1,6 +1,7 @@
 package administration
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/reason"
@@ -81,8 +82,11 @@ func (s scoped) Means(r lockboxv1.Role) (string, error) {
 	return s.Say.Say(message("role", r.String(), "ROLE_") + where)
 }
 
-// Counting says how many assignments there are and how many of them are active.
+// Counting says how many assignments of people there are and how many of them are active.
 func (l looking) Counting(list []*lockboxv1.AssignmentView) (string, error) {
+	list = slices.DeleteFunc(slices.Clone(list), func(a *lockboxv1.AssignmentView) bool {
+		return tenant.ToGroup(a.GetAssignment())
+	})
 	if len(list) == 0 {
 		return l.Say.Say("administration.no-assignments")
 	}

@@ -101,9 +101,11 @@ func (s scoped) Choices() []lockboxv1.Role {
 		lockboxv1.Role_ROLE_AUDITOR}
 }
 
-// Own reports whether the assignment is the reader's, who alone may activate it (R21).
+// Own reports whether the assignment is the reader's, who alone may activate it or, if they hold it by a group, end it
+// (R21).
 func (s scoped) Own(a *lockboxv1.RoleAssignment) bool {
-	return a.GetEligibleOnly() && tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
+	return (a.GetEligibleOnly() || a.GetGroup() != "") &&
+		tenant.SamePerson(a.GetPerson(), s.me.GetActor().GetPerson())
 }
 
 // Activatable reports whether only an activation is missing for an assignment to count.
@@ -142,13 +144,18 @@ func (p pages) assignment(v *site.Visit, f *form.Form) error {
 	if s.People, err = candidates(s.looking); err != nil {
 		return err
 	}
-	return p.show(s.looking, "assign", "administration.assign", s)
+	title := "administration.assign"
+	if s.ForGroup() {
+		title = "group.title"
+	}
+	return p.show(s.looking, "assign", title, s)
 }
 
 var (
 	expires      = form.Field{Name: "expires", Label: "administration.expires"}
 	assignFields = map[string]form.Field{
 		"assign_role.assignment.role":                {Name: "role", Label: "administration.role"},
+		"assign_role.assignment.group":               {Name: "group", Label: "group.group"},
 		"assign_role.assignment.expires_at":          expires,
 		"assign_role.assignment.person.subject":      {Name: "subject", Label: "administration.subject"},
 		"assign_role.assignment.person.display_name": {Name: "name", Label: "administration.name"},
@@ -157,8 +164,8 @@ var (
 	}
 )
 
-// assign gives a role to a person of the tenant's own issuer. The assignment's ID is derived from the command's, so a
-// form sent twice makes one assignment.
+// assign gives a role to a person of the tenant's own issuer, or lets a group's people activate it. The assignment's ID
+// is derived from the command's, so a form sent twice makes one assignment.
 func (p pages) assign(v *site.Visit) error {
 	f := form.Sent(v.R)
 	s, err := lookAt(v, f)
@@ -181,6 +188,9 @@ func (p pages) assign(v *site.Visit) error {
 		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		EligibleOnly: f.Has("eligible", "yes"),
 	}
+	if s.ForGroup() {
+		as.Person, as.Group, as.EligibleOnly = nil, f.Value("group"), true
+	}
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
 	}
@@ -196,6 +206,11 @@ func (p pages) assign(v *site.Visit) error {
 			Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}},
 	}.onWhatWasSeen()
 }
+
+// activationFields are those of the form by which a role of a group is activated. What the reader's token does not say
+// of groups, they can have said (R67).
+var activationFields = map[string]form.Field{"activate_role.email": {Name: "email", Label: "group.email"},
+	"token.groups": {}}
 
 // removal is the confirmation page for removing an assignment; it explains the consequences first.
 func (p pages) removal(v *site.Visit, f *form.Form) error {
@@ -227,11 +242,11 @@ func (p pages) changeRole(v *site.Visit) error {
 			return refusal.Invalid("for", "R21", "is no length of time")
 		}
 		c.Action = &lockboxv1.Command_ActivateRole{ActivateRole: &lockboxv1.ActivateRole{AssignmentId: id,
-			Until: timestamppb.New(v.Now().Add(long))}}
+			Until: timestamppb.New(v.Now().Add(long)), Email: f.Value("email")}}
 	case "deactivate":
 		c.Action = &lockboxv1.Command_DeactivateRole{DeactivateRole: &lockboxv1.DeactivateRole{AssignmentId: id}}
 	default:
 		return unknown()
 	}
-	return change{Visit: v, form: f, command: c, then: path(v), again: p.scope}.onWhatWasSeen()
+	return change{Visit: v, form: f, command: c, then: path(v), again: p.scope, fields: activationFields}.onWhatWasSeen()
 }

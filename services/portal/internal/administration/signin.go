@@ -1,6 +1,7 @@
 package administration
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -29,11 +30,14 @@ type shownIssuer struct {
 	// Audiences are what its tokens may be made out to, Keys where its public keys come from.
 	Audiences []string
 	Keys      string
+	// Claim lists a person's groups, of which Groups count.
+	Claim  string
+	Groups []*lockboxv1.MappedGroup
 }
 
 // Shown describes an issuer.
 func (s signing) Shown(i *lockboxv1.TenantIssuer) (shown shownIssuer, err error) {
-	shown.URL = i.GetUrl()
+	shown.URL, shown.Groups, shown.Claim = i.GetUrl(), i.GetGroupMap(), cmp.Or(i.GetGroupsClaim(), "groups")
 	shown.Audiences = append([]string{i.GetAudience(), i.GetClientId()}, i.GetAudiences()...)
 	slices.Sort(shown.Audiences)
 	shown.Audiences = slices.DeleteFunc(slices.Compact(shown.Audiences), func(a string) bool { return a == "" })
@@ -64,8 +68,8 @@ func (s signing) Confirms() (bool, error) {
 // Stops reports whether the reader can stop a change: even an administrator who has not activated the role does.
 func (s signing) Stops() bool {
 	return slices.ContainsFunc(s.Tenant.GetAssignments(), func(a *lockboxv1.AssignmentView) bool {
-		return a.GetAssignment().GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR &&
-			tenant.SamePerson(a.GetAssignment().GetPerson(), s.me.GetActor().GetPerson())
+		return a.GetAssignment().GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && (s.Carries(a.GetAssignment()) ||
+			tenant.SamePerson(a.GetAssignment().GetPerson(), s.me.GetActor().GetPerson()))
 	})
 }
 

@@ -135,6 +135,11 @@ func (f *Form) Refused(err error, fields map[string]Field) bool {
 			return false
 		}
 		f.Problems = append(f.Problems, Problem{Field: field, Sentence: r.GetMessage()})
+	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN: // unless the form says so, there is nothing to correct
+		if !known {
+			return false
+		}
+		f.Refusal = r
 	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
 		f.Refusal = r
 	default:

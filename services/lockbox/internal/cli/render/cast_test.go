@@ -147,8 +147,17 @@ func sakura() *lockboxv1.TenantView {
 	}
 	ends := held("kenji-owner", "kenji", "田中 健二", lockboxv1.Role_ROLE_OWNER, true, "")
 	ends.ActiveUntil = timestamppb.New(now.Add(5 * time.Hour))
+	byGroup := held("group-1f2e3d4c5b6a7988", "rin", "鈴木 凛", lockboxv1.Role_ROLE_OWNER, true, "")
+	byGroup.ActiveUntil, byGroup.Assignment.Group = timestamppb.New(now.Add(3*time.Hour)), "当直"
+	ofGroup := func(id, group string) *lockboxv1.AssignmentView {
+		return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Group: group, EligibleOnly: true,
+			Role: lockboxv1.Role_ROLE_OWNER}}
+	}
 	return &lockboxv1.TenantView{
 		Tenant: "sakura", DisplayName: "Sakura Health", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT,
+		SignIn: &lockboxv1.SignInView{Issuer: &lockboxv1.TenantIssuer{GroupsClaim: "roles",
+			GroupMap: []*lockboxv1.MappedGroup{
+				{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}}}},
 		Issuer: "https://login.sakura.example", Previews: []string{"machine-learning/workspaces", "bot/services"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "ja", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
@@ -164,7 +173,7 @@ func sakura() *lockboxv1.TenantView {
 			true, "")},
 		Subscriptions: []*lockboxv1.SubscriptionView{
 			{SubscriptionId: "sakura-clinic", DisplayName: "診療システム",
-				Assignments: []*lockboxv1.AssignmentView{ends,
+				Assignments: []*lockboxv1.AssignmentView{ends, byGroup, ofGroup("on-call", "当直"), ofGroup("gone", "former team"),
 					held("inherited", "yuki", "Yuki Ito", lockboxv1.Role_ROLE_OWNER, false,
 						"assigned at management-group scope, which is not supported")}},
 			{SubscriptionId: "sakura-archive"},

@@ -35,6 +35,9 @@ func claim(c *lockboxv1.ClaimReading) string {
 		"authenticated_at": "not known when you signed in", "multi_factor": "no second factor counted",
 		"isolated_identity": "not isolated", "employer": "no employer", "groups": "no group counted",
 	}[c.GetFact()]
+	if c.GetFact() == "groups" && len(c.GetNeeds()) == 0 {
+		text += "; your organisation's sign-in maps none"
+	}
 	if len(c.GetNeeds()) > 0 {
 		text += "; " + strings.Join(c.GetNeeds(), " or ") + " would"
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -45,10 +46,10 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	} else {
 		p.heading("Roles of the tenant")
 	}
-	p.assignments(v.GetAssignments())
+	p.assignments(v, v.GetAssignments())
 	for _, s := range v.GetSubscriptions() {
 		p.heading("Subscription " + named(s.GetDisplayName(), s.GetSubscriptionId()))
-		p.assignments(s.GetAssignments())
+		p.assignments(v, s.GetAssignments())
 	}
 	return p.String()
 }
@@ -77,6 +78,7 @@ func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 // signIn shows where people sign in, and a change that waits, to which it gives the commands.
 func (p *page) signIn(v *lockboxv1.TenantView) {
 	p.field("Signs in at", Clean(v.GetIssuer()))
+	p.field("Groups", groupMap(v.GetSignIn().GetIssuer())...)
 	var former []string
 	for _, f := range v.GetSignIn().GetFormer() {
 		former = append(former, Clean(f.GetUrl()))
@@ -92,6 +94,9 @@ func (p *page) signIn(v *lockboxv1.TenantView) {
 		p.minute(c.GetProposedAt())}
 	if url := c.GetChange().GetIssuer().GetUrl(); url != "" {
 		what = append(what, "to sign in at "+Clean(url))
+		for _, g := range groupMap(c.GetChange().GetIssuer()) {
+			what = append(what, "group "+g)
+		}
 	}
 	for _, a := range c.GetChange().GetAdministrators() {
 		what = append(what, "Global Administrator "+PersonName(a)+", "+Clean(a.GetEmail()))
@@ -109,6 +114,18 @@ func (p *page) signIn(v *lockboxv1.TenantView) {
 	for _, line := range append(what[1:], "id "+Clean(c.GetChangeId())) {
 		p.field("", line)
 	}
+}
+
+// groupMap says which groups of an issuer count, by the tenant's names, and where its tokens name them.
+func groupMap(i *lockboxv1.TenantIssuer) (lines []string) {
+	for _, g := range i.GetGroupMap() {
+		line := Clean(aggregate.MappedName(g))
+		if g.GetName() != "" && g.GetName() != g.GetId() {
+			line += " = " + Clean(g.GetId())
+		}
+		lines = append(lines, line+" (claim "+Clean(cmp.Or(i.GetGroupsClaim(), "groups"))+")")
+	}
+	return lines
 }
 
 var signInRoutes = map[lockboxv1.SignInRoute]string{
@@ -200,7 +217,7 @@ func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 	var rows [][]cell
 	add := func(scope string, list []*lockboxv1.AssignmentView) {
 		for _, a := range list {
-			rows = append(rows, append([]cell{text(scope)}, l.assignment(a)...))
+			rows = append(rows, append([]cell{text(scope)}, l.assignment(v, a)...))
 		}
 	}
 	if where == "" {
@@ -214,20 +231,20 @@ func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 	return l.table(columns, rows)
 }
 
-func (p *page) assignments(list []*lockboxv1.AssignmentView) {
+func (p *page) assignments(of *lockboxv1.TenantView, list []*lockboxv1.AssignmentView) {
 	if len(list) == 0 {
 		p.line(p.paint(dim, "  nobody"))
 		return
 	}
 	var rows [][]cell
 	for _, a := range list {
-		rows = append(rows, p.assignment(a))
+		rows = append(rows, p.assignment(of, a))
 	}
 	p.indented([]column{{title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
 		{title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10}}, rows)
 }
 
-func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
+func (l Look) assignment(of *lockboxv1.TenantView, a *lockboxv1.AssignmentView) []cell {
 	counts := cell{"yes", good}
 	switch until := a.GetActiveUntil(); {
 	case !a.GetActive():
@@ -239,8 +256,42 @@ func (l Look) assignment(a *lockboxv1.AssignmentView) []cell {
 		counts.text += "; never signed in"
 	}
 	as := a.GetAssignment()
-	return []cell{{tenant.RoleName(as.GetRole()), plain}, {PersonName(as.GetPerson()), plain},
+	switch {
+	case tenant.ToGroup(as):
+		counts = groupCounts(of, a)
+	case as.GetGroup() != "":
+		counts.text += "; by group " + Clean(as.GetGroup())
+	}
+	return []cell{{tenant.RoleName(as.GetRole()), plain}, {Holder(as), plain},
 		text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
+}
+
+// Mapped reports whether people of a group can be recognised: an issuer that is accepted maps it.
+func Mapped(of *lockboxv1.TenantView, group string) bool {
+	issuers := append([]*lockboxv1.TenantIssuer{of.GetSignIn().GetIssuer()}, of.GetSignIn().GetFormer()...)
+	return slices.ContainsFunc(issuers, func(i *lockboxv1.TenantIssuer) bool {
+		return slices.ContainsFunc(i.GetGroupMap(),
+			func(g *lockboxv1.MappedGroup) bool { return aggregate.MappedName(g) == group })
+	})
+}
+
+// Holder names the person or group of an assignment.
+func Holder(as *lockboxv1.RoleAssignment) string {
+	if tenant.ToGroup(as) {
+		return "group " + Clean(as.GetGroup())
+	}
+	return PersonName(as.GetPerson())
+}
+
+// groupCounts says what a role of a group is worth: nothing by itself.
+func groupCounts(of *lockboxv1.TenantView, a *lockboxv1.AssignmentView) cell {
+	if a.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED {
+		return cell{"no: " + Clean(reason.Show(english, a.GetCodedReason(), a.GetReason()).Text), dim}
+	}
+	if Mapped(of, a.GetAssignment().GetGroup()) {
+		return cell{"once a member activates it", plain}
+	}
+	return cell{"no: the sign-in maps no such group", warn}
 }
 
 // Approvers renders who would be asked if a request came in now (R23).
