@@ -98,7 +98,7 @@ func program[C any](
 			return f, nil
 		},
 		serve: func(ctx context.Context, file any) error {
-			f := file.(*File[C]) //nolint:forcetypeassert // load's
+			f := file.(*File[C]) //nolint:forcetypeassert,errcheck // load's
 			log, err := observe.NewLogger(observe.LogOptions{Service: name, Level: f.Observe.Log})
 			if err != nil {
 				return err

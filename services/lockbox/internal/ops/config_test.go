@@ -57,7 +57,7 @@ func TestWrongConfigurationsAreNamed(t *testing.T) {
 	}{
 		{[]string{write("notifier.yaml", bus+"service: {provider: Nimbus}\n")}, "service.smtp.host"},
 		{[]string{write("portal.yaml", bus+"service: {url: 'http://lockbox.example', provider: Nimbus}\n")}, "service.url"},
-		{[]string{write("jit-evaluator.yaml", bus+"service:\n  tools:\n    - {nmae: console}\n")}, `did you mean "name"`},
+		{[]string{write("jit-evaluator.yaml", bus+"service:\n  tools:\n    - {nam: console}\n")}, `did you mean "name"`},
 		{[]string{write("audit-projector.yaml", bus)}, "service.log.signing_key_file"},
 		{[]string{write("forwarder.yaml", bus)}, "service.targets"},
 		{[]string{write("lockbox-orchestrator.yaml", bus+"service: {terms: {grant: 8}}\n")}, "duration"},
