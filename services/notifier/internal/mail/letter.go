@@ -215,7 +215,7 @@ func (w *writer) placeholders() map[string]string {
 		"Name": line(w.n.Name), "Provider": name(d.Provider), "Tenant": name(d.Tenant),
 		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": name(d.Service),
 		"Subscription": line(d.Subscription),
-		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": w.group(d.Group),
+		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": w.group(d),
 		"Decider":   w.decider(),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
@@ -239,13 +239,16 @@ func (w *writer) enum(kind, name, prefix string) string {
 	return w.text(kind + "/" + key)
 }
 
-// group returns what a group of the provider's people is called. One that only the provider's rules know keeps its
-// words.
-func (w *writer) group(id string) string {
-	if w.said.Has("group/" + id) {
-		return w.text("group/" + id)
+// group returns what a group is called: of the customer's, which has a role, as the customer calls it; of the provider's,
+// in words. One that only the provider's rules know keeps its own.
+func (w *writer) group(d plan.Data) string {
+	switch known := "group/" + d.Group; {
+	case d.Role != lockboxv1.Role_ROLE_UNSPECIFIED:
+		return line(d.Group)
+	case w.said.Has(known):
+		return w.text(known)
 	}
-	return line(strings.ReplaceAll(id, "-", " "))
+	return line(strings.ReplaceAll(d.Group, "-", " "))
 }
 
 func orLockbox(s string) string {
