@@ -19,7 +19,7 @@ func (p *page) grant(v *lockboxv1.RequestView) {
 			ended += ", by " + PersonName(by.GetPerson())
 		}
 		if at.AsTime().Before(g.GetEndsAt().AsTime()) {
-			ended += "; it would have until " + p.Stamp(g.GetEndsAt())
+			ended += "; it would have lasted until " + p.Stamp(g.GetEndsAt())
 		}
 		p.field("Ended", ended)
 	} else {
