@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,9 @@ type Caller struct {
 	Conn *nats.Conn
 	// Timeout is how long to wait for one answer; 0 means DefaultTimeout.
 	Timeout time.Duration
+	// Silent is set while nobody answers: after a question or command that found nobody, until one is answered. It may be
+	// nil.
+	Silent *atomic.Bool
 }
 
 // Do sends a command with the person's token and returns the reply. A command without an id gets one. If there is no
@@ -162,6 +166,9 @@ func (c Caller) call(ctx context.Context, subject string, request, reply proto.M
 	giveUp := time.Now().Add(c.Timeout)
 	for silences := 0; ; {
 		msg, err := c.request(ctx, subject, data)
+		if c.Silent != nil && ctx.Err() == nil {
+			c.Silent.Store(err != nil)
+		}
 		switch {
 		case err == nil:
 			return decode(msg, reply)

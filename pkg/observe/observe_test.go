@@ -84,6 +84,33 @@ func TestHealthSaysWhatIsWrongAndKeepsSecrets(t *testing.T) {
 	}
 }
 
+// A probe that restarts asks whether the process answers; one that sends work asks whether the service can do its own.
+func TestReadinessListsPartsAndWarningsDoNotUnready(t *testing.T) {
+	issuer := func(context.Context) error {
+		return Warning(refusal.Unavailable("", "I11", "no keys of https://login.example"))
+	}
+	checks := map[string]Check{"bus": func(context.Context) error { return Warning(nil) }, "issuers": issuer}
+	code, body := get(t, NewMetrics().Handler(checks), "/readyz")
+	if want := "ok       bus\nwarning  issuers: no keys of https://login.example\n"; code != http.StatusOK || body != want {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := get(t, NewMetrics().Handler(checks), "/healthz"); code != http.StatusOK ||
+		body != "issuers: no keys of https://login.example\n" {
+		t.Errorf("%d %s", code, body)
+	}
+	checks["bus"] = func(ctx context.Context) error {
+		<-ctx.Done() // it hangs
+		return refusal.Unavailable("", "I11", "does not answer")
+	}
+	code, body = get(t, NewMetrics().Handler(checks), "/readyz")
+	if code != http.StatusServiceUnavailable || !strings.HasPrefix(body, "failing  bus: does not answer\n") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := get(t, NewMetrics().Handler(checks), "/livez"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
 func TestServeUntilTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")

@@ -18,28 +18,78 @@ import (
 // Check is a health check of a part of the process; it returns nil if healthy.
 type Check func(context.Context) error
 
-// Handler serves /metrics for Prometheus and /healthz: 200 if every check succeeds, otherwise 503 with the name of each
-// failed check and its error, if that is a refusal.
+// Warning makes of what a check has found a warning: something is wrong, but does not keep the service from its own
+// work, such as an issuer that does not answer. It returns nil if err is.
+func Warning(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &warning{err}
+}
+
+type warning struct{ error }
+
+func (w *warning) Unwrap() error { return w.error }
+
+// checkTimeout limits how long the checks may take together: a probe gives up after a second or more.
+const checkTimeout = 900 * time.Millisecond
+
+// health is what the checks found.
+type health struct {
+	parts []string // a line each
+	wrong []string // of those that are not well
+	ready bool
+}
+
+func examine(ctx context.Context, checks map[string]Check) health {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	h := health{ready: true}
+	for _, name := range slices.Sorted(maps.Keys(checks)) {
+		err := checks[name](ctx)
+		line := "ok       " + name
+		if err != nil {
+			said, kind := name+": "+refusal.Of(err).GetMessage(), "failing  "
+			if only := (*warning)(nil); errors.As(err, &only) {
+				kind = "warning  "
+			} else {
+				h.ready = false
+			}
+			line = kind + said
+			h.wrong = append(h.wrong, said)
+		}
+		h.parts = append(h.parts, line)
+	}
+	return h
+}
+
+// Handler serves /metrics for Prometheus; /livez, which is 200 for as long as the process answers; /readyz, which lists
+// the checks and is 200 if the service can do its own work, otherwise 503; and /healthz, the same with what is wrong
+// only. Of an error nothing is said unless it is a refusal.
 func (m *Metrics) Handler(checks map[string]Check) http.Handler {
 	mux := http.NewServeMux()
 	if m != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		var wrong []string
-		for _, name := range slices.Sorted(maps.Keys(checks)) {
-			if err := checks[name](r.Context()); err != nil {
-				wrong = append(wrong, fmt.Sprintf("%s: %s", name, refusal.Of(err).GetMessage()))
-			}
-		}
+	say := func(w http.ResponseWriter, ready bool, lines []string) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
-		answer := "ok"
-		if len(wrong) > 0 {
+		if !ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			answer = strings.Join(wrong, "\n")
 		}
-		_, _ = fmt.Fprintln(w, answer) // fails only if the client has disconnected
+		if len(lines) == 0 {
+			lines = []string{"ok"}
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(lines, "\n")) // fails only if the client has disconnected
+	}
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, true, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		h := examine(r.Context(), checks)
+		say(w, h.ready, h.parts)
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		h := examine(r.Context(), checks)
+		say(w, h.ready, h.wrong)
 	})
 	return mux
 }

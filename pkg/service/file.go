@@ -29,7 +29,7 @@ type File[C any] struct {
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
 	Observe struct {
-		// Listen serves /metrics and /healthz, for example on 127.0.0.1:9090; empty: not at all.
+		// Listen serves /metrics, /livez, /readyz and /healthz, for example on 127.0.0.1:9090; empty: not at all.
 		Listen string `yaml:"listen"`
 		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
@@ -78,6 +78,7 @@ func observed[C any](
 	if nc.IsClosed() { // before there was a handler
 		closed(nc)
 	}
+	checks["bus"] = func(context.Context) error { return reachable(nc) }
 	watching := make(chan error, 1)
 	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
 	c.Log.Info("ready")

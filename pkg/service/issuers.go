@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -87,6 +88,16 @@ func OpenIssuers(
 		go s.Run(ctx)
 	}
 	return issuers, nil
+}
+
+// withoutKeys refuses if nobody can sign in at one of the issuers, because no keys of it are trusted now.
+func withoutKeys(issuers []identity.Issuer) error {
+	for _, iss := range issuers {
+		if iss.Source != nil && iss.Source.Keys() == nil {
+			return refusal.Unavailable("", "I11", "no keys of %s", iss.URL)
+		}
+	}
+	return nil
 }
 
 // announce logs and counts the keys of a file that cannot be used.

@@ -47,7 +47,11 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 			return err
 		}
 		defer rt.Close()
-		checks := map[string]observe.Check{"clock": func(context.Context) error { return rt.Clock.Healthy() }}
+		checks := map[string]observe.Check{
+			"clock":    func(context.Context) error { return rt.Clock.Healthy() },
+			"issuers":  func(context.Context) error { return observe.Warning(withoutKeys(issuers)) },
+			string(id): rt.check,
+		}
 		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
 }

@@ -17,10 +17,19 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
+
+// reachable refuses if the bus is away.
+func reachable(nc *nats.Conn) error {
+	if !nc.IsConnected() {
+		return refusal.Unavailable("", "I11", "does not answer")
+	}
+	return nil
+}
 
 // Connected is the runtime of a service that only needs the bus. The caller that opened it must close it.
 type Connected struct {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,7 +74,7 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	defer rt.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, nil, func(ctx context.Context) error {
+		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, map[string]observe.Check{}, func(ctx context.Context) error {
 			<-ctx.Done()
 			return nil
 		})
@@ -87,6 +90,57 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("it goes on")
 	}
+}
+
+// A service whose bus is away lives, and is not ready.
+func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
+	dir := t.TempDir()
+	_, err := bus.LoadOrCreateKeys(dir, nil)
+	must(t, err)
+	public, err := bus.ReadPublicKeys(dir)
+	must(t, err)
+	s, err := embedded.Start(t.Context(), bus.ServerOptions{StoreDir: t.TempDir(), PublicKeys: public, Host: "127.0.0.1",
+		Port: -1}, nil)
+	must(t, err)
+	t.Cleanup(s.Shutdown)
+	c := bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)),
+		Log: zap.NewNop()}
+	metrics := observe.NewMetrics()
+	rt, err := Connect(t.Context(), c, metrics.For("portal"))
+	must(t, err)
+	defer rt.Close()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	var file File[struct{}]
+	file.Observe.Listen = l.Addr().String()
+	must(t, l.Close())
+	go func() {
+		_ = observed(t.Context(), &file, metrics, c, rt.Conn, map[string]observe.Check{"portal": rt.check},
+			func(ctx context.Context) error {
+				<-ctx.Done()
+				return nil
+			})
+	}()
+	says := func(path, want string) {
+		t.Helper()
+		said := ""
+		for deadline := time.Now().Add(20 * time.Second); said != want; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s says %q, not %q", path, said, want)
+			}
+			answer, err := http.Get("http://" + file.Observe.Listen + path)
+			if err != nil {
+				continue // it is not served yet
+			}
+			body, err := io.ReadAll(answer.Body)
+			must(t, errors.Join(err, answer.Body.Close()))
+			said = answer.Status + "\n" + string(body)
+		}
+	}
+	says("/readyz", "200 OK\nok       bus\nok       portal\n")
+	s.Shutdown()
+	says("/readyz", "503 Service Unavailable\nfailing  bus: does not answer\nok       portal\n")
+	says("/livez", "200 OK\nok\n")
 }
 
 // A service starts again while the bus does not answer, and ends with anything else.

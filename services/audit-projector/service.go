@@ -171,6 +171,12 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer trail.Close()
 	access := accessdb.New(c.Dir, rt.Now, rt.Log)
 	running.Go(func() { access.Run(building, rt.Journal) })
+	rt.Healthy(func(context.Context) error {
+		if answering.Load() == nil {
+			return refusal.Unavailable("", "I11", "the projection is being built")
+		}
+		return nil
+	})
 	grown := make(chan struct{}, 1) // the projection shows more than before
 	f := &follower{
 		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },

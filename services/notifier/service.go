@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -141,6 +142,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if len(c.Groups[aggregate.SecurityOfficers]) == 0 {
 		rt.Log.Warn("no address for alarms about the log: groups." + aggregate.SecurityOfficers + " is empty")
 	}
+	rt.Healthy(n.healthy)
 	parts, following := errgroup.WithContext(ctx)
 	// Alarms have a consumer of their own, so that mails that wait for a mail server, or a large number of them, do not
 	// hold them up.
@@ -164,10 +166,12 @@ type notifier struct {
 	settings   plan.Settings
 	mails      *mail.Renderer
 	sender     *smtp.Sender
-	giveUp     time.Duration
-	actor      *lockboxv1.Actor
-	newest     *checkpoint
-	holding    *holding
+	// deferred means that the last mail could not be handed over, for a reason that may pass.
+	deferred *atomic.Bool
+	giveUp   time.Duration
+	actor    *lockboxv1.Actor
+	newest   *checkpoint
+	holding  *holding
 }
 
 func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
@@ -187,7 +191,8 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		return nil, err
 	}
 	n := &notifier{
-		Runtime: rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails,
+		deferred: new(atomic.Bool),
+		Runtime:  rt, repository: repository.New(rt.Journal), catalogue: repository.CatalogueInForce(), mails: mails,
 		sender: sender, giveUp: c.GiveUpAfter,
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
@@ -359,6 +364,14 @@ func (n *notifier) entitled(ctx context.Context, mails []plan.Notification) ([]b
 	return may, nil
 }
 
+// healthy refuses while the mail server takes no mails.
+func (n *notifier) healthy(context.Context) error {
+	if n.deferred.Load() {
+		return refusal.Unavailable("", "R24", "the mail server does not take mails; they are sent later")
+	}
+	return nil
+}
+
 // deliver renders a mail and hands it over. A mail that cannot be rendered for its recipient is refused.
 func (n *notifier) deliver(ctx context.Context, to plan.Notification) error {
 	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
@@ -366,7 +379,12 @@ func (n *notifier) deliver(ctx context.Context, to plan.Notification) error {
 	if err != nil {
 		return err
 	}
-	return n.sender.Send(ctx, m.From, m.To, m.Bytes)
+	err = n.sender.Send(ctx, m.From, m.To, m.Bytes)
+	var permanent *smtp.PermanentError
+	if ctx.Err() == nil {
+		n.deferred.Store(err != nil && !errors.As(err, &permanent))
+	}
+	return err
 }
 
 func failed(recorded string, code lockboxv1.ReasonCode, answer string) *lockboxv1.NotificationFailed {

@@ -326,6 +326,34 @@ func TestAMailServerThatIsAwayIsWaitedFor(t *testing.T) {
 	once(t, mails(), reports)
 }
 
+// Health says so while the mail server takes nothing, but not of a mail that it refuses for good.
+func TestHealthSaysThatTheMailServerTakesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	answers := []error{nil, smtptest.Refuse(452, "disk full"), nil, smtptest.Refuse(550, "no such user here")}
+	s := serve(t, smtptest.Options{Answer: func(_ string, i int) error { return answers[min(i, 4)-1] }})
+	w.tenant()
+	n, err := newNotifier(w.runtime(), config(s.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.sender.Close()
+	entries, err := w.evaluator.Load(t.Context(), aggregate.Tenant("meadowbank"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := n.read(t.Context(), entries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, well := range []bool{true, false, true, true} {
+		err := n.deliver(t.Context(), plan.Plan(in, n.settings)[0])
+		if (err == nil) != (answers[i] == nil) || (n.healthy(t.Context()) == nil) != well {
+			t.Errorf("mail %d: %v; health: %v", i, err, n.healthy(t.Context()))
+		}
+	}
+}
+
 func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
@@ -17,6 +18,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -159,8 +161,15 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	if err != nil {
 		return nil, err
 	}
+	silent := new(atomic.Bool)
+	rt.Healthy(func(context.Context) error {
+		if silent.Load() {
+			return observe.Warning(refusal.Unavailable("", "I11", "the services behind the pages did not answer the last question"))
+		}
+		return nil
+	})
 	s := &site.Site{
-		Caller: bus.Caller{Conn: rt.Conn}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		Caller: bus.Caller{Conn: rt.Conn, Silent: silent}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 		Trail: trail,
