@@ -91,7 +91,8 @@ func TestReadinessListsPartsAndWarningsDoNotUnready(t *testing.T) {
 	}
 	checks := map[string]Check{"bus": func(context.Context) error { return Warning(nil) }, "issuers": issuer}
 	code, body := get(t, NewMetrics().Handler(checks), "/readyz")
-	if want := "ok       bus\nwarning  issuers: no keys of https://login.example\n"; code != http.StatusOK || body != want {
+	want := "ok       bus\nwarning  issuers: no keys of https://login.example\n"
+	if code != http.StatusOK || body != want {
 		t.Errorf("%d %s", code, body)
 	}
 	if code, body := get(t, NewMetrics().Handler(checks), "/healthz"); code != http.StatusOK ||

@@ -74,10 +74,11 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	defer rt.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, map[string]observe.Check{}, func(ctx context.Context) error {
-			<-ctx.Done()
-			return nil
-		})
+		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, map[string]observe.Check{},
+			func(ctx context.Context) error {
+				<-ctx.Done()
+				return nil
+			})
 	}()
 	delete(options.PublicKeys, bus.Portal)
 	must(t, s.Reload(options))

@@ -164,7 +164,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	silent := new(atomic.Bool)
 	rt.Healthy(func(context.Context) error {
 		if silent.Load() {
-			return observe.Warning(refusal.Unavailable("", "I11", "the services behind the pages did not answer the last question"))
+			return observe.Warning(refusal.Unavailable("", "I11", "the services behind the pages did not answer last time"))
 		}
 		return nil
 	})

@@ -239,8 +239,8 @@ func (w *writer) enum(kind, name, prefix string) string {
 	return w.text(kind + "/" + key)
 }
 
-// group returns what a group is called: of the customer's, which has a role, as the customer calls it; of the provider's,
-// in words. One that only the provider's rules know keeps its own.
+// group returns what a group is called: of the customer's, which has a role, as the customer calls it; of the
+// provider's, in words. One that only the provider's rules know keeps its own.
 func (w *writer) group(d plan.Data) string {
 	switch known := "group/" + d.Group; {
 	case d.Role != lockboxv1.Role_ROLE_UNSPECIFIED:

@@ -76,8 +76,8 @@ func (v *Visit) keepForm() (back string, kept bool) {
 	return back, v.Keep(v.formPath(), v.R.PostForm)
 }
 
-// formPath returns the path of the page that a form was on, or if the browser does not say, where it is sent: most forms
-// are sent to the address of their own page.
+// formPath returns the path of the page that a form was on, or if the browser does not say, where it is sent: most
+// forms are sent to the address of their own page.
 func (v *Visit) formPath() string {
 	path, _, _ := strings.Cut(v.cameFrom(), "?")
 	if path == "" {
