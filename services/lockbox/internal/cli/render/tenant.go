@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -79,6 +80,8 @@ func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 func (p *page) signIn(v *lockboxv1.TenantView) {
 	p.field("Signs in at", Clean(v.GetIssuer()))
 	p.field("Groups", groupMap(v.GetSignIn().GetIssuer())...)
+	p.field("Limits", limits(v.GetSignIn().GetIssuer())...)
+	p.field("Authorities", Authorities(p.Look, v.GetSignIn().GetIssuer())...)
 	var former []string
 	for _, f := range v.GetSignIn().GetFormer() {
 		former = append(former, Clean(f.GetUrl()))
@@ -96,6 +99,10 @@ func (p *page) signIn(v *lockboxv1.TenantView) {
 		what = append(what, "to sign in at "+Clean(url))
 		for _, g := range groupMap(c.GetChange().GetIssuer()) {
 			what = append(what, "group "+g)
+		}
+		what = append(what, limits(c.GetChange().GetIssuer())...)
+		for _, authority := range Authorities(p.Look, c.GetChange().GetIssuer()) {
+			what = append(what, "authority "+authority)
 		}
 	}
 	for _, a := range c.GetChange().GetAdministrators() {
@@ -124,6 +131,34 @@ func groupMap(i *lockboxv1.TenantIssuer) (lines []string) {
 			line += " = " + Clean(g.GetId())
 		}
 		lines = append(lines, line+" (claim "+Clean(cmp.Or(i.GetGroupsClaim(), "groups"))+")")
+	}
+	return lines
+}
+
+// limits says what an issuer may do otherwise than usual.
+func limits(i *lockboxv1.TenantIssuer) (lines []string) {
+	l := identity.UnusualLimits(i)
+	if l.Leeway != 0 {
+		lines = append(lines, "its clock may be "+Duration(l.Leeway)+" ahead")
+	}
+	if l.Token != 0 {
+		lines = append(lines, fmt.Sprintf("tokens of at most %d bytes", l.Token))
+	}
+	if l.Keys != 0 {
+		lines = append(lines, fmt.Sprintf("a published key set of at most %d bytes", l.Keys))
+	}
+	return lines
+}
+
+// Authorities names those that vouch for an issuer's servers instead of the public ones.
+func Authorities(l Look, i *lockboxv1.TenantIssuer) (lines []string) {
+	for _, a := range identity.ShownAuthorities(i) {
+		ends := "ends "
+		if a.Until.Before(l.Now) {
+			ends = "ended "
+		}
+		lines = append(lines, fmt.Sprintf("%s, %s%s, SHA-256 %s", Clean(a.Name), ends, l.local(a.Until).Format("2 Jan 2006"),
+			a.SHA256))
 	}
 	return lines
 }
