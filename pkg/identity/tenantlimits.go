@@ -113,7 +113,7 @@ func AuthorityPool(text []byte) (*x509.CertPool, error) {
 
 // Authority is a certificate authority as people are shown it.
 type Authority struct {
-	// Name is its subject, as it names itself.
+	// Name is its subject, as it names itself, cleaned for display.
 	Name string
 	// SHA256 is the certificate's fingerprint, as openssl writes it.
 	SHA256 string
@@ -129,7 +129,7 @@ func ShownAuthorities(ti *lockboxv1.TenantIssuer) (shown []Authority) {
 	}
 	for _, c := range list {
 		print := strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(c.Raw)), " ", ":")
-		shown = append(shown, Authority{c.Subject.String(), print, c.NotAfter})
+		shown = append(shown, Authority{displayName(c.Subject.String()), print, c.NotAfter})
 	}
 	return shown
 }
