@@ -95,6 +95,8 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		w.request(2, "remote-desktop", lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL),
 		w.request(3, "memory-dump", lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE),
 	}
+	w.tenant.SignIn.Former = []*lockboxv1.TenantIssuer{{Url: "https://old.meadowbank.example"}}
+	w.tenant.SignIn.FormerKeys = []*lockboxv1.IssuerKeys{{Usable: 1, PassedOver: []string{"k3: of 1024 bits"}}}
 	at := w.tenant.GetSignIn().GetIssuer()
 	at.Leeway, at.TokenMaxBytes, at.Authorities = durationpb.New(10*time.Second), 20000, []byte(authority)
 	w.events = w.history(w.requests[0])

@@ -173,7 +173,9 @@ func sakura() *lockboxv1.TenantView {
 		SignIn: &lockboxv1.SignInView{Issuer: &lockboxv1.TenantIssuer{GroupsClaim: "roles",
 			GroupMap: []*lockboxv1.MappedGroup{
 				{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}},
-			Leeway: durationpb.New(90 * time.Second), TokenMaxBytes: 32 << 10, Authorities: []byte(authority)}},
+			Leeway: durationpb.New(90 * time.Second), TokenMaxBytes: 32 << 10, Authorities: []byte(authority)},
+			Former:     []*lockboxv1.TenantIssuer{{Url: "https://old.sakura.example"}},
+			FormerKeys: []*lockboxv1.IssuerKeys{{PassedOver: []string{"key 1: secp256k1 is no curve that is used"}}}},
 		Issuer: "https://login.sakura.example", Previews: []string{"machine-learning/workspaces", "bot/services"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "ja", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,

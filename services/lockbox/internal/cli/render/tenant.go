@@ -180,16 +180,32 @@ func (p *page) invitations(list []*lockboxv1.InvitationView) {
 	}
 }
 
-// issuerKeys warns of keys of the issuer that cannot be used.
+// issuerKeys warns of keys that cannot be used, of the present issuer and of those before.
 func (p *page) issuerKeys(v *lockboxv1.TenantView) {
-	label := "Keys passed over"
-	for _, k := range v.GetIssuerKeysPassedOver() {
-		p.painted(label, warn, Clean(k))
+	p.keysOf("", v.GetIssuerKeys(), v.GetIssuerKeysPassedOver())
+	for i, former := range v.GetSignIn().GetFormer() {
+		keys := FormerKeys(v, i)
+		p.keysOf("at "+Clean(former.GetUrl())+": ", keys.GetUsable(), keys.GetPassedOver())
+	}
+}
+
+func (p *page) keysOf(whose string, usable uint32, passed []string) {
+	label := "Unused keys"
+	for _, k := range passed {
+		p.painted(label, warn, whose+Clean(k))
 		label = ""
 	}
-	if len(v.GetIssuerKeysPassedOver()) > 0 && v.GetIssuerKeys() == 0 {
-		p.painted("Keys", bad, "none can be used: nobody who signs in there is recognised")
+	if len(passed) > 0 && usable == 0 {
+		p.painted("Keys", bad, whose+"none can be used: nobody who signs in there is recognised")
 	}
+}
+
+// FormerKeys returns what is known of the keys of the i-th former issuer; nil from services that do not say it yet.
+func FormerKeys(v *lockboxv1.TenantView, i int) *lockboxv1.IssuerKeys {
+	if keys := v.GetSignIn().GetFormerKeys(); i < len(keys) {
+		return keys[i]
+	}
+	return nil
 }
 
 // Settings renders a tenant's settings.
