@@ -128,8 +128,8 @@ func ShownAuthorities(ti *lockboxv1.TenantIssuer) (shown []Authority) {
 		return nil
 	}
 	for _, c := range list {
-		print := strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(c.Raw)), " ", ":")
-		shown = append(shown, Authority{displayName(c.Subject.String()), print, c.NotAfter})
+		sum := strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(c.Raw)), " ", ":")
+		shown = append(shown, Authority{displayName(c.Subject.String()), sum, c.NotAfter})
 	}
 	return shown
 }

@@ -28,8 +28,8 @@ func (p *place) moves(next *lockboxv1.TenantIssuer) {
 		ConfirmSignInChange: &lockboxv1.ConfirmSignInChange{ChangeId: id}}})
 }
 
-// R65: while several issuers are accepted, the keys of each that are passed over are said, and why; onboarding, which may
-// have to help, sees that too.
+// R65: while several issuers are accepted, the keys of each that are passed over are said, and why; onboarding, which
+// may have to help, sees that too.
 func TestR65KeysPassedOverAreSaidOfEveryIssuer(t *testing.T) {
 	p := newPlace(t)
 	p.assign("otto", "", lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, false)
