@@ -287,6 +287,11 @@ var claimed = map[request.Status][]string{
 	request.None: slices.Concat([]string{"TenantCreated-claims"}, customer[1:]),
 }
 
+// limited is a way since a tenant's issuer may have limits and authorities of its own (R13).
+var limited = map[request.Status][]string{
+	request.None: {"TenantCreated-limits", "SignInChangeProposed-limits"},
+}
+
 // signIns is how a tenant's sign-in is corrected, and then changed by its own people or not at all (R65).
 var signIns = map[request.Status][]string{
 	request.None: {
@@ -356,8 +361,8 @@ func TestEveryHistoryFolds(t *testing.T) {
 		}
 	}
 	for _, all := range []map[request.Status][]string{
-		histories, variants, coded, owned, humans, claimed, inTerms, toldOf, signIns, invited, referenced, demanded, hooked,
-		grouped,
+		histories, variants, coded, owned, humans, claimed, limited, inTerms, toldOf, signIns, invited, referenced, demanded,
+		hooked, grouped,
 	} {
 		for end, files := range all {
 			check(end, files)

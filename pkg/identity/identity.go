@@ -86,8 +86,9 @@ type Source interface {
 	Renew() *KeySet
 }
 
-// TenantKeys opens the source of a tenant's keys at an address. It is called repeatedly with the same arguments.
-type TenantKeys func(issuer, jwksURL string) (Source, error)
+// TenantKeys opens the source of the keys of a tenant's issuer at the address that is recorded. It is called repeatedly
+// with the same issuer.
+type TenantKeys func(tenant *lockboxv1.TenantIssuer) (Source, error)
 
 // Verifier verifies tokens of the provider and of tenants. It caches verified signatures as long as the issuer's key
 // set does not change; times are checked on every call. It is safe for concurrent use.
@@ -220,12 +221,13 @@ func (v *Verifier) trustTenant(tenant *lockboxv1.TenantIssuer) (*trusted, error)
 	iss := Issuer{
 		URL: tenant.GetUrl(), Audience: tenant.GetAudience(), Audiences: furtherAudiences(tenant), JWKS: tenant.GetJwks(),
 		Side: lockboxv1.Side_SIDE_TENANT, Claims: tenantClaims(tenant),
+		Leeway: tenant.GetLeeway().AsDuration(), MaxToken: int(tenant.GetTokenMaxBytes()),
 	}
-	if at := tenant.GetJwksUrl(); at != "" {
+	if tenant.GetJwksUrl() != "" {
 		if v.fetched == nil {
 			return nil, errors.New("tenants' keys are not fetched here")
 		}
-		if iss.Source, err = v.fetched(iss.URL, at); err != nil {
+		if iss.Source, err = v.fetched(tenant); err != nil {
 			return nil, err
 		}
 	}

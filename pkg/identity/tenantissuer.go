@@ -52,6 +52,9 @@ func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	if err := checkTenantClaims(ti); err != nil {
 		return err
 	}
+	if err := checkTenantLimits(ti); err != nil {
+		return err
+	}
 	return checkTenantKeys(ti, u)
 }
 

@@ -143,11 +143,11 @@ func TestATenantsKeysAreFetchedFromItsAddressOnly(t *testing.T) {
 
 	const elsewhere = "https://keys.example/meadowbank"
 	published, others := &source{}, &source{next: jwks(t, newSigner(t, "b3", jose.ES256).public())}
-	w.verifier.FetchTenantKeys(func(issuer, from string) (identity.Source, error) {
-		if issuer != bankURL {
-			t.Errorf("asked for the keys of %s", issuer)
+	w.verifier.FetchTenantKeys(func(ti *lockboxv1.TenantIssuer) (identity.Source, error) {
+		if ti.GetUrl() != bankURL {
+			t.Errorf("asked for the keys of %s", ti.GetUrl())
 		}
-		return map[string]identity.Source{at: published, elsewhere: others}[from], nil
+		return map[string]identity.Source{at: published, elsewhere: others}[ti.GetJwksUrl()], nil
 	})
 	_, err = w.verifier.Verify(token, registered, now)
 	if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {

@@ -356,7 +356,7 @@ func (h *hooks) sink(tenantID string, w tenant.Webhook) (sink, error) {
 	case tenant.ThisMachine(u.Hostname()) && !h.Config.Webhooks.ThisMachine:
 		return nil, errors.New("its address is on this machine, which the configuration does not permit")
 	}
-	through, err := jwks.Transport(secret.GetUrl())
+	through, err := jwks.Transport(secret.GetUrl(), nil)
 	if err != nil {
 		return nil, err
 	}

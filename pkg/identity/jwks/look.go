@@ -13,6 +13,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Found is what an issuer publishes about itself, and whether it fits what is to be recorded of it.
@@ -36,13 +37,13 @@ const (
 )
 
 // Look fetches a tenant issuer's discovery document and key set, under the same restrictions as ForTenants, before the
-// issuer is recorded. jwksURL and fixed are those to be recorded, if any. Roots are the authorities accepted for the
-// issuer's server; nil: the system's, as the services have it. It refuses (INVALID) an issuer whose tokens would not be
-// accepted, and (UNAVAILABLE) one that does not answer.
-func Look(ctx context.Context, issuer, jwksURL string, fixed []byte, roots *x509.CertPool) (Found, error) {
+// issuer is recorded, with the limits and authorities to be recorded. It refuses (INVALID) an issuer whose tokens would
+// not be accepted, and (UNAVAILABLE) one that does not answer.
+func Look(ctx context.Context, ti *lockboxv1.TenantIssuer) (Found, error) {
+	issuer, jwksURL, fixed := ti.GetUrl(), ti.GetJwksUrl(), ti.GetJwks()
 	ctx, cancel := context.WithTimeout(ctx, 2*fetchTimeout)
 	defer cancel()
-	s, err := forTenant(issuer, jwksURL, roots, nil, nil)
+	s, err := forTenant(ti, nil, nil)
 	if err != nil {
 		return Found{}, refusal.Invalid(fieldURL, rule, "%v", err)
 	}
@@ -75,11 +76,11 @@ func Look(ctx context.Context, issuer, jwksURL string, fixed []byte, roots *x509
 
 // fetch looks at the keys that are published.
 func (f *Found) fetch(ctx context.Context, s *Source) error {
-	published, err := s.get(ctx, f.KeysAt, identity.MaxJWKS)
+	published, err := s.get(ctx, f.KeysAt, int64(s.config.MaxBytes))
 	if err != nil {
 		return unreachable(fieldKeysURL, err)
 	}
-	set, err := identity.ParseKeys(published)
+	set, err := identity.ParseKeysUpTo(published, s.config.MaxBytes)
 	if err == nil {
 		err = set.Usable()
 	}

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/openlockbox/lockbox/pkg/identity"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
 
@@ -20,18 +20,19 @@ import (
 //
 // The tenant chooses the address, so it must not lead into the provider's network: after name resolution, only public
 // addresses are dialled or, for an issuer on this machine, only loopback addresses. No proxy is used, because it would
-// bypass this check. Passed is told how many keys of a set are passed over; may be nil.
+// bypass this check. Authorities that are recorded of an issuer count for that issuer only. Passed is told how many
+// keys of a set are passed over; may be nil.
 func ForTenants(ctx context.Context, log *zap.Logger, passed func(int)) identity.TenantKeys {
 	var mu sync.Mutex
-	sources := map[[2]string]*Source{}
-	return func(issuer, jwksURL string) (identity.Source, error) {
+	sources := map[fetched]*Source{}
+	return func(tenant *lockboxv1.TenantIssuer) (identity.Source, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		key := [2]string{issuer, jwksURL}
+		key := fetched{tenant.GetUrl(), tenant.GetJwksUrl(), string(tenant.GetAuthorities()), tenant.GetJwksMaxBytes()}
 		if s, known := sources[key]; known {
 			return s, nil
 		}
-		s, err := forTenant(issuer, jwksURL, nil, log, passed)
+		s, err := forTenant(tenant, log, passed)
 		if err != nil {
 			return nil, err
 		}
@@ -41,23 +42,41 @@ func ForTenants(ctx context.Context, log *zap.Logger, passed func(int)) identity
 	}
 }
 
-// Transport returns how whatever else a tenant names is reached: under the same restrictions as its issuer's keys.
-func Transport(issuer string) (http.RoundTripper, error) {
-	dialer, err := guard(issuer)
-	if err != nil {
-		return nil, err
-	}
-	return clientThrough(dialer, nil, nil).Transport, nil
+// fetched is what decides about the keys that are fetched of an issuer.
+type fetched struct {
+	issuer, jwksURL, authorities string
+	maxBytes                     uint32
 }
 
-func forTenant(
-	issuer, jwksURL string, roots *x509.CertPool, log *zap.Logger, passed func(int),
-) (*Source, error) {
+// Transport returns how whatever else a tenant names is reached: under the same restrictions as its issuer's keys.
+// Authorities (PEM) vouch for the server there; empty: the system's.
+func Transport(issuer string, authorities []byte) (http.RoundTripper, error) {
+	client, err := restricted(issuer, authorities)
+	if err != nil {
+		return nil, err
+	}
+	return client.Transport, nil
+}
+
+func forTenant(ti *lockboxv1.TenantIssuer, log *zap.Logger, passed func(int)) (*Source, error) {
+	client, err := restricted(ti.GetUrl(), ti.GetAuthorities())
+	if err != nil {
+		return nil, err
+	}
+	return open(Config{Issuer: ti.GetUrl(), URL: ti.GetJwksUrl(), MaxBytes: int(ti.GetJwksMaxBytes()), Log: log,
+		Passed: passed}, client)
+}
+
+func restricted(issuer string, authorities []byte) (*http.Client, error) {
 	dialer, err := guard(issuer)
 	if err != nil {
 		return nil, err
 	}
-	return open(Config{Issuer: issuer, URL: jwksURL, Log: log, Passed: passed}, clientThrough(dialer, nil, roots))
+	roots, err := identity.AuthorityPool(authorities)
+	if err != nil {
+		return nil, fmt.Errorf("authorities of issuer %q: %w", issuer, err)
+	}
+	return clientThrough(dialer, nil, roots), nil
 }
 
 // guard returns a dialer that leads to public addresses only or, for an issuer on this machine, only to this machine.

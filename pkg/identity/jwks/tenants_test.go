@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
 
@@ -34,6 +35,10 @@ func TestAddressesThatATenantMayLeadUsTo(t *testing.T) {
 	}
 }
 
+func at(issuer, jwksURL string) *lockboxv1.TenantIssuer {
+	return &lockboxv1.TenantIssuer{Url: issuer, JwksUrl: jwksURL}
+}
+
 // A tenant's address of keys is no way into the provider's network, whatever its name resolves to.
 func TestATenantDoesNotLeadUsInside(t *testing.T) {
 	var reached atomic.Int32
@@ -47,21 +52,21 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 	t.Setenv("HTTP_PROXY", plain.URL)
 	t.Setenv("HTTPS_PROXY", plain.URL)
 	port := secure.URL[strings.LastIndex(secure.URL, ":"):]
-	for _, at := range []string{
+	for _, address := range []string{
 		secure.URL, "https://localhost" + port, "https://[::ffff:127.0.0.1]" + port, "https://10.0.0.1/keys",
 		"https://169.254.169.254/latest", "https://[fd00::1]/keys",
 	} {
-		s, err := forTenant("https://login.meadowbank.example", at, nil, zap.NewNop(), nil)
+		s, err := forTenant(at("https://login.meadowbank.example", address), zap.NewNop(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "not fetched from") ||
 			s.Keys() != nil {
-			t.Errorf("%s: %v", at, err)
+			t.Errorf("%s: %v", address, err)
 		}
 	}
 	// An issuer on this machine stays on this machine.
-	s, err := forTenant("http://127.0.0.1:8080", "https://10.0.0.1/keys", nil, zap.NewNop(), nil)
+	s, err := forTenant(at("http://127.0.0.1:8080", "https://10.0.0.1/keys"), zap.NewNop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +76,7 @@ func TestATenantDoesNotLeadUsInside(t *testing.T) {
 	if n := reached.Load(); n != 0 {
 		t.Errorf("%d requests came through", n)
 	}
-	if s, err = forTenant(plain.URL, plain.URL+"/keys", nil, zap.NewNop(), nil); err != nil {
+	if s, err = forTenant(at(plain.URL, plain.URL+"/keys"), zap.NewNop(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Refresh(t.Context()); err != nil || reached.Load() != 1 {

@@ -3104,7 +3104,9 @@ type SignInView struct {
 	// True once somebody of the tenant has signed in.
 	SignedIn bool `protobuf:"varint,3,opt,name=signed_in,json=signedIn,proto3" json:"signed_in,omitempty"`
 	// A change that waits; absent if none does.
-	Pending       *PendingSignInChange `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	Pending *PendingSignInChange `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	// What is known of the keys of `former`, in the same order.
+	FormerKeys    []*IssuerKeys `protobuf:"bytes,5,rep,name=former_keys,json=formerKeys,proto3" json:"former_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3167,6 +3169,68 @@ func (x *SignInView) GetPending() *PendingSignInChange {
 	return nil
 }
 
+func (x *SignInView) GetFormerKeys() []*IssuerKeys {
+	if x != nil {
+		return x.FormerKeys
+	}
+	return nil
+}
+
+// What is known of an issuer's public keys.
+type IssuerKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many can be used now; none if they could not be fetched yet.
+	Usable uint32 `protobuf:"varint,1,opt,name=usable,proto3" json:"usable,omitempty"`
+	// Those that cannot be used, each with the reason; they harm no other.
+	PassedOver    []string `protobuf:"bytes,2,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssuerKeys) Reset() {
+	*x = IssuerKeys{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssuerKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssuerKeys) ProtoMessage() {}
+
+func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssuerKeys.ProtoReflect.Descriptor instead.
+func (*IssuerKeys) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *IssuerKeys) GetUsable() uint32 {
+	if x != nil {
+		return x.Usable
+	}
+	return 0
+}
+
+func (x *IssuerKeys) GetPassedOver() []string {
+	if x != nil {
+		return x.PassedOver
+	}
+	return nil
+}
+
 // A change of where a tenant's people sign in that is not made yet.
 type PendingSignInChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3190,7 +3254,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3266,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3279,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -3276,7 +3340,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +3352,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +3365,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 // How the portal signs a tenant's people in.
@@ -3309,7 +3373,8 @@ type SignInOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The customer's name.
 	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// The issuers with a client id for the portal, the present one first: only url, client_id and private_key_jwt are set.
+	// The issuers with a client id for the portal, the present one first: only url, client_id, private_key_jwt
+	// and authorities are set.
 	Issuers       []*TenantIssuer `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3317,7 +3382,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3394,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3407,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -3378,7 +3443,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3455,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3468,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -3462,7 +3527,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3539,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3552,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -3543,7 +3608,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3555,7 +3620,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3568,7 +3633,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -3589,7 +3654,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3666,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3679,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -3635,7 +3700,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3712,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3725,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -3703,7 +3768,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +3780,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3728,7 +3793,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -3826,7 +3891,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +3903,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +3916,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -3880,7 +3945,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +3957,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +3970,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -3954,7 +4019,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4031,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4044,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -4000,7 +4065,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4077,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4090,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -4062,7 +4127,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4074,7 +4139,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4152,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -4174,7 +4239,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4251,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4264,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -4253,7 +4318,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4265,7 +4330,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4278,7 +4343,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 // Answers GetSelf.
@@ -4307,7 +4372,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4384,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4397,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -4411,7 +4476,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4423,7 +4488,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4436,7 +4501,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -4487,7 +4552,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +4564,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +4577,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -4538,7 +4603,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +4615,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +4628,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 // Answers ListServices.
@@ -4579,7 +4644,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4591,7 +4656,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4604,7 +4669,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -4636,7 +4701,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +4713,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +4726,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -4697,7 +4762,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4709,7 +4774,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4722,7 +4787,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -4745,7 +4810,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4757,7 +4822,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4770,7 +4835,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -5048,13 +5113,20 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05where\x18\n" +
 	" \x01(\tR\x05where\"%\n" +
 	"\rGetInvitation\x12\x14\n" +
-	"\x05proof\x18\x01 \x01(\fR\x05proof\"\xc8\x01\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"\x81\x02\n" +
 	"\n" +
 	"SignInView\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x120\n" +
 	"\x06former\x18\x02 \x03(\v2\x18.lockbox.v1.TenantIssuerR\x06former\x12\x1b\n" +
 	"\tsigned_in\x18\x03 \x01(\bR\bsignedIn\x129\n" +
-	"\apending\x18\x04 \x01(\v2\x1f.lockbox.v1.PendingSignInChangeR\apending\"\xed\x02\n" +
+	"\apending\x18\x04 \x01(\v2\x1f.lockbox.v1.PendingSignInChangeR\apending\x127\n" +
+	"\vformer_keys\x18\x05 \x03(\v2\x16.lockbox.v1.IssuerKeysR\n" +
+	"formerKeys\"E\n" +
+	"\n" +
+	"IssuerKeys\x12\x16\n" +
+	"\x06usable\x18\x01 \x01(\rR\x06usable\x12\x1f\n" +
+	"\vpassed_over\x18\x02 \x03(\tR\n" +
+	"passedOver\"\xed\x02\n" +
 	"\x13PendingSignInChange\x12\x1b\n" +
 	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12-\n" +
 	"\x05route\x18\x02 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
@@ -5220,7 +5292,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -5249,197 +5321,199 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*InvitationView)(nil),        // 24: lockbox.v1.InvitationView
 	(*GetInvitation)(nil),         // 25: lockbox.v1.GetInvitation
 	(*SignInView)(nil),            // 26: lockbox.v1.SignInView
-	(*PendingSignInChange)(nil),   // 27: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 28: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 29: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 30: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 31: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 32: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 33: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 34: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 35: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 36: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 37: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 38: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 39: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 40: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 41: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 42: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 43: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 44: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 45: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 46: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 47: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 48: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 49: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 50: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 51: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 52: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 53: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
-	(*Person)(nil),                // 55: lockbox.v1.Person
-	(*Actor)(nil),                 // 56: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 57: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 58: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 59: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 60: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 61: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
-	(*Event)(nil),                 // 63: lockbox.v1.Event
-	(SupportPlan)(0),              // 64: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 65: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 66: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 67: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 68: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 69: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 70: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 71: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 72: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 73: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 74: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 75: lockbox.v1.Occurrence
-	(Role)(0),                     // 76: lockbox.v1.Role
-	(ServiceStage)(0),             // 77: lockbox.v1.ServiceStage
+	(*IssuerKeys)(nil),            // 27: lockbox.v1.IssuerKeys
+	(*PendingSignInChange)(nil),   // 28: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 29: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 30: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 31: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 32: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 33: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 34: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 35: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 36: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 37: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 38: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 39: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 40: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 41: lockbox.v1.DisclosureView
+	(*DeliveryView)(nil),          // 42: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 43: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 44: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 45: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 46: lockbox.v1.HeldRole
+	(*ListServices)(nil),          // 47: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 48: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 49: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 50: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 51: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 52: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 53: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 54: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
+	(*Person)(nil),                // 56: lockbox.v1.Person
+	(*Actor)(nil),                 // 57: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 58: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 59: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 60: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 61: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 62: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
+	(*Event)(nil),                 // 64: lockbox.v1.Event
+	(SupportPlan)(0),              // 65: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 66: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 67: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 68: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 69: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 70: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 71: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 72: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 73: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 74: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 75: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 76: lockbox.v1.Occurrence
+	(Role)(0),                     // 77: lockbox.v1.Role
+	(ServiceStage)(0),             // 78: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
 	14,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
 	19,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
 	22,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	32,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	33,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	36,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	42,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	46,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	28,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	38,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	49,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	33,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	34,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	37,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	43,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	47,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	29,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	39,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	50,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
 	25,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	51,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	52,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	10,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	7,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	52,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	53,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
 	13,  // 17: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
 	15,  // 18: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
 	20,  // 19: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
 	23,  // 20: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	35,  // 21: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	34,  // 22: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	37,  // 23: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	43,  // 24: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	47,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	29,  // 26: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	39,  // 27: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	50,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	36,  // 21: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	35,  // 22: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	38,  // 23: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	44,  // 24: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	48,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	30,  // 26: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	40,  // 27: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	51,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
 	24,  // 29: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	53,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	54,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
 	11,  // 31: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
 	8,   // 32: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
 	0,   // 33: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	54,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	55,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
 	1,   // 35: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	55,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	56,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
 	6,   // 37: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
 	2,   // 38: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
 	9,   // 39: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	56,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	54,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	57,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	55,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
 	12,  // 42: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
 	0,   // 43: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	54,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	54,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	55,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	55,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
 	15,  // 46: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
 	0,   // 47: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	57,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	56,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	54,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	58,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	59,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	58,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	57,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	55,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	59,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	60,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
 	16,  // 53: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
 	16,  // 54: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
 	17,  // 55: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	60,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	54,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	61,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	55,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
 	18,  // 58: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	54,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	41,  // 60: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	61,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	55,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	56,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	56,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	54,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	62,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	56,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	54,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	56,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	54,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	54,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	56,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	54,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	54,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	55,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	42,  // 60: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	62,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	56,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	57,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	57,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	55,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	63,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	57,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	55,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	57,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	55,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	55,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	57,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	55,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	55,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
 	21,  // 75: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
 	18,  // 76: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	63,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	56,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	64,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	65,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	31,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	30,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	64,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	57,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	65,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	66,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	32,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	31,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
 	26,  // 83: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	66,  // 84: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	67,  // 84: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
 	24,  // 85: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	67,  // 86: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	68,  // 86: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
 	3,   // 87: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	56,  // 88: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	54,  // 89: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	55,  // 90: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	54,  // 91: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	56,  // 92: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	54,  // 93: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	68,  // 94: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	68,  // 95: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	27,  // 96: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	69,  // 97: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	70,  // 98: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	56,  // 99: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	54,  // 100: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	56,  // 101: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	54,  // 102: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	68,  // 103: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	31,  // 104: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 105: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	71,  // 106: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	54,  // 107: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	61,  // 108: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	35,  // 109: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	55,  // 110: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	54,  // 111: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	56,  // 112: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 113: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	72,  // 114: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	73,  // 115: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	74,  // 116: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	55,  // 117: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	40,  // 118: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	75,  // 119: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	54,  // 120: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	54,  // 121: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	56,  // 122: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	54,  // 123: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	54,  // 124: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	61,  // 125: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	56,  // 126: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	45,  // 127: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	62,  // 128: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	44,  // 129: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	76,  // 130: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	48,  // 131: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	77,  // 132: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	133, // [133:133] is the sub-list for method output_type
-	133, // [133:133] is the sub-list for method input_type
-	133, // [133:133] is the sub-list for extension type_name
-	133, // [133:133] is the sub-list for extension extendee
-	0,   // [0:133] is the sub-list for field type_name
+	57,  // 88: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	55,  // 89: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	56,  // 90: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	55,  // 91: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	57,  // 92: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	55,  // 93: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	69,  // 94: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	69,  // 95: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	28,  // 96: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	27,  // 97: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	70,  // 98: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	71,  // 99: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	57,  // 100: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	55,  // 101: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	57,  // 102: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	55,  // 103: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	69,  // 104: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	32,  // 105: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 106: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	72,  // 107: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	55,  // 108: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	62,  // 109: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	36,  // 110: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	56,  // 111: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	55,  // 112: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	57,  // 113: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 114: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	73,  // 115: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	74,  // 116: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	75,  // 117: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	56,  // 118: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 119: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	76,  // 120: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	55,  // 121: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	55,  // 122: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	57,  // 123: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	55,  // 124: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	55,  // 125: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	62,  // 126: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	57,  // 127: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 128: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	63,  // 129: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 130: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	77,  // 131: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	49,  // 132: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	78,  // 133: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	134, // [134:134] is the sub-list for method output_type
+	134, // [134:134] is the sub-list for method input_type
+	134, // [134:134] is the sub-list for extension type_name
+	134, // [134:134] is the sub-list for extension extendee
+	0,   // [0:134] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -5498,7 +5572,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -314,7 +314,7 @@ type TenantIssuer struct {
 	// The issuer's public keys, a JSON Web Key Set (RFC 7517): fixed, and part of the record.
 	Jwks []byte `protobuf:"bytes,3,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	// Instead of `jwks`: where the issuer publishes its keys (https). They may change at any time without an event, so
-	// the tenant trusts whoever answers there under a certificate that the public authorities vouch for.
+	// the tenant trusts whoever answers there under a certificate that the public authorities, or `authorities`, vouch for.
 	JwksUrl string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
 	// The claim of this issuer's tokens whose value is the same in all accounts of one human, such as an employee number
 	// (R51). Empty: each account counts as a human of its own.
@@ -344,7 +344,16 @@ type TenantIssuer struct {
 	GroupsClaim string `protobuf:"bytes,66,opt,name=groups_claim,json=groupsClaim,proto3" json:"groups_claim,omitempty"`
 	// Which of the issuer's groups matter here, and what the tenant calls them (R67). Of a token's groups only these are kept;
 	// if there are none, none is.
-	GroupMap      []*MappedGroup `protobuf:"bytes,67,rep,name=group_map,json=groupMap,proto3" json:"group_map,omitempty"`
+	GroupMap []*MappedGroup `protobuf:"bytes,67,rep,name=group_map,json=groupMap,proto3" json:"group_map,omitempty"`
+	// How far the issuer's clock may be ahead, at most 5 minutes. Absent or 0: 2 s. A token never outlives its `exp`.
+	Leeway *durationpb.Duration `protobuf:"bytes,68,opt,name=leeway,proto3" json:"leeway,omitempty"`
+	// The maximum size of its tokens in bytes, at most 48 KiB. 0: 16 KiB.
+	TokenMaxBytes uint32 `protobuf:"varint,69,opt,name=token_max_bytes,json=tokenMaxBytes,proto3" json:"token_max_bytes,omitempty"`
+	// The maximum size of its published key set in bytes, at most 1 MiB. 0: 128 KiB.
+	JwksMaxBytes uint32 `protobuf:"varint,70,opt,name=jwks_max_bytes,json=jwksMaxBytes,proto3" json:"jwks_max_bytes,omitempty"`
+	// The certificate authorities (PEM, at most 16 KiB) that vouch for the issuer's servers instead of the public ones, for
+	// this issuer only. Empty: the public ones.
+	Authorities   []byte `protobuf:"bytes,71,opt,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +496,34 @@ func (x *TenantIssuer) GetGroupsClaim() string {
 func (x *TenantIssuer) GetGroupMap() []*MappedGroup {
 	if x != nil {
 		return x.GroupMap
+	}
+	return nil
+}
+
+func (x *TenantIssuer) GetLeeway() *durationpb.Duration {
+	if x != nil {
+		return x.Leeway
+	}
+	return nil
+}
+
+func (x *TenantIssuer) GetTokenMaxBytes() uint32 {
+	if x != nil {
+		return x.TokenMaxBytes
+	}
+	return 0
+}
+
+func (x *TenantIssuer) GetJwksMaxBytes() uint32 {
+	if x != nil {
+		return x.JwksMaxBytes
+	}
+	return 0
+}
+
+func (x *TenantIssuer) GetAuthorities() []byte {
+	if x != nil {
+		return x.Authorities
 	}
 	return nil
 }
@@ -2526,7 +2563,7 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\xde\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x81\x06\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
@@ -2544,7 +2581,11 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x19authentication_time_claim\x18@ \x01(\tR\x17authenticationTimeClaim\x12,\n" +
 	"\x12multi_factor_claim\x18A \x01(\tR\x10multiFactorClaim\x12!\n" +
 	"\fgroups_claim\x18B \x01(\tR\vgroupsClaim\x124\n" +
-	"\tgroup_map\x18C \x03(\v2\x17.lockbox.v1.MappedGroupR\bgroupMap\"7\n" +
+	"\tgroup_map\x18C \x03(\v2\x17.lockbox.v1.MappedGroupR\bgroupMap\x121\n" +
+	"\x06leeway\x18D \x01(\v2\x19.google.protobuf.DurationR\x06leeway\x12&\n" +
+	"\x0ftoken_max_bytes\x18E \x01(\rR\rtokenMaxBytes\x12$\n" +
+	"\x0ejwks_max_bytes\x18F \x01(\rR\fjwksMaxBytes\x12 \n" +
+	"\vauthorities\x18G \x01(\fR\vauthorities\"7\n" +
 	"\vMappedGroup\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\x04name\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04name\"\xc3\x01\n" +
@@ -2759,53 +2800,54 @@ var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(*RoleRemoved)(nil),            // 38: lockbox.v1.RoleRemoved
 	(*RoleActivated)(nil),          // 39: lockbox.v1.RoleActivated
 	(*RoleDeactivated)(nil),        // 40: lockbox.v1.RoleDeactivated
-	(*Person)(nil),                 // 41: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 42: google.protobuf.Timestamp
-	(SupportPlan)(0),               // 43: lockbox.v1.SupportPlan
-	(*durationpb.Duration)(nil),    // 44: google.protobuf.Duration
+	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
+	(*Person)(nil),                 // 42: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 43: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 44: lockbox.v1.SupportPlan
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
 	6,  // 0: lockbox.v1.TenantIssuer.group_map:type_name -> lockbox.v1.MappedGroup
-	5,  // 1: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
-	41, // 2: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
-	0,  // 3: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
-	7,  // 4: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
-	42, // 5: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
-	42, // 6: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
-	42, // 7: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
-	43, // 8: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
-	5,  // 9: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
-	31, // 10: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
-	33, // 11: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
-	43, // 12: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	43, // 13: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
-	21, // 14: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
-	1,  // 15: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	44, // 16: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
-	2,  // 17: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
-	22, // 18: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
-	27, // 19: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
-	27, // 20: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
-	27, // 21: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
-	41, // 22: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
-	3,  // 23: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
-	4,  // 24: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	42, // 25: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 26: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
-	3,  // 27: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
-	4,  // 28: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
-	42, // 29: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
-	42, // 30: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
-	33, // 31: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
-	41, // 32: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
-	31, // 33: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
-	42, // 34: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
-	31, // 35: lockbox.v1.RoleActivated.assignment:type_name -> lockbox.v1.RoleAssignment
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	41, // 1: lockbox.v1.TenantIssuer.leeway:type_name -> google.protobuf.Duration
+	5,  // 2: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
+	42, // 3: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	0,  // 4: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
+	7,  // 5: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
+	43, // 6: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	43, // 7: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	43, // 8: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	44, // 9: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	5,  // 10: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
+	31, // 11: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
+	33, // 12: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
+	44, // 13: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	44, // 14: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	21, // 15: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
+	1,  // 16: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
+	41, // 17: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	2,  // 18: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
+	22, // 19: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
+	27, // 20: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
+	27, // 21: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
+	27, // 22: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
+	42, // 23: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	3,  // 24: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
+	4,  // 25: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
+	43, // 26: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 27: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
+	3,  // 28: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
+	4,  // 29: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
+	43, // 30: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
+	43, // 31: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
+	33, // 32: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
+	42, // 33: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
+	31, // 34: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
+	43, // 35: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	31, // 36: lockbox.v1.RoleActivated.assignment:type_name -> lockbox.v1.RoleAssignment
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_tenant_proto_init() }

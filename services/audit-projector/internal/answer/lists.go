@@ -181,7 +181,7 @@ func (v *viewer) getTenant(ctx context.Context) (*lockboxv1.TenantView, error) {
 	var shown *lockboxv1.TenantView
 	switch {
 	case v.customer != nil && v.reduced && aggregate.Provider(v.by, aggregate.Onboarding):
-		return view.Onboarded(v.customer, v.now), nil
+		return v.withKeys(view.Onboarded(v.customer, v.now)), nil
 	case v.customer == nil || v.reduced:
 		return nil, notFound()
 	case v.scope.All:
@@ -194,14 +194,24 @@ func (v *viewer) getTenant(ctx context.Context) (*lockboxv1.TenantView, error) {
 	return v.withKeys(shown), v.markUnseen(ctx, shown)
 }
 
-// withKeys adds what is known of the keys of the tenant's issuer.
+// withKeys adds what is known of the keys of the issuers that the tenant's people sign in at.
 func (v *viewer) withKeys(t *lockboxv1.TenantView) *lockboxv1.TenantView {
-	const most = 50
-	keys := v.verifier.TenantKeySet(v.customer.Tenant.Issuer)
-	t.IssuerKeys = uint32(keys.Len()) // #nosec G115 -- as many as fit into a megabyte
-	passed := keys.PassedOver()
-	for _, k := range passed[:min(most, len(passed))] {
-		t.IssuerKeysPassedOver = append(t.IssuerKeysPassedOver, k.String())
+	most := 50 // keys passed over, of all issuers together
+	keys := func(of *lockboxv1.TenantIssuer) *lockboxv1.IssuerKeys {
+		set := v.verifier.TenantKeySet(of)
+		known := &lockboxv1.IssuerKeys{Usable: uint32(set.Len())} // #nosec G115 -- as many as fit into a megabyte
+		for _, k := range set.PassedOver() {
+			if most > 0 {
+				known.PassedOver = append(known.PassedOver, k.String())
+			}
+			most--
+		}
+		return known
+	}
+	present := keys(t.GetSignIn().GetIssuer())
+	t.IssuerKeys, t.IssuerKeysPassedOver = present.GetUsable(), present.GetPassedOver()
+	for _, former := range t.GetSignIn().GetFormer() {
+		t.SignIn.FormerKeys = append(t.SignIn.FormerKeys, keys(former))
 	}
 	return t
 }

@@ -96,7 +96,7 @@ func SignIn(t tenant.State) *lockboxv1.SignInOptions {
 	for _, i := range t.Issuers() {
 		if i.GetClientId() != "" {
 			v.Issuers = append(v.Issuers, &lockboxv1.TenantIssuer{Url: i.GetUrl(), ClientId: i.GetClientId(),
-				PrivateKeyJwt: i.GetPrivateKeyJwt()})
+				PrivateKeyJwt: i.GetPrivateKeyJwt(), Authorities: i.GetAuthorities()})
 		}
 	}
 	if len(v.GetIssuers()) == 0 {

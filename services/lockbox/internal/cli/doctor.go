@@ -137,20 +137,14 @@ func (d *checkup) person(ctx context.Context) {
 }
 
 func (d *checkup) signIn(t *lockboxv1.TenantView) {
-	const check = "Issuer's keys"
-	for _, why := range t.GetIssuerKeysPassedOver() {
-		d.mind(check, "one cannot be used and is passed over: "+why,
-			"the issuer's operator can correct it; it harms no other key")
-	}
-	if len(t.GetIssuerKeysPassedOver()) > 0 && t.GetIssuerKeys() == 0 {
-		d.found(check, refusal.Unavailable("issuer", "R13", "none can be used: nobody who signs in there is recognised"), "",
-			"have the issuer publish a key that can be used, or change it with `lockbox tenant issuer propose`")
-	}
+	d.keys("Issuer's keys", "", t.GetIssuerKeys(), t.GetIssuerKeysPassedOver())
 	if c := t.GetSignIn().GetPending(); c != nil {
 		d.mind("Change of sign-in", "one waits, proposed by "+render.PersonName(c.GetProposedBy().GetPerson()),
 			"look at it with `lockbox tenant show`; `lockbox tenant issuer confirm` or `stop`")
 	}
-	for _, former := range t.GetSignIn().GetFormer() {
+	for i, former := range t.GetSignIn().GetFormer() {
+		keys := render.FormerKeys(t, i)
+		d.keys("Former keys", "at "+former.GetUrl()+": ", keys.GetUsable(), keys.GetPassedOver())
 		d.mind("Former issuer", former.GetUrl()+" is still accepted",
 			"once everybody has a role at the new one: `lockbox tenant issuer finish`")
 	}
@@ -159,6 +153,19 @@ func (d *checkup) signIn(t *lockboxv1.TenantView) {
 			d.mind("Roles of groups", "nobody can activate "+as.GetId()+": the sign-in maps no group "+as.GetGroup(),
 				"map it with `lockbox tenant issuer propose --map-group`, or remove the role")
 		}
+	}
+}
+
+// keys looks at the keys of an issuer that are passed over; where begins each sentence.
+func (d *checkup) keys(check, where string, usable uint32, passed []string) {
+	for _, why := range passed {
+		d.mind(check, where+"one cannot be used and is passed over: "+why,
+			"the issuer's operator can correct it; it harms no other key")
+	}
+	if len(passed) > 0 && usable == 0 {
+		d.found(check, refusal.Unavailable("issuer", "R13",
+			"%snone can be used: nobody who signs in there is recognised", where), "",
+			"have the issuer publish a key that can be used, or change it with `lockbox tenant issuer propose`")
 	}
 }
 

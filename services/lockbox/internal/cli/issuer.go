@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // issuerFlags are a tenant's issuer as flags, and how it is looked at before anything is stored.
@@ -28,6 +29,7 @@ type issuerFlags struct {
 	kept []byte
 	// groups are the entries of the map of groups, as they were typed.
 	groups []string
+	leeway time.Duration
 }
 
 func (in *issuerFlags) add(c *cobra.Command, audience string) {
@@ -47,8 +49,9 @@ func (in *issuerFlags) add(c *cobra.Command, audience string) {
 	issuerClaims(f, &in.TenantIssuer)
 	f.StringArrayVar(&in.groups, "map-group", nil,
 		"`NAME=GROUP`: what you call a group, and what its tokens call it, a name or id (repeat; @FILE: one a line; \"\": none)")
+	issuerLimits(f, in)
 	f.StringVar(&in.ca, "ca-file", "",
-		"`file` of the authority that signed the issuer's certificate, for this check; the services know the public ones")
+		"`file` of the authorities that sign its servers' certificates, to be recorded (PEM); none: the public ones")
 	f.BoolVar(&in.unseen, "no-check", false,
 		"do not ask the issuer; only with --jwks, where it cannot be reached from here")
 	f.BoolVar(&in.onlyTry, "dry-run", false, "show what would be stored and what was found, and store nothing")
@@ -70,6 +73,14 @@ func issuerClaims(f *pflag.FlagSet, issuer *lockboxv1.TenantIssuer) {
 	f.StringVar(&issuer.LocaleClaim, "locale-claim", "", "`claim` with a person's language; none: locale")
 	f.StringVar(&issuer.AuthenticationTimeClaim, "auth-time-claim", "",
 		"`claim` that says when they signed in; none: auth_time")
+}
+
+// issuerLimits are the flags for an issuer that needs more than usual.
+func issuerLimits(f *pflag.FlagSet, in *issuerFlags) {
+	f.DurationVar(&in.leeway, "leeway", 0, "how far its clock may be ahead, at most 5m; 0: 2s")
+	f.Uint32Var(&in.TokenMaxBytes, "token-max-bytes", 0, "maximum size of its tokens, at most 49152 `bytes`; 0: 16384")
+	f.Uint32Var(&in.JwksMaxBytes, "jwks-max-bytes", 0,
+		"maximum size of its published key set, at most 1048576 `bytes`; 0: 131072")
 }
 
 // read returns the issuer and what it says of itself; found is nil if nobody asked it.
@@ -100,17 +111,25 @@ func (in *issuerFlags) read(
 			return nil, nil, err
 		}
 	}
+	if in.leeway != 0 {
+		ti.Leeway = durationpb.New(in.leeway)
+	}
+	if in.ca != "" {
+		text, err := a.read(in.ca)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ti.Authorities = certificates(text); len(ti.GetAuthorities()) == 0 {
+			return nil, nil, refusal.Invalid("ca_file", "bad input", "%s holds no certificate", in.ca)
+		}
+	}
 	if in.unseen {
 		return ti, nil, nil
-	}
-	roots, err := in.roots(a)
-	if err != nil {
-		return nil, nil, err
 	}
 	if _, err := plausible(ti); err != nil {
 		return nil, nil, err
 	}
-	found, err := jwks.Look(ctx, ti.GetUrl(), ti.GetJwksUrl(), ti.GetJwks(), roots)
+	found, err := jwks.Look(ctx, ti)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,9 +138,8 @@ func (in *issuerFlags) read(
 	}
 	more, err := plausible(ti)
 	found.Remarks = append(found.Remarks, more...)
-	if in.ca != "" && ti.GetJwksUrl() != "" {
-		found.Remarks = append(found.Remarks,
-			"the services know the public authorities only: with a certificate of another one they cannot fetch these keys")
+	for _, authority := range render.Authorities(a.look(), ti) {
+		found.Remarks = append(found.Remarks, "its servers are known by the authority "+authority+", and by no public one")
 	}
 	return ti, &found, err
 }
@@ -153,19 +171,17 @@ func (a *app) groupMap(entries []string) (list []*lockboxv1.MappedGroup, err err
 	return list, nil
 }
 
-func (in *issuerFlags) roots(a *app) (*x509.CertPool, error) {
-	if in.ca == "" {
-		return nil, nil
+// certificates returns the blocks of a PEM file without the remarks that tools write between them. What is no
+// certificate is left for the check to refuse.
+func certificates(text []byte) (blocks []byte) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return blocks
+		}
+		block.Headers = nil
+		blocks = append(blocks, pem.EncodeToMemory(block)...)
 	}
-	pem, err := a.read(in.ca)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, refusal.Invalid("ca_file", "bad input", "%s holds no certificate", in.ca)
-	}
-	return roots, nil
 }
 
 // plausible refuses what the services would refuse, and remarks on what is hardly ever meant.

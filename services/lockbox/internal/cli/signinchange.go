@@ -68,7 +68,7 @@ func (in *changeFlags) read(
 func (in *changeFlags) touchesIssuer(c *cobra.Command) bool {
 	for _, flag := range []string{"issuer", "audience", "also-audience", "portal-client-id", "private-key-jwt", "jwks",
 		"jwks-url", "human-claim", "subject-claim", "mfa-method", "mfa-class", "mfa-claim", "locale-claim",
-		"auth-time-claim", "groups-claim", "map-group"} {
+		"auth-time-claim", "groups-claim", "map-group", "leeway", "token-max-bytes", "jwks-max-bytes", "ca-file"} {
 		if c.Flags().Changed(flag) {
 			return true
 		}
@@ -76,7 +76,8 @@ func (in *changeFlags) touchesIssuer(c *cobra.Command) bool {
 	return false
 }
 
-// keep fills in what no flag changes. Keys belong to their issuer: with another one they are looked for anew.
+// keep fills in what no flag changes. Keys and authorities belong to their issuer: with another one they are looked
+// for anew.
 func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 	set := func(flag string) bool { return c.Flags().Changed(flag) }
 	given := proto.CloneOf(&in.TenantIssuer)
@@ -109,6 +110,18 @@ func (in *changeFlags) keep(c *cobra.Command, now *lockboxv1.TenantIssuer) {
 	}
 	if in.MultiFactorClasses = now.GetMultiFactorClasses(); set("mfa-class") {
 		in.MultiFactorClasses = given.GetMultiFactorClasses()
+	}
+	if set("leeway") {
+		in.Leeway = nil // read sets it
+	}
+	if set("token-max-bytes") {
+		in.TokenMaxBytes = given.GetTokenMaxBytes()
+	}
+	if set("jwks-max-bytes") {
+		in.JwksMaxBytes = given.GetJwksMaxBytes()
+	}
+	if set("ca-file") || in.GetUrl() != now.GetUrl() {
+		in.Authorities = nil
 	}
 	// Another issuer has groups of its own, whose names may mean other people there.
 	if in.GroupMap = nil; in.GetUrl() == now.GetUrl() {

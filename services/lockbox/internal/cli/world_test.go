@@ -36,6 +36,21 @@ type world struct {
 	events   []*lockboxv1.Event
 }
 
+// authority is the certificate of the bank's own authority.
+const authority = `-----BEGIN CERTIFICATE-----
+MIIBrjCCAVOgAwIBAgIULWXhg4xQDbQ/Jrr8wP77EHjxfAgwCgYIKoZIzj0EAwIw
+LDEQMA4GA1UECgwHQ29udG9zbzEYMBYGA1UEAwwPQ29udG9zbyBSb290IENBMB4X
+DTI2MTEzMDA1MTMwM1oXDTM2MTEyNzA1MTMwM1owLDEQMA4GA1UECgwHQ29udG9z
+bzEYMBYGA1UEAwwPQ29udG9zbyBSb290IENBMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEpgJB0y4b9gONT7GWfadjVmrLtEQ6Da5Ily5KGQCce6um200mAgEch4Cg
+tl9D27p4RSSnoiPVTH1aAnA6G73O8aNTMFEwHQYDVR0OBBYEFI0+Sz0bLfRVybOL
+Gu3egKAprkK+MB8GA1UdIwQYMBaAFI0+Sz0bLfRVybOLGu3egKAprkK+MA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAPAg+us8FQ3ZyzewUmvzSIXd
+LdQS9M0ZsAOlPqhLhEUGAiEA4BGwTh80Q69oemx4PBZhyy52j5tGhh7MXXUtvxYc
+3Qg=
+-----END CERTIFICATE-----
+`
+
 func newWorld(issuer *devissuer.Issuer) *world {
 	w := &world{issuer: issuer, sequence: 100}
 	w.tenant = &lockboxv1.TenantView{
@@ -80,6 +95,10 @@ func newWorld(issuer *devissuer.Issuer) *world {
 		w.request(2, "remote-desktop", lockboxv1.RequestStatus_REQUEST_STATUS_AWAITING_INTERNAL_APPROVAL),
 		w.request(3, "memory-dump", lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE),
 	}
+	w.tenant.SignIn.Former = []*lockboxv1.TenantIssuer{{Url: "https://old.meadowbank.example"}}
+	w.tenant.SignIn.FormerKeys = []*lockboxv1.IssuerKeys{{Usable: 1, PassedOver: []string{"k3: of 1024 bits"}}}
+	at := w.tenant.GetSignIn().GetIssuer()
+	at.Leeway, at.TokenMaxBytes, at.Authorities = durationpb.New(10*time.Second), 20000, []byte(authority)
 	w.events = w.history(w.requests[0])
 	return w
 }

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
 // signing is a visit to the page about where the tenant's people sign in (R65).
@@ -33,6 +35,11 @@ type shownIssuer struct {
 	// Claim lists a person's groups, of which Groups count.
 	Claim  string
 	Groups []*lockboxv1.MappedGroup
+	// Limits say what it may do otherwise than usual.
+	Limits []string
+	// Authorities are those of its servers, if it has its own; Ended reports whether one's certificate has ended.
+	Authorities []identity.Authority
+	Ended       func(identity.Authority) bool
 }
 
 // Shown describes an issuer.
@@ -46,7 +53,44 @@ func (s signing) Shown(i *lockboxv1.TenantIssuer) (shown shownIssuer, err error)
 	} else {
 		shown.Keys, err = s.Say.Say("administration.sign-in.keys-recorded")
 	}
+	if err == nil {
+		shown.Limits, err = s.limits(i)
+	}
+	shown.Authorities = identity.ShownAuthorities(i)
+	shown.Ended = func(a identity.Authority) bool { return a.Until.Before(s.Now()) }
 	return shown, err
+}
+
+// FormerPassedOver returns the keys of the i-th former issuer that cannot be used.
+func (s signing) FormerPassedOver(i int) []string {
+	if keys := s.GetFormerKeys(); i < len(keys) {
+		return keys[i].GetPassedOver()
+	}
+	return nil
+}
+
+// limits say what an issuer may do otherwise than usual.
+func (s signing) limits(i *lockboxv1.TenantIssuer) (list []string, err error) {
+	l := identity.UnusualLimits(i)
+	for _, row := range []struct {
+		unusual     bool
+		what, named string
+		value       any
+	}{
+		{l.Leeway != 0, "leeway", "Leeway", s.Say.Duration(l.Leeway)},
+		{l.Token != 0, "token-max", "Bytes", words.Counted{N: l.Token}},
+		{l.Keys != 0, "keys-max", "Bytes", words.Counted{N: l.Keys}},
+	} {
+		if !row.unusual {
+			continue
+		}
+		text, err := s.Say.Say("administration.sign-in."+row.what, row.named, row.value)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, nil
 }
 
 // Who returns what concerns a change: who proposed it and by which right.

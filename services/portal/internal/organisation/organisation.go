@@ -34,6 +34,8 @@ type Organisation struct {
 	Domains []string `yaml:"domains"`
 	// Foreign says that the tenant named its issuer, and not the operator: it is reached under restrictions.
 	Foreign bool `yaml:"-"`
+	// Authorities are the tenant's own for that issuer's server (PEM); empty: the system's.
+	Authorities []byte `yaml:"-"`
 }
 
 // Base returns the path of its pages, without a trailing slash.

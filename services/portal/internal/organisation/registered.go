@@ -117,7 +117,8 @@ func (r *Registered) registered(tenant string, o *lockboxv1.SignInOptions) (list
 		if (r.HasKey || !i.GetPrivateKeyJwt()) && i.GetClientId() != "" && oidcclient.Trustworthy(i.GetUrl()) &&
 			list.At(i.GetUrl()) == nil {
 			list = append(list, Organisation{Tenant: tenant, Name: o.GetDisplayName(), Issuer: i.GetUrl(),
-				ClientID: i.GetClientId(), PrivateKeyJWT: i.GetPrivateKeyJwt(), Foreign: true})
+				ClientID: i.GetClientId(), PrivateKeyJWT: i.GetPrivateKeyJwt(), Authorities: i.GetAuthorities(),
+				Foreign: true})
 		}
 	}
 	return list

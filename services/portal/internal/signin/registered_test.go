@@ -1,7 +1,10 @@
 package signin_test
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -49,6 +52,27 @@ func TestR65ANewCustomerSignsInWithoutConfiguration(t *testing.T) {
 	if p := c.get(c.choose(leaving, "otto")); p.status == http.StatusSeeOther || c.session() != nil {
 		t.Errorf("%d %s", p.status, p.location)
 	}
+}
+
+// A customer's issuer with a certificate of the customer's own authority is reached by the authority that is recorded
+// with it, and by that alone (R65).
+func TestR65AnIssuerIsKnownByItsTenantsAuthority(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(rw).Encode(map[string]string{"issuer": server.URL, "jwks_uri": server.URL + "/keys",
+			"authorization_endpoint": server.URL + "/authorize", "token_endpoint": server.URL + "/token"})
+	}))
+	t.Cleanup(server.Close)
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	at := func(authorities []byte) *lockboxv1.SignInOptions {
+		return &lockboxv1.SignInOptions{DisplayName: "Harbour Freight", Issuers: []*lockboxv1.TenantIssuer{
+			{Url: server.URL, ClientId: "portal", Authorities: authorities}}}
+	}
+	w.registered = map[string]*lockboxv1.SignInOptions{"harbour": at(own), "stranger": at(nil)}
+	shows(t, "by its authority", w.browser(t).get("/signin?to=/t/harbour"), http.StatusOK, server.URL+"/authorize")
+	shows(t, "without it", w.browser(t).get("/signin?to=/t/stranger"), http.StatusServiceUnavailable, "")
 }
 
 // While a customer moves from one issuer to another, people sign in at whichever has their account, and are asked again

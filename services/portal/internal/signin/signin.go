@@ -62,8 +62,8 @@ type signin struct {
 
 // foreign is how a tenant registered the portal.
 type foreign struct {
-	issuer, client string
-	key            bool
+	issuer, client, authorities string
+	key                         bool
 }
 
 // Mount serves the pages that need no session. url is the portal's public base URL.
@@ -111,11 +111,11 @@ func (in *signin) at(ctx context.Context, whose *organisation.Organisation) (*oi
 	if !whose.Foreign {
 		return in.issuers[whose.Tenant].open(ctx)
 	}
-	key := foreign{whose.Issuer, whose.ClientID, whose.PrivateKeyJWT}
+	key := foreign{whose.Issuer, whose.ClientID, string(whose.Authorities), whose.PrivateKeyJWT}
 	in.mu.Lock()
 	i := in.foreign[key]
 	if i == nil {
-		through, err := jwks.Transport(whose.Issuer)
+		through, err := jwks.Transport(whose.Issuer, whose.Authorities)
 		if err != nil {
 			in.mu.Unlock()
 			return nil, err

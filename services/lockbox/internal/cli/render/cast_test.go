@@ -140,6 +140,21 @@ func deniedRequest() *lockboxv1.RequestView {
 	return v
 }
 
+// authority is the certificate of a customer's own authority.
+const authority = `-----BEGIN CERTIFICATE-----
+MIIBrjCCAVOgAwIBAgIULWXhg4xQDbQ/Jrr8wP77EHjxfAgwCgYIKoZIzj0EAwIw
+LDEQMA4GA1UECgwHQ29udG9zbzEYMBYGA1UEAwwPQ29udG9zbyBSb290IENBMB4X
+DTI2MTEzMDA1MTMwM1oXDTM2MTEyNzA1MTMwM1owLDEQMA4GA1UECgwHQ29udG9z
+bzEYMBYGA1UEAwwPQ29udG9zbyBSb290IENBMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEpgJB0y4b9gONT7GWfadjVmrLtEQ6Da5Ily5KGQCce6um200mAgEch4Cg
+tl9D27p4RSSnoiPVTH1aAnA6G73O8aNTMFEwHQYDVR0OBBYEFI0+Sz0bLfRVybOL
+Gu3egKAprkK+MB8GA1UdIwQYMBaAFI0+Sz0bLfRVybOLGu3egKAprkK+MA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAPAg+us8FQ3ZyzewUmvzSIXd
+LdQS9M0ZsAOlPqhLhEUGAiEA4BGwTh80Q69oemx4PBZhyy52j5tGhh7MXXUtvxYc
+3Qg=
+-----END CERTIFICATE-----
+`
+
 func sakura() *lockboxv1.TenantView {
 	held := func(id, subject, name string, role lockboxv1.Role, active bool, reason string) *lockboxv1.AssignmentView {
 		return &lockboxv1.AssignmentView{Assignment: &lockboxv1.RoleAssignment{Id: id, Person: person(subject, name, "ja"),
@@ -157,7 +172,10 @@ func sakura() *lockboxv1.TenantView {
 		Tenant: "sakura", DisplayName: "Sakura Health", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_PROFESSIONAL_DIRECT,
 		SignIn: &lockboxv1.SignInView{Issuer: &lockboxv1.TenantIssuer{GroupsClaim: "roles",
 			GroupMap: []*lockboxv1.MappedGroup{
-				{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}}}},
+				{Id: "7b1c1c5e-6a0c-4f6e-9a55-0d1b7a3f2c11", Name: "当直"}, {Id: "/lockbox/auditors"}},
+			Leeway: durationpb.New(90 * time.Second), TokenMaxBytes: 32 << 10, Authorities: []byte(authority)},
+			Former:     []*lockboxv1.TenantIssuer{{Url: "https://old.sakura.example"}},
+			FormerKeys: []*lockboxv1.IssuerKeys{{PassedOver: []string{"key 1: secp256k1 is no curve that is used"}}}},
 		Issuer: "https://login.sakura.example", Previews: []string{"machine-learning/workspaces", "bot/services"},
 		Settings: &lockboxv1.TenantSettings{
 			DefaultLanguage: "ja", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,

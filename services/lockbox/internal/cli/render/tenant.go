@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -79,6 +80,8 @@ func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 func (p *page) signIn(v *lockboxv1.TenantView) {
 	p.field("Signs in at", Clean(v.GetIssuer()))
 	p.field("Groups", groupMap(v.GetSignIn().GetIssuer())...)
+	p.field("Limits", limits(v.GetSignIn().GetIssuer())...)
+	p.field("Authorities", Authorities(p.Look, v.GetSignIn().GetIssuer())...)
 	var former []string
 	for _, f := range v.GetSignIn().GetFormer() {
 		former = append(former, Clean(f.GetUrl()))
@@ -96,6 +99,10 @@ func (p *page) signIn(v *lockboxv1.TenantView) {
 		what = append(what, "to sign in at "+Clean(url))
 		for _, g := range groupMap(c.GetChange().GetIssuer()) {
 			what = append(what, "group "+g)
+		}
+		what = append(what, limits(c.GetChange().GetIssuer())...)
+		for _, authority := range Authorities(p.Look, c.GetChange().GetIssuer()) {
+			what = append(what, "authority "+authority)
 		}
 	}
 	for _, a := range c.GetChange().GetAdministrators() {
@@ -128,6 +135,34 @@ func groupMap(i *lockboxv1.TenantIssuer) (lines []string) {
 	return lines
 }
 
+// limits says what an issuer may do otherwise than usual.
+func limits(i *lockboxv1.TenantIssuer) (lines []string) {
+	l := identity.UnusualLimits(i)
+	if l.Leeway != 0 {
+		lines = append(lines, "its clock may be "+Duration(l.Leeway)+" ahead")
+	}
+	if l.Token != 0 {
+		lines = append(lines, fmt.Sprintf("tokens of at most %d bytes", l.Token))
+	}
+	if l.Keys != 0 {
+		lines = append(lines, fmt.Sprintf("a published key set of at most %d bytes", l.Keys))
+	}
+	return lines
+}
+
+// Authorities names those that vouch for an issuer's servers instead of the public ones.
+func Authorities(l Look, i *lockboxv1.TenantIssuer) (lines []string) {
+	for _, a := range identity.ShownAuthorities(i) {
+		ends := "ends "
+		if a.Until.Before(l.Now) {
+			ends = "ended "
+		}
+		lines = append(lines, fmt.Sprintf("%s, %s%s, SHA-256 %s", Clean(a.Name), ends, l.local(a.Until).Format("2 Jan 2006"),
+			a.SHA256))
+	}
+	return lines
+}
+
 var signInRoutes = map[lockboxv1.SignInRoute]string{
 	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CORRECTION: "correction by the provider",
 	lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER:   "change by the tenant itself",
@@ -145,16 +180,32 @@ func (p *page) invitations(list []*lockboxv1.InvitationView) {
 	}
 }
 
-// issuerKeys warns of keys of the issuer that cannot be used.
+// issuerKeys warns of keys that cannot be used, of the present issuer and of those before.
 func (p *page) issuerKeys(v *lockboxv1.TenantView) {
-	label := "Keys passed over"
-	for _, k := range v.GetIssuerKeysPassedOver() {
-		p.painted(label, warn, Clean(k))
+	p.keysOf("", v.GetIssuerKeys(), v.GetIssuerKeysPassedOver())
+	for i, former := range v.GetSignIn().GetFormer() {
+		keys := FormerKeys(v, i)
+		p.keysOf("at "+Clean(former.GetUrl())+": ", keys.GetUsable(), keys.GetPassedOver())
+	}
+}
+
+func (p *page) keysOf(whose string, usable uint32, passed []string) {
+	label := "Unused keys"
+	for _, k := range passed {
+		p.painted(label, warn, whose+Clean(k))
 		label = ""
 	}
-	if len(v.GetIssuerKeysPassedOver()) > 0 && v.GetIssuerKeys() == 0 {
-		p.painted("Keys", bad, "none can be used: nobody who signs in there is recognised")
+	if len(passed) > 0 && usable == 0 {
+		p.painted("Keys", bad, whose+"none can be used: nobody who signs in there is recognised")
 	}
+}
+
+// FormerKeys returns what is known of the keys of the i-th former issuer; nil from services that do not say it yet.
+func FormerKeys(v *lockboxv1.TenantView, i int) *lockboxv1.IssuerKeys {
+	if keys := v.GetSignIn().GetFormerKeys(); i < len(keys) {
+		return keys[i]
+	}
+	return nil
 }
 
 // Settings renders a tenant's settings.
