@@ -105,6 +105,10 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			settings(func(s *lockboxv1.TenantSettings) { s.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS }), ""},
 		"freshness": {administrator(), "/settings/freshness/review?value=1h0m0s", "/settings/freshness", "", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = durationpb.New(time.Hour) }), ""},
+		"deciders": {administrator(), "/settings/deciders/review?value=DECIDERS_SHOWN_ORGANISATION", "/settings/deciders",
+			"", nil, settings(func(s *lockboxv1.TenantSettings) {
+				s.DecidersShown = lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION
+			}), ""},
 		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
 		"language": {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil,
