@@ -52,19 +52,19 @@ var said = map[string][]string{
 		"Create Lockbox Request",
 		"The customer was notified: Otto Owens and Fleur Lefèvre can decide until 2026-08-06 14:00:00 UTC.",
 		"Submit Access Intent",
-		"Erin Ellis (Brightline Contractors) asked for access (compute/virtual-machines, memory-dump) to 1 resource.",
+		"Erin Ellis (Brightline Contractors) asked for access (Virtual machines, Memory dump of a running machine) to 1 resource.",
 	},
 	"fr": {
 		"Approuver la demande Lockbox", "Fleur Lefèvre a approuvé l’accès à 1 ressource pour 2 heures : « Allez-y. ».",
 		"Créer une demande Lockbox",
 		"Le client a été informé : Otto Owens et Fleur Lefèvre peuvent se prononcer jusqu’au jeudi 6 août 2026 à 14 h 00 UTC.",
 		"Soumettre une intention d’accès",
-		"Erin Ellis (Brightline Contractors) a demandé un accès (compute/virtual-machines, memory-dump) à 1 ressource.",
+		"Erin Ellis (Brightline Contractors) a demandé un accès (Virtual machines, Memory dump of a running machine) à 1 ressource.",
 	},
 	"ja": {
 		"Lockbox 要求の承認", "Fleur Lefèvre 様が 1 件のリソースへのアクセスを 2 時間承認しました：「Allez-y.」。",
 		"Lockbox 要求の作成", "お客様に通知しました。Otto Owens 様と Fleur Lefèvre 様が 2026年8月6日（木）14:00 UTC まで判断できます。",
-		"アクセス要求の送信", "Erin Ellis（Brightline Contractors）が 1 件のリソースへのアクセスを要求しました（compute/virtual-machines, memory-dump）。",
+		"アクセス要求の送信", "Erin Ellis（Brightline Contractors）が 1 件のリソースへのアクセスを要求しました（Virtual machines, Memory dump of a running machine）。",
 	},
 }
 

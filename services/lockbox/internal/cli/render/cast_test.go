@@ -54,7 +54,7 @@ func baseRequest(id, scenario string, status lockboxv1.RequestStatus, begun time
 		},
 		Timeline: []*lockboxv1.TimelineEntry{
 			entry(41, begun, "AccessRequested", "Submit Access Intent", engineer(),
-				"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources."),
+				"Erin Ellis (Nimbus Cloud) asked for access (Virtual machines, Memory dump of a running machine) to 2 resources."),
 			entry(42, begun-time.Second, "AccessEvaluated", "Evaluate Access Intent", system, "The customer decides."),
 		},
 	}
