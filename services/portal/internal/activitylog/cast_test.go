@@ -76,9 +76,11 @@ func activities(language string) []*lockboxv1.Activity {
 	ticket := entry(30, 30*time.Hour, "TicketOpened", "Open Support Ticket", otto, "Open Support Ticket",
 		"Otto Owens opened ticket SR-2026-0001: “The payment service does not answer”.")
 	ticket.Kind, ticket.AggregateId, ticket.RequestId = "ticket", "SR-2026-0001", ""
+	approved := entry(52, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur, s[0], s[1])
+	approved.Emergency = true
 	return []*lockboxv1.Activity{
 		settings,
-		entry(52, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur, s[0], s[1]),
+		approved,
 		entry(43, 20*time.Hour, "CustomerNotified", "Create Lockbox Request", lockbox, s[2], s[3]),
 		entry(41, 21*time.Hour, "AccessRequested", "Submit Access Intent", erin, s[4], s[5]),
 		ticket,

@@ -18,8 +18,12 @@ func Activities(l Look, list []*lockboxv1.Activity) string {
 	var rows [][]cell
 	for _, a := range list {
 		e := a.GetEntry()
+		action := cell{Clean(e.GetAction()), entryPaint(e.GetType())}
+		if a.GetEmergency() {
+			action = urgent(action)
+		}
 		rows = append(rows, []cell{
-			{l.minute(e.GetTime()), dim}, {Clean(e.GetAction()), entryPaint(e.GetType())}, {ActorName(e.GetActor()), plain},
+			{l.minute(e.GetTime()), dim}, action, {ActorName(e.GetActor()), plain},
 			text(a.GetTenant()),
 			{l.aggregate(a.GetKind(), a.GetAggregateId()), plain}, text(e.GetSummary()),
 		})
