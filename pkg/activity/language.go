@@ -19,8 +19,8 @@ import (
 //go:embed messages/*.yaml
 var files embed.FS
 
-// Language is a language of the activity log. Texts written by people, and the names that a service catalogue gives, are
-// not translated.
+// Language is a language of the activity log. Not translated are texts written by people, and the names that a service
+// catalogue gives.
 type Language struct {
 	*message.Catalogue
 	services *catalogue.Catalogue
@@ -43,8 +43,8 @@ func load() map[string]*Language {
 	return all
 }
 
-// In returns a language by its BCP 47 tag; nil if it is not supported. It calls services and scenarios by the names that
-// the built-in catalogue has for them.
+// In returns a language by its BCP 47 tag; nil if it is not supported. It calls services and scenarios by the names
+// that the built-in catalogue has for them.
 func In(tag string) *Language { return languages[tag] }
 
 // Naming returns the language with the names of another catalogue: of the one in force.

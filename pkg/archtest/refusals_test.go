@@ -220,11 +220,12 @@ var byTools = map[string]string{
 
 // passedOn are refusals whose rule or field another function gives, with the messages of those that it may be.
 var passedOn = map[string][]string{
-	"refusal.conflict.-":                  {"refusal.conflict.r29.seen_version"},
-	"refusal.invalid.bad-input":           {"refusal.invalid.bad-input.seen"},
-	"refusal.invalid.r24":                 {"refusal.invalid.r24.language"},
-	"refusal.invalid.r27":                 {"refusal.invalid.r27.duration", "refusal.invalid.r27.resource_ids"},
-	"refusal.precondition.-.aggregate_id": {"refusal.precondition.r15.aggregate_id", "refusal.precondition.r26.aggregate_id"},
+	"refusal.conflict.-":        {"refusal.conflict.r29.seen_version"},
+	"refusal.invalid.bad-input": {"refusal.invalid.bad-input.seen"},
+	"refusal.invalid.r24":       {"refusal.invalid.r24.language"},
+	"refusal.invalid.r27":       {"refusal.invalid.r27.duration", "refusal.invalid.r27.resource_ids"},
+	"refusal.precondition.-.aggregate_id": {"refusal.precondition.r15.aggregate_id",
+		"refusal.precondition.r26.aggregate_id"},
 }
 
 // alike are messages that say several things in one way, because whoever reads them does the same about each.

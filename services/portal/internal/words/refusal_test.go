@@ -32,7 +32,7 @@ func TestARefusalIsSaidInTheReadersLanguage(t *testing.T) {
 		{err: refusal.Because(refusal.Invalid("deny.reason", "R28", "is long"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TEXT_TOO_LONG, "most", "4000")), want: map[string]string{
 			"en": "at most 4000", "fr": "au plus 4000", "ja": "4000 文字以内"}},
-		{err: refusal.Conflict("x", "R99", "this has no words"), inNoLanguage: true, want: map[string]string{
+		{err: refusal.Conflict("x", "configuration", "this has no words"), inNoLanguage: true, want: map[string]string{
 			"en": "this has no words", "fr": "this has no words", "ja": "this has no words"}},
 	} {
 		for _, tag := range tenant.Languages {

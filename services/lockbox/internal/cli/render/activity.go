@@ -31,6 +31,9 @@ func Activities(l Look, list []*lockboxv1.Activity) string {
 	return l.table(columns, rows)
 }
 
+// urgent marks what is about an emergency, in every list alike.
+func urgent(c cell) cell { return cell{"EMERGENCY: " + c.text, bad} }
+
 func (l Look) aggregate(kind, id string) string {
 	if l.Width > 0 {
 		return Clean(kind) + " " + ShortID(id)

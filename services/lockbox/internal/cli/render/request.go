@@ -52,9 +52,6 @@ func operation(v *lockboxv1.RequestView) cell {
 	return text(scenario(v))
 }
 
-// urgent marks what is about an emergency, in every list alike.
-func urgent(c cell) cell { return cell{"EMERGENCY: " + c.text, bad} }
-
 // part returns the viewer's part in a request.
 func part(v *lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 	if viewer == nil {
