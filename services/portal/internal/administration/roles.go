@@ -179,17 +179,15 @@ func (p pages) assign(v *site.Visit) error {
 	if s.People, err = candidates(s.looking); err != nil {
 		return err
 	}
-	who, err := s.chosen(f)
-	if err != nil {
-		return err
-	}
 	as := &lockboxv1.RoleAssignment{
-		Id: id, Person: who, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
+		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
 		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
 		EligibleOnly: f.Has("eligible", "yes"),
 	}
 	if s.ForGroup() {
-		as.Person, as.Group, as.EligibleOnly = nil, f.Value("group"), true
+		as.Group, as.EligibleOnly = f.Value("group"), true
+	} else if as.Person, err = s.chosen(f); err != nil {
+		return err
 	}
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
