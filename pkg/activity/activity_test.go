@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -106,11 +107,23 @@ func TestSentences(t *testing.T) {
 		event *lockboxv1.Event
 	}{
 		{
-			"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources.",
+			"Erin Ellis (Nimbus Cloud) asked for access (Virtual machines, Memory dump of a running machine) to 2 resources.",
 			&lockboxv1.Event{Actor: erin,
 				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
 					ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
 				}}}},
+		},
+		{
+			"Erin Ellis (Nimbus Cloud) asked for access (quantum/annealers, anneal) to 1 resource.",
+			&lockboxv1.Event{Actor: erin,
+				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
+					ResourceType: "quantum/annealers", Scenario: "anneal", ResourceIds: []string{"a"},
+				}}}},
+		},
+		{
+			"Otto Owens signed up for the preview of Virtual machines.",
+			&lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_PreviewSignedUp{
+				PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: "compute/virtual-machines"}}},
 		},
 		{
 			"Otto Owens approved access to 1 resource for 4 hours.",
@@ -155,7 +168,7 @@ func TestSentences(t *testing.T) {
 			}}},
 		},
 		{
-			"Access (compute/virtual-machines, restart, with administrator rights) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, without asking the customer, because the operation reaches no customer data.",
+			"Access (Virtual machines, Restart of the machine by the platform, with administrator rights) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, without asking the customer, because the operation reaches no customer data.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 				EndsAt: noon, ResourceIds: []string{"a"}, Waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
 				ResourceType: "compute/virtual-machines", Scenario: "restart",
@@ -163,7 +176,7 @@ func TestSentences(t *testing.T) {
 			}}},
 		},
 		{
-			"Access (storage/accounts, tidy, with changes) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, as the customer approved.",
+			"Access (Storage, tidy, with changes) to 1 resource began and lasts until 2026-03-02 12:00:00 UTC, as the customer approved.",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 				EndsAt: noon, ResourceIds: []string{"a"}, ResourceType: "storage/accounts", Scenario: "tidy",
 				Mode: lockboxv1.AccessMode_ACCESS_MODE_CHANGE,
@@ -192,6 +205,20 @@ func TestSentences(t *testing.T) {
 	}
 }
 
+// A provider publishes a catalogue of its own, with names of its own.
+func TestTheNamesOfTheCatalogueInForce(t *testing.T) {
+	text := strings.Replace(string(catalogue.DefaultText()), "name: Virtual machines\n", "name: Machines\n", 1)
+	own, err := catalogue.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &lockboxv1.Event{Actor: otto, Fact: &lockboxv1.Event_PreviewSignedUp{
+		PreviewSignedUp: &lockboxv1.PreviewSignedUp{ResourceType: "compute/virtual-machines"}}}
+	if _, got := activity.In("en").Naming(own).Describe(e); got != "Otto Owens signed up for the preview of Machines." {
+		t.Error(got)
+	}
+}
+
 // Each in its own order, with its own marks, numbers and moments.
 func TestSentencesInOtherLanguages(t *testing.T) {
 	approvers := func(n int) (list []*lockboxv1.Approver) {
@@ -205,8 +232,8 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 		event            *lockboxv1.Event
 	}{
 		{
-			"Erin Ellis (Nimbus Cloud) a demandé un accès (compute/virtual-machines, memory-dump) à 2 ressources.",
-			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（compute/virtual-machines、memory-dump）を要求しました。",
+			"Erin Ellis (Nimbus Cloud) a demandé un accès (Virtual machines, Memory dump of a running machine) à 2 ressources.",
+			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（Virtual machines、Memory dump of a running machine）を要求しました。",
 			&lockboxv1.Event{Actor: erin,
 				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
 					ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
@@ -233,8 +260,8 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 				CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
 		},
 		{
-			"L’accès (compute/virtual-machines, memory-dump, en lecture seule) à 1 ressource a commencé et dure jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, conformément à l’approbation du client.",
-			"お客様の承認に基づき、リソース 1 件へのアクセス（compute/virtual-machines、memory-dump、読み取りのみ）が開始されました。終了予定は 2026年3月2日（月）12:00 UTC です。",
+			"L’accès (Virtual machines, Memory dump of a running machine, en lecture seule) à 1 ressource a commencé et dure jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, conformément à l’approbation du client.",
+			"お客様の承認に基づき、リソース 1 件へのアクセス（Virtual machines、Memory dump of a running machine、読み取りのみ）が開始されました。終了予定は 2026年3月2日（月）12:00 UTC です。",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 				EndsAt: noon, ResourceIds: []string{"a"}, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 				Mode: lockboxv1.AccessMode_ACCESS_MODE_READ,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
@@ -18,8 +19,12 @@ import (
 //go:embed messages/*.yaml
 var files embed.FS
 
-// Language is a language of the activity log. Texts written by people are not translated.
-type Language struct{ *message.Catalogue }
+// Language is a language of the activity log. Not translated are texts written by people, and the names that a service
+// catalogue gives.
+type Language struct {
+	*message.Catalogue
+	services *catalogue.Catalogue
+}
 
 var (
 	languages = load()
@@ -31,15 +36,21 @@ func load() map[string]*Language {
 	if err != nil {
 		panic(err) // they are part of the program
 	}
-	all := map[string]*Language{}
+	all, builtin := map[string]*Language{}, catalogue.Default()
 	for tag, c := range catalogues {
-		all[tag] = &Language{c}
+		all[tag] = &Language{c, builtin}
 	}
 	return all
 }
 
-// In returns a language by its BCP 47 tag; nil if it is not supported.
+// In returns a language by its BCP 47 tag; nil if it is not supported. It calls services and scenarios by the names
+// that the built-in catalogue has for them.
 func In(tag string) *Language { return languages[tag] }
+
+// Naming returns the language with the names of another catalogue: of the one in force.
+func (l *Language) Naming(services *catalogue.Catalogue) *Language {
+	return &Language{l.Catalogue, services}
+}
 
 // Describe returns the name of the event's action and a sentence about the event. Both are empty if the fact is
 // unknown.

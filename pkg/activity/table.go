@@ -64,7 +64,8 @@ var table = []row{
 			if in.GetEmergency() {
 				key = "AccessRequested/emergency"
 			}
-			return l.say(key, "Who", who, "Type", in.GetResourceType(), "Scenario", in.GetScenario(), "Resources",
+			service, scenario := l.services.Names(in.GetResourceType(), in.GetScenario())
+			return l.say(key, "Who", who, "Type", service, "Scenario", scenario, "Resources",
 				l.count("resource", len(in.GetResourceIds())))
 		}),
 	fact((*lockboxv1.Event).GetAccessEvaluated,
@@ -142,11 +143,13 @@ var table = []row{
 	reasoned((*lockboxv1.Event).GetLockboxDisabled),
 	fact((*lockboxv1.Event).GetPreviewSignedUp,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedUp) string {
-			return l.say("PreviewSignedUp", "Who", who, "Type", f.GetResourceType())
+			service, _ := l.services.Names(f.GetResourceType(), "")
+			return l.say("PreviewSignedUp", "Who", who, "Type", service)
 		}),
 	fact((*lockboxv1.Event).GetPreviewSignedOff,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.PreviewSignedOff) string {
-			return l.say("PreviewSignedOff", "Who", who, "Type", f.GetResourceType())
+			service, _ := l.services.Names(f.GetResourceType(), "")
+			return l.say("PreviewSignedOff", "Who", who, "Type", service)
 		}),
 	plain((*lockboxv1.Event).GetAccountIdentified),
 	fact((*lockboxv1.Event).GetSettingsChanged,

@@ -94,7 +94,8 @@ func (l speaker) asked(f *lockboxv1.CustomerNotified) string {
 func (l speaker) granted(f *lockboxv1.AccessGranted) string {
 	resources, until, what := l.count("resource", len(f.GetResourceIds())), l.at(f.GetEndsAt()), ""
 	if f.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
-		what = l.say("granted", "Type", f.GetResourceType(), "Scenario", f.GetScenario(), "Mode", l.mode(f.GetMode()))
+		service, scenario := l.services.Names(f.GetResourceType(), f.GetScenario())
+		what = l.say("granted", "Type", service, "Scenario", scenario, "Mode", l.mode(f.GetMode()))
 	}
 	if f.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		return l.say("AccessGranted", "What", what, "Resources", resources, "Until", until)

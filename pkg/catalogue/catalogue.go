@@ -119,6 +119,22 @@ func (c *Catalogue) Lookup(resourceType, scenario string) (Service, Scenario, er
 		reason.Of(lockboxv1.ReasonCode_REASON_CODE_SCENARIO_UNKNOWN, "resource_type", s.Type, "scenario", scenario))
 }
 
+// Names returns what people call a resource type and one of its scenarios. What the catalogue does not have, or has no
+// longer, keeps the id.
+func (c *Catalogue) Names(resourceType, scenario string) (service, operation string) {
+	i, known := c.index[resourceType]
+	if !known {
+		return resourceType, scenario
+	}
+	service, operation = c.services[i].Name, scenario
+	for _, s := range c.services[i].Scenarios {
+		if s.ID == scenario {
+			operation = s.Name
+		}
+	}
+	return service, operation
+}
+
 // Preview refuses (INVALID) a resource type for which there is no preview to sign up for: one that the catalogue does
 // not have, or of a service that is not in preview (R8).
 func (c *Catalogue) Preview(field, resourceType string) error {

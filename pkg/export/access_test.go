@@ -122,8 +122,15 @@ func TestR69ARecordNamesWhatItIsAbout(t *testing.T) {
 			t.Errorf("%q is looked for as %v", id, got)
 		}
 	}
-	r := accessRecords()[0]
-	export.AccessBegun(r, first)
+	r, urgent := accessRecords()[0], proto.CloneOf(first)
+	urgent.GetAccessRequested().GetIntent().Emergency = true
+	export.AccessBegun(r, urgent)
+	if !r.GetEmergency() {
+		t.Error("a record about an emergency does not say so")
+	}
+	if export.AccessBegun(r, first); r.GetEmergency() {
+		t.Error("a record about no emergency says so")
+	}
 	for _, name := range []string{"jsonl", "cloudevents", "ocsf", "azure"} {
 		f, _ := export.Named(name)
 		row, err := f.Access(1, r)

@@ -32,10 +32,10 @@ func BeganAs(a *lockboxv1.Activity) Began {
 }
 
 // Begun adds to an entry what the first event of its request or ticket says: subscription, ticket, who asked for the
-// access, and for which resources. A nil event adds nothing.
+// access, for which resources, and whether it is an emergency. A nil event adds nothing.
 func Begun(a *lockboxv1.Activity, first *lockboxv1.Event) {
 	if in := first.GetAccessRequested().GetIntent(); in != nil {
-		a.Requester, a.RequestedResourceIds = first.GetActor(), in.GetResourceIds()
+		a.Requester, a.RequestedResourceIds, a.Emergency = first.GetActor(), in.GetResourceIds(), in.GetEmergency()
 		a.SubscriptionId, a.TicketId = cmp.Or(a.GetSubscriptionId(), in.GetSubscriptionId()), in.GetTicketId()
 	}
 	if t := first.GetTicketOpened(); t != nil {
@@ -64,6 +64,7 @@ func AccessBegun(r *lockboxv1.AccessRecord, first *lockboxv1.Event) {
 	a := new(lockboxv1.Activity)
 	Begun(a, first)
 	r.SubscriptionId, r.ResourceIds, r.TicketId = a.GetSubscriptionId(), a.GetRequestedResourceIds(), a.GetTicketId()
+	r.Emergency = a.GetEmergency()
 }
 
 // reached returns the resources that an entry is about: those that its event names, or else those that were asked for.

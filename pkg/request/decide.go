@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -61,18 +62,21 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_Answer:
 		if !aggregate.Provider(c.By) || !same(c.By, s.Requester) {
-			return refusal.Forbidden("token", "R32", "only the requester may do this")
+			return refusal.Because(refusal.Forbidden("token", "R32", "only the requester may do this"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_REQUESTER_ONLY))
 		}
 	case *lockboxv1.Command_InternalApprove, *lockboxv1.Command_InternalRefuse:
 		if !aggregate.Provider(c.By) {
-			return refusal.Forbidden("token", "R15", "internal approval is given by the provider's people")
+			return refusal.Because(refusal.Forbidden("token", "R15", "internal approval is given by the provider's people"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_PROVIDERS_PEOPLE_ONLY))
 		}
 		if err := ownRequest(s, c.By); err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(s.Evaluation.GetInternalStages(),
 			func(st *lockboxv1.InternalStage) bool { return aggregate.Provider(c.By, st.GetGroup()) }) {
-			return refusal.Forbidden("token", "R15", "you are in none of the groups that are asked")
+			return refusal.Because(refusal.Forbidden("token", "R15", "you are in none of the groups that are asked"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_IN_NO_GROUP_ASKED))
 		}
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny:
 		if err := mayDecide(s, c.By, w, now); err != nil {
@@ -90,7 +94,8 @@ func concerns(s State, c aggregate.Command, w World, now time.Time) error {
 // mayDecide checks the conditions of R20, I9 and I10 for a person who wants to decide for the customer.
 func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	if by.GetSide() != lockboxv1.Side_SIDE_TENANT {
-		return refusal.Forbidden("token", "I10", "nobody of the provider decides for the customer")
+		return refusal.Because(refusal.Forbidden("token", "I10", "nobody of the provider decides for the customer"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMERS_PEOPLE_ONLY))
 	}
 	if err := ownRequest(s, by); err != nil {
 		return err
@@ -102,10 +107,13 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 	case s.Notified == nil || !w.knows(by):
 		return NotFound() // The customer has not been asked, or this is not the customer: there is nothing to see.
 	case frozen(s.Notified, by.GetPerson()) == nil:
-		return refusal.Forbidden("token", "R20", "you were not an approver when this request was created")
+		return refusal.Because(refusal.Forbidden("token", "R20",
+			"you were not an approver when this request was created"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NOT_AMONG_THOSE_ASKED))
 	case len(w.deciding(s.Notified, by.GetPerson(), now)) == 0:
-		return refusal.Forbidden("token", "R20",
-			"you were an approver when this request was created, but hold no active role for it now")
+		return refusal.Because(refusal.Forbidden("token", "R20",
+			"you were an approver when this request was created, but hold no active role for it now"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_ACTIVE_ROLE_NOW))
 	}
 	return nil
 }
@@ -115,12 +123,16 @@ func mayDecide(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 func ownRequest(s State, by *lockboxv1.Actor) error {
 	switch {
 	case same(by, s.Requester):
-		return refusal.Forbidden("token", "I10", "nobody decides their own request")
+		return refusal.Because(refusal.Forbidden("token", "I10", "nobody decides their own request"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_YOUR_OWN_REQUEST))
 	case sameHuman(by, s.Requester):
-		return refusal.Forbidden("token", "R51", "nobody decides their own request, and you made it with another account")
+		return refusal.Because(refusal.Forbidden("token", "R51",
+			"nobody decides their own request, and you made it with another account"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT))
 	case tenant.ShareAddress(by.GetPerson(), s.Requester.GetPerson()):
-		return refusal.Forbidden("token", "R51",
-			"your e-mail address is the requester's, and nobody decides their own request")
+		return refusal.Because(refusal.Forbidden("token", "R51",
+			"your e-mail address is the requester's, and nobody decides their own request"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_YOUR_ADDRESS_IS_THE_REQUESTERS))
 	}
 	return nil
 }
@@ -148,8 +160,9 @@ func mayRevoke(s State, by *lockboxv1.Actor, w World, now time.Time) error {
 			return w.Tenant.Fresh(by, now)
 		}
 	}
-	return refusal.Forbidden("token", "R32",
-		"access is revoked by the customer's approvers and administrators or the provider's security officer")
+	return refusal.Because(refusal.Forbidden("token", "R32",
+		"access is revoked by the customer's approvers and administrators or the provider's security officer"),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAY_NOT_REVOKE))
 }
 
 func mayDecideInternally(s State, stage *lockboxv1.InternalStage, by *lockboxv1.Actor) bool {
@@ -276,10 +289,13 @@ func granted(s State, now time.Time, soon bool) error {
 	case soon && s.Status == Approved:
 		return nil
 	case s.Status != Active:
-		return refusal.Precondition("aggregate_id", "R32", "there is no access to take away: %s", Outcome(s))
+		return refusal.Because(refusal.Precondition("aggregate_id", "R32",
+			"there is no access to take away: %s", Outcome(s)),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_ACCESS_TO_END))
 	case !now.Before(s.Grant.GetEndsAt().AsTime()):
-		return refusal.Precondition("aggregate_id", "R32", "access ended by itself at %s",
-			stamp(s.Grant.GetEndsAt().AsTime()))
+		return refusal.Because(refusal.Precondition("aggregate_id", "R32", "access ended by itself at %s",
+			stamp(s.Grant.GetEndsAt().AsTime())),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ACCESS_ENDED_BY_ITSELF))
 	}
 	return nil
 }
@@ -359,8 +375,9 @@ func internalStage(s State, by *lockboxv1.Actor, now time.Time) (uint32, error) 
 	}
 	stage, i := s.Stage()
 	if !mayDecideInternally(s, stage, by) {
-		return 0, refusal.Forbidden("token", "R15", "the %s decide at this stage, each of them once",
-			aggregate.GroupName(stage.GetGroup()))
+		return 0, refusal.Because(refusal.Forbidden("token", "R15", "the %s decide at this stage, each of them once",
+			aggregate.GroupName(stage.GetGroup())),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NOT_AT_THIS_STAGE))
 	}
 	return uint32(i), nil // #nosec G115 -- an index into a short list
 }

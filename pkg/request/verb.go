@@ -60,7 +60,7 @@ func (v Verb) check(text string) error {
 	}
 	err := prose.Check(v.Name+"."+string(v.text), text, least, MaxText)
 	if r, is := refusal.As(err); is && v.rule != "" {
-		return refusal.Invalid(r.GetField(), v.rule, "%s", r.GetMessage())
+		return refusal.Because(refusal.Invalid(r.GetField(), v.rule, "%s", r.GetMessage()), r.GetCodedReason())
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -299,7 +300,8 @@ func first(t *lockboxv1.CreateTenant, f *lockboxv1.TenantCreated, by *lockboxv1.
 func (s State) administrator(by *lockboxv1.Actor, rule string, now time.Time) error {
 	if by.GetSide() != lockboxv1.Side_SIDE_TENANT ||
 		!s.Roles.Holds(by.GetPerson(), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, now) {
-		return refusal.Forbidden("token", rule, "only a Global Administrator of the tenant may do this")
+		return refusal.Because(refusal.Forbidden("token", rule, "only a Global Administrator of the tenant may do this"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 	}
 	return nil
 }
@@ -427,7 +429,8 @@ func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.Ten
 		}
 		address := strings.ToLower(a.GetEmail())
 		if seen[address] {
-			return nil, refusal.Invalid(field+".alternates.email", "R24", "each address is named once")
+			return nil, refusal.Because(refusal.Invalid(field+".alternates.email", "R24", "each address is named once"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADDRESS_NAMED_TWICE))
 		}
 		seen[address] = true
 	}

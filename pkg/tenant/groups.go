@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -112,7 +113,9 @@ func (s State) activateGroup(
 	}
 	if err := checkPerson("activate_role", as.GetPerson(), c.By.GetPerson().GetIssuer()); err != nil {
 		if r, _ := refusal.As(err); r.GetField() == "activate_role.email" && as.GetPerson().GetEmail() == "" {
-			return refusal.Invalid(r.GetField(), "R24", "your sign-in names no address of yours: say where mails to you go")
+			return refusal.Because(refusal.Invalid(r.GetField(), "R24",
+				"your sign-in names no address of yours: say where mails to you go"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_ADDRESS_IN_SIGN_IN))
 		}
 		return err
 	}
@@ -130,13 +133,16 @@ func (s State) mayActivate(g *lockboxv1.RoleAssignment, c aggregate.Command, now
 	case !aggregate.Customer(c.By) || i < 0:
 		return refusal.NotFound(field, "R21", "you have no such assignment")
 	case !slices.Contains(s.GroupNames(from), g.GetGroup()):
-		return refusal.Forbidden(groupsField, groupRule,
-			"your organisation's sign-in at %s has no group %q any more, so nobody can activate this role", from, g.GetGroup())
+		return refusal.Because(refusal.Forbidden(groupsField, groupRule,
+			"your organisation's sign-in at %s has no group %q any more, so nobody can activate this role", from, g.GetGroup()),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_GROUP_NOT_MAPPED))
 	case c.GroupsUnread != nil:
 		return c.GroupsUnread
 	case !carries(c.By, g.GetGroup()):
-		return refusal.Forbidden(groupsField, groupRule, "the `%s` of your token do not name the group %q",
-			cmp.Or(s.Issuers()[i].GetGroupsClaim(), "groups"), g.GetGroup())
+		return refusal.Because(refusal.Forbidden(groupsField, groupRule,
+			"the `%s` of your token do not name the group %q",
+			cmp.Or(s.Issuers()[i].GetGroupsClaim(), "groups"), g.GetGroup()),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NOT_IN_THE_GROUP))
 	case g.GetExpiresAt() != nil && !now.Before(g.GetExpiresAt().AsTime()):
 		return refusal.Precondition(field, "R20", "the group's assignment has ended")
 	}

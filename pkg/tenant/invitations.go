@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -241,35 +242,45 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 	i, known := p.Invitation(f.GetInvitationId())
 	switch {
 	case !aggregate.Customer(by):
-		return refusal.Forbidden("token", "I10", "only the tenant's own people accept an invitation")
+		return refusal.Because(refusal.Forbidden("token", "I10", "only the tenant's own people accept an invitation"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMERS_PEOPLE_ONLY))
 	case !known || !i.opens(f.GetProof()):
 		return refusal.NotFound(field, invitationRule,
 			"no invitation here has this link and code; check both for mistakes, or %s", askAnew)
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl():
-		return refusal.Precondition(field, invitationRule,
-			"your organisation has changed where its people sign in since you were invited; %s", askAnew)
+		return refusal.Because(refusal.Precondition(field, invitationRule,
+			"your organisation has changed where its people sign in since you were invited; %s", askAnew),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_OUTLIVED_BY_SIGN_IN))
 	case i.GetIssuer() != by.GetPerson().GetIssuer():
-		return refusal.Forbidden("token", invitationRule,
-			"this invitation is for people who sign in through %s; sign in there, and open the link again", i.GetIssuer())
+		return refusal.Because(refusal.Forbidden("token", invitationRule,
+			"this invitation is for people who sign in through %s; sign in there, and open the link again", i.GetIssuer()),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_OF_ANOTHER_SIGN_IN))
 	case i.Person != nil:
-		return refusal.Precondition(field, invitationRule,
-			"this invitation has been used already; if it was not by you, tell your administrators at once")
+		return refusal.Because(refusal.Precondition(field, invitationRule,
+			"this invitation has been used already; if it was not by you, tell your administrators at once"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_USED))
 	case i.SettledBy != nil:
-		return refusal.Precondition(field, invitationRule, "this invitation was withdrawn; %s", askAnew)
+		return refusal.Because(refusal.Precondition(field, invitationRule, "this invitation was withdrawn; %s", askAnew),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_WITHDRAWN))
 	case !p.now.Before(i.GetUntil().AsTime()):
-		return refusal.Precondition(field, invitationRule, "this invitation ran out at %s; %s",
-			i.GetUntil().AsTime().UTC().Format(time.RFC3339), askAnew)
+		return refusal.Because(refusal.Precondition(field, invitationRule, "this invitation ran out at %s; %s",
+			i.GetUntil().AsTime().UTC().Format(time.RFC3339), askAnew),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_RAN_OUT))
 	case i.First() && p.administrated:
-		return refusal.Precondition(field, invitationRule,
-			"your organisation has a Global Administrator meanwhile; ask them to invite you")
+		return refusal.Because(refusal.Precondition(field, invitationRule,
+			"your organisation has a Global Administrator meanwhile; ask them to invite you"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATOR_MEANWHILE))
 	case i.First() && SameVoice(i.By.GetPerson(), by.GetPerson()):
-		return refusal.Forbidden("token", invitationRule, "whoever invited cannot accept the invitation")
+		return refusal.Because(refusal.Forbidden("token", invitationRule, "whoever invited cannot accept the invitation"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_OWN_INVITATION))
 	case !SamePerson(f.GetPerson(), by.GetPerson()):
 		return refusal.Invalid("token", invitationRule, "the role is for whoever accepts the invitation")
 	}
 	err := checkPerson("redeem_invitation", f.GetPerson(), i.GetIssuer())
 	if r, _ := refusal.As(err); r.GetField() == "redeem_invitation.email" && f.GetPerson().GetEmail() == "" {
-		return refusal.Invalid(r.GetField(), "R24", "your sign-in names no address of yours: say where mails to you go")
+		return refusal.Because(refusal.Invalid(r.GetField(), "R24",
+			"your sign-in names no address of yours: say where mails to you go"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_NO_ADDRESS_IN_SIGN_IN))
 	}
 	return err
 }
@@ -305,15 +316,20 @@ func (p place) mayConfirm(as *lockboxv1.RoleAssignment, by *lockboxv1.Actor) err
 	case !known:
 		return refusal.NotFound(field, invitationRule, "there is no such invitation")
 	case i.SettledBy != nil:
-		return refusal.Precondition(field, invitationRule, "it was confirmed or ended already")
+		return refusal.Because(refusal.Precondition(field, invitationRule, "it was confirmed or ended already"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_SETTLED))
 	case i.Person == nil:
-		return refusal.Precondition(field, invitationRule, "nobody has accepted it yet, so there is nobody to confirm")
+		return refusal.Because(refusal.Precondition(field, invitationRule,
+			"nobody has accepted it yet, so there is nobody to confirm"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_NOT_ACCEPTED_YET))
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl():
-		return refusal.Precondition(field, invitationRule,
-			"your people sign in elsewhere since it was made; turn it down, and invite them anew")
+		return refusal.Because(refusal.Precondition(field, invitationRule,
+			"your people sign in elsewhere since it was made; turn it down, and invite them anew"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_SIGN_IN_CHANGED_SINCE_INVITATION))
 	case SameVoice(i.Redeemer.GetPerson(), by.GetPerson()) || SameVoice(i.Person, by.GetPerson()):
-		return refusal.Forbidden("token", invitationRule,
-			"another administrator has to confirm it, because you accepted it yourself")
+		return refusal.Because(refusal.Forbidden("token", invitationRule,
+			"another administrator has to confirm it, because you accepted it yourself"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF))
 	case i.GetExpiresAt() != nil && !i.GetExpiresAt().AsTime().After(p.now):
 		return refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew")
 	case !proto.Equal(as, i.assignment()):
@@ -337,9 +353,11 @@ func (p place) mayEnd(id string, by *lockboxv1.Actor) error {
 	case !known:
 		return refusal.NotFound(field, invitationRule, "there is no such invitation")
 	case i.confirmed:
-		return refusal.Precondition(field, invitationRule, "it was confirmed already; remove the role")
+		return refusal.Because(refusal.Precondition(field, invitationRule, "it was confirmed already; remove the role"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_CONFIRMED_ALREADY))
 	case i.SettledBy != nil:
-		return refusal.Precondition(field, invitationRule, "it was ended already")
+		return refusal.Because(refusal.Precondition(field, invitationRule, "it was ended already"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_SETTLED))
 	}
 	return nil
 }

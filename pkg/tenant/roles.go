@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -57,9 +58,10 @@ func (r Roles) mayChange(by *lockboxv1.Person, l Limits, now time.Time) error {
 		}
 	}
 	if most > 0 && made >= most {
-		return refusal.Precondition("token", "R52",
+		return refusal.Because(refusal.Precondition("token", "R52",
 			"you have made %d role changes here within a day, and no more than %d may be made; go on tomorrow, or let somebody "+
-				"else do it", made, most)
+				"else do it", made, most),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TOO_MANY_ROLE_CHANGES))
 	}
 	return nil
 }

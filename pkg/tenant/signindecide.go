@@ -6,6 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -34,7 +35,8 @@ func (s State) decideSignIn(c aggregate.Command, e *lockboxv1.Event, now time.Ti
 		e.Fact = &lockboxv1.Event_FormerSignInEnded{FormerSignInEnded: &lockboxv1.FormerSignInEnded{}}
 	case *lockboxv1.Command_SignIn:
 		if !aggregate.Customer(c.By) {
-			return true, refusal.Forbidden("token", rule, "only the tenant's own people sign in to it")
+			return true, refusal.Because(refusal.Forbidden("token", rule, "only the tenant's own people sign in to it"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMERS_PEOPLE_ONLY))
 		}
 		if s.SignInMatters(c.By, now) || s.Roles.unseen(c.By) {
 			e.Fact = s.signedIn(c.By, now)
@@ -113,7 +115,8 @@ func (s State) stop(by *lockboxv1.Actor, f *lockboxv1.StopSignInChange, e *lockb
 // pending refuses another change than the one that waits.
 func (s State) pending(field, id string, by *lockboxv1.Actor) error {
 	if !aggregate.Customer(by) && !aggregate.Provider(by, aggregate.Onboarding) {
-		return refusal.Forbidden("token", rule, onlyThose)
+		return refusal.Because(refusal.Forbidden("token", rule, onlyThose),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 	}
 	if !s.isPending(id) {
 		return refusal.NotFound(field, rule, "no such change waits; it was made or stopped, or another one waits")
@@ -132,7 +135,8 @@ func (s State) mayPropose(by *lockboxv1.Actor, route lockboxv1.SignInRoute, now 
 	case correction, recovery:
 		switch {
 		case !aggregate.Provider(by, aggregate.Onboarding):
-			return refusal.Forbidden("token", rule, onlyThose)
+			return refusal.Because(refusal.Forbidden("token", rule, onlyThose),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 		case route == correction && s.SignedIn:
 			return refusal.Precondition("propose_sign_in_change.route", rule,
 				"somebody of this tenant has signed in, so it is the tenant's own to change; if none of its administrators can "+
@@ -153,13 +157,17 @@ func (s State) mayConfirm(by *lockboxv1.Actor, now time.Time) error {
 	}
 	switch {
 	case s.Change.Confirmed != nil:
-		return refusal.Precondition("confirm_sign_in_change.change_id", rule, "it is confirmed already, and waits until %s",
-			s.Change.DueAt.UTC().Format(time.RFC3339))
+		return refusal.Because(refusal.Precondition("confirm_sign_in_change.change_id", rule,
+			"it is confirmed already, and waits until %s",
+			s.Change.DueAt.UTC().Format(time.RFC3339)),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CHANGE_CONFIRMED_ALREADY))
 	case SameVoice(s.Change.By.GetPerson(), by.GetPerson()):
-		return refusal.Forbidden("token", rule, "a second human has to confirm it, and you proposed it")
+		return refusal.Because(refusal.Forbidden("token", rule, "a second human has to confirm it, and you proposed it"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CHANGE_PROPOSED_BY_YOURSELF))
 	case s.Change.Route == byCustomer && s.lapses(now):
-		return refusal.Precondition("confirm_sign_in_change.change_id", rule,
-			"whoever proposed it is not a Global Administrator any more; stop it and propose it yourself")
+		return refusal.Because(refusal.Precondition("confirm_sign_in_change.change_id", rule,
+			"whoever proposed it is not a Global Administrator any more; stop it and propose it yourself"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_PROPOSER_NO_ADMINISTRATOR))
 	}
 	return nil
 }
@@ -170,7 +178,9 @@ func (s State) mayStop(by *lockboxv1.Actor, now time.Time) error {
 	if s.overseer(by, now) || s.Change.Route != byCustomer && aggregate.Provider(by, aggregate.Onboarding) {
 		return nil
 	}
-	return refusal.Forbidden("token", rule, "a Global Administrator stops it, or onboarding if it proposed it")
+	return refusal.Because(refusal.Forbidden("token", rule,
+		"a Global Administrator stops it, or onboarding if it proposed it"),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 }
 
 // mayEndFormer refuses those who do not show that the present issuer works for an administrator who always is one.

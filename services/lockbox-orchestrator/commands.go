@@ -221,7 +221,7 @@ func proposedIssuer(err error) error {
 		return err
 	}
 	field := "propose_sign_in_change.change" + strings.TrimPrefix(r.GetField(), "create_tenant")
-	return refusal.New(r.GetCode(), field, r.GetRule(), "%s", r.GetMessage())
+	return refusal.Because(refusal.New(r.GetCode(), field, r.GetRule(), "%s", r.GetMessage()), r.GetCodedReason())
 }
 
 // signedIn records that somebody of the tenant has signed in, if something depends on it (R65), before their command is

@@ -7,6 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -69,7 +70,8 @@ func (o *orchestrator) limited(sender string, until time.Time, over bool) error 
 		return nil
 	}
 	o.Counters.Limited(sender)
-	return refusal.Precondition("token", "R52",
+	return refusal.Because(refusal.Precondition("token", "R52",
 		"you have sent %d commands within a minute, and no more may be sent; try again at %s. You can still deny, revoke and "+
-			"take away", o.rates.commands(), until.UTC().Format("15:04:05 UTC"))
+			"take away", o.rates.commands(), until.UTC().Format("15:04:05 UTC")),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_TOO_MANY_COMMANDS))
 }

@@ -85,19 +85,15 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	return in, nil
 }
 
-// service returns what the catalogue in force calls a resource type; empty if it has none. A mail about a preview does
-// not wait for a catalogue that can be read.
+// service returns what the catalogue in force calls a resource type. A mail about a preview does not wait for a
+// catalogue that can be read.
 func (n *notifier) service(states repository.States, resourceType string) string {
 	c, err := n.catalogue.Of(states)
 	if err != nil {
 		c = catalogue.Default()
 	}
-	for _, s := range c.Services() {
-		if s.Type == resourceType {
-			return s.Name
-		}
-	}
-	return ""
+	name, _ := c.Names(resourceType, "")
+	return name
 }
 
 // concernsCustomer reports whether any of the customer's people is told of a request: they were asked, or it is an

@@ -138,13 +138,15 @@ type AccessRecord struct {
 	// Of so many records of this kind, of this person or if absent of anybody, nothing but the number was kept, because there were
 	// too many at once or the bus did not take them.
 	LeftOut uint64 `protobuf:"varint,22,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
-	// The subscription of the request or ticket that it was about; empty if none. Not stored, as the two below: it is looked up
+	// The subscription of the request or ticket that it was about; empty if none. Not stored, as the three below: it is looked up
 	// for whoever reads the record.
 	SubscriptionId string `protobuf:"bytes,60,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// The resources of the request that it was about, as asked for.
 	ResourceIds []string `protobuf:"bytes,61,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// The support ticket that it was about, or of the request that it was about, as the customer calls it; empty if none.
-	TicketId      string `protobuf:"bytes,62,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	TicketId string `protobuf:"bytes,62,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// True if the request that it was about is one that the engineer called an emergency (R43).
+	Emergency     bool `protobuf:"varint,90,opt,name=emergency,proto3" json:"emergency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -352,6 +354,13 @@ func (x *AccessRecord) GetTicketId() string {
 		return x.TicketId
 	}
 	return ""
+}
+
+func (x *AccessRecord) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
 }
 
 // A person in an access record, as their verified token names them.
@@ -596,7 +605,7 @@ var File_lockbox_v1_access_proto protoreflect.FileDescriptor
 const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/access.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\xf2\x06\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\x90\a\n" +
 	"\fAccessRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12.\n" +
@@ -624,7 +633,8 @@ const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\bleft_out\x18\x16 \x01(\x04R\aleftOut\x12'\n" +
 	"\x0fsubscription_id\x18< \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fresource_ids\x18= \x03(\tR\vresourceIds\x12\x1b\n" +
-	"\tticket_id\x18> \x01(\tR\bticketId\"\x96\x01\n" +
+	"\tticket_id\x18> \x01(\tR\bticketId\x12\x1c\n" +
+	"\temergency\x18Z \x01(\bR\temergency\"\x96\x01\n" +
 	"\fAccessPerson\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +

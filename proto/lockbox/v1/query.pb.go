@@ -2589,7 +2589,9 @@ type Activity struct {
 	// The resources that the engineer asked for. What was granted may be fewer.
 	RequestedResourceIds []string `protobuf:"bytes,41,rep,name=requested_resource_ids,json=requestedResourceIds,proto3" json:"requested_resource_ids,omitempty"`
 	// The support ticket that it belongs to, as the customer calls it; empty if none.
-	TicketId      string `protobuf:"bytes,42,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	TicketId string `protobuf:"bytes,42,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// True if it is about a request that the engineer called an emergency (R43), as far as the reader knows.
+	Emergency     bool `protobuf:"varint,90,opt,name=emergency,proto3" json:"emergency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2699,6 +2701,13 @@ func (x *Activity) GetTicketId() string {
 		return x.TicketId
 	}
 	return ""
+}
+
+func (x *Activity) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
 }
 
 // Asks for the tenant that the query names.
@@ -5057,7 +5066,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2\x14.lockbox.v1.ActivityR\n" +
 	"activities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x03\n" +
 	"\bActivity\x12/\n" +
 	"\x05entry\x18\x01 \x01(\v2\x19.lockbox.v1.TimelineEntryR\x05entry\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -5070,7 +5079,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05event\x18\b \x01(\v2\x11.lockbox.v1.EventR\x05event\x12/\n" +
 	"\trequester\x18( \x01(\v2\x11.lockbox.v1.ActorR\trequester\x124\n" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\x12\x1b\n" +
-	"\tticket_id\x18* \x01(\tR\bticketId\"\v\n" +
+	"\tticket_id\x18* \x01(\tR\bticketId\x12\x1c\n" +
+	"\temergency\x18Z \x01(\bR\temergency\"\v\n" +
 	"\tGetTenant\"\xb7\x05\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +

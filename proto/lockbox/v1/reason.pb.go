@@ -120,55 +120,175 @@ const (
 	ReasonCode_REASON_CODE_MAIL_GIVEN_UP ReasonCode = 72
 	// A mail was not sent: before it could go, its recipient had lost the role because of which it was for them (R20).
 	ReasonCode_REASON_CODE_RECIPIENT_NOT_ENTITLED ReasonCode = 73
+	// A refusal: only the customer's own people may do this (I10).
+	ReasonCode_REASON_CODE_CUSTOMERS_PEOPLE_ONLY ReasonCode = 90
+	// A refusal: whoever wants to decide made the request (I10).
+	ReasonCode_REASON_CODE_YOUR_OWN_REQUEST ReasonCode = 91
+	// A refusal: whoever wants to decide made the request, with another account (R51).
+	ReasonCode_REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT ReasonCode = 92
+	// A refusal: whoever wants to decide has the requester's e-mail address (R51).
+	ReasonCode_REASON_CODE_YOUR_ADDRESS_IS_THE_REQUESTERS ReasonCode = 93
+	// A refusal: whoever wants to decide was no approver when the request was created (R20).
+	ReasonCode_REASON_CODE_NOT_AMONG_THOSE_ASKED ReasonCode = 94
+	// A refusal: whoever was asked holds no active role for the request now (R20).
+	ReasonCode_REASON_CODE_NO_ACTIVE_ROLE_NOW ReasonCode = 95
+	// A refusal: only the requester may do this (R32).
+	ReasonCode_REASON_CODE_REQUESTER_ONLY ReasonCode = 96
+	// A refusal: access is revoked by the customer's deciders or the provider's security officer (R32).
+	ReasonCode_REASON_CODE_MAY_NOT_REVOKE ReasonCode = 97
+	// A refusal: internal approval is given by the provider's people (R15).
+	ReasonCode_REASON_CODE_PROVIDERS_PEOPLE_ONLY ReasonCode = 98
+	// A refusal: whoever wants to approve internally is in none of the groups that are asked (R15).
+	ReasonCode_REASON_CODE_IN_NO_GROUP_ASKED ReasonCode = 99
+	// A refusal: another group decides at this stage, or each of them once (R15).
+	ReasonCode_REASON_CODE_NOT_AT_THIS_STAGE ReasonCode = 100
+	// A refusal: only a Global Administrator of the tenant may do this.
+	ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY ReasonCode = 101
+	// A refusal: there is no access that could be taken away (R32).
+	ReasonCode_REASON_CODE_NO_ACCESS_TO_END ReasonCode = 102
+	// A refusal: access ended by itself, when its time was over (R32).
+	ReasonCode_REASON_CODE_ACCESS_ENDED_BY_ITSELF ReasonCode = 103
+	// A refusal: too many commands within a minute (R52).
+	ReasonCode_REASON_CODE_TOO_MANY_COMMANDS ReasonCode = 104
+	// A refusal: too many changes of roles within a day (R52).
+	ReasonCode_REASON_CODE_TOO_MANY_ROLE_CHANGES ReasonCode = 105
+	// A refusal: an invitation is of no use: the tenant's people sign in elsewhere since (R66).
+	ReasonCode_REASON_CODE_INVITATION_OUTLIVED_BY_SIGN_IN ReasonCode = 106
+	// A refusal: an invitation is for people who sign in elsewhere (R66).
+	ReasonCode_REASON_CODE_INVITATION_OF_ANOTHER_SIGN_IN ReasonCode = 107
+	// A refusal: an invitation has been used already (R66).
+	ReasonCode_REASON_CODE_INVITATION_USED ReasonCode = 108
+	// A refusal: an invitation was withdrawn (R66).
+	ReasonCode_REASON_CODE_INVITATION_WITHDRAWN ReasonCode = 109
+	// A refusal: an invitation was not accepted in time (R66).
+	ReasonCode_REASON_CODE_INVITATION_RAN_OUT ReasonCode = 110
+	// A refusal: the first invitation is of no use: the tenant has a Global Administrator meanwhile (R66).
+	ReasonCode_REASON_CODE_ADMINISTRATOR_MEANWHILE ReasonCode = 111
+	// A refusal: whoever invited cannot accept the invitation (R66).
+	ReasonCode_REASON_CODE_OWN_INVITATION ReasonCode = 112
+	// A refusal: nobody has accepted the invitation yet (R66).
+	ReasonCode_REASON_CODE_INVITATION_NOT_ACCEPTED_YET ReasonCode = 113
+	// A refusal: the tenant's people sign in elsewhere since an invitation was accepted (R66).
+	ReasonCode_REASON_CODE_SIGN_IN_CHANGED_SINCE_INVITATION ReasonCode = 114
+	// A refusal: whoever accepted an invitation cannot confirm it (R66).
+	ReasonCode_REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF ReasonCode = 115
+	// A refusal: an invitation was confirmed or ended already (R66).
+	ReasonCode_REASON_CODE_INVITATION_SETTLED ReasonCode = 116
+	// A refusal: an invitation was confirmed already (R66).
+	ReasonCode_REASON_CODE_INVITATION_CONFIRMED_ALREADY ReasonCode = 117
+	// A refusal: whoever proposed a change of sign-in cannot confirm it (R65).
+	ReasonCode_REASON_CODE_CHANGE_PROPOSED_BY_YOURSELF ReasonCode = 118
+	// A refusal: a change of sign-in is confirmed and waits (R65).
+	ReasonCode_REASON_CODE_CHANGE_CONFIRMED_ALREADY ReasonCode = 119
+	// A refusal: whoever proposed a change of sign-in is no Global Administrator any more (R65).
+	ReasonCode_REASON_CODE_PROPOSER_NO_ADMINISTRATOR ReasonCode = 120
+	// A refusal: the tenant's sign-in has the group of a role no more (R67).
+	ReasonCode_REASON_CODE_GROUP_NOT_MAPPED ReasonCode = 121
+	// A refusal: the token does not name the group of a role (R67).
+	ReasonCode_REASON_CODE_NOT_IN_THE_GROUP ReasonCode = 122
+	// A refusal: a token names no e-mail address, and none was given (R24).
+	ReasonCode_REASON_CODE_NO_ADDRESS_IN_SIGN_IN ReasonCode = 123
+	// A refusal: a text is too long. Parameter: `most`, how many characters it may have.
+	ReasonCode_REASON_CODE_TEXT_TOO_LONG ReasonCode = 124
+	// A refusal: a text is missing.
+	ReasonCode_REASON_CODE_TEXT_REQUIRED ReasonCode = 125
+	// A refusal: a text is too short. Parameter: `least`, how many characters it must have.
+	ReasonCode_REASON_CODE_TEXT_TOO_SHORT ReasonCode = 126
+	// A refusal: a text holds characters that control how text is shown instead of being shown.
+	ReasonCode_REASON_CODE_TEXT_NOT_PLAIN ReasonCode = 127
+	// A refusal: a text that has to be one line is not.
+	ReasonCode_REASON_CODE_TEXT_NOT_ONE_LINE ReasonCode = 128
+	// A refusal: an alternate address is named twice (R24).
+	ReasonCode_REASON_CODE_ADDRESS_NAMED_TWICE ReasonCode = 129
 )
 
 // Enum value maps for ReasonCode.
 var (
 	ReasonCode_name = map[int32]string{
-		0:  "REASON_CODE_UNSPECIFIED",
-		1:  "REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP",
-		2:  "REASON_CODE_ASSIGNMENT_ENDED",
-		3:  "REASON_CODE_ROLE_NOT_ACTIVATED",
-		4:  "REASON_CODE_ACTIVATION_ENDED",
-		5:  "REASON_CODE_OWN_REQUEST",
-		6:  "REASON_CODE_REQUESTERS_ADDRESS",
-		10: "REASON_CODE_CUSTOMER_DECIDES",
-		11: "REASON_CODE_NO_CUSTOMER_DATA",
-		12: "REASON_CODE_LOCKBOX_NOT_ENABLED",
-		13: "REASON_CODE_PREVIEW_NOT_SIGNED_UP",
-		14: "REASON_CODE_EMERGENCY",
-		15: "REASON_CODE_EMERGENCY_NEEDS_SECURITY_OFFICER",
-		16: "REASON_CODE_RULE_MATCHED",
-		17: "REASON_CODE_RULE_FAILED",
-		18: "REASON_CODE_NO_RULE_MATCHED",
-		30: "REASON_CODE_RESOURCE_TYPE_UNKNOWN",
-		31: "REASON_CODE_RESOURCE_TYPE_UNSUPPORTED",
-		32: "REASON_CODE_SCENARIO_UNKNOWN",
-		33: "REASON_CODE_SUBSCRIPTION_REQUIRED",
-		34: "REASON_CODE_SUBSCRIPTION_NOT_ALLOWED",
-		35: "REASON_CODE_SUBSCRIPTION_NOT_FOUND",
-		36: "REASON_CODE_SUBSCRIPTION_FAULTY",
-		37: "REASON_CODE_TICKET_NOT_FOUND",
-		38: "REASON_CODE_EMPLOYER_UNKNOWN",
-		39: "REASON_CODE_NOT_AN_ENGINEER",
-		40: "REASON_CODE_NOT_AN_EMERGENCY_RESPONDER",
-		50: "REASON_CODE_CUSTOMER_DATA_NOT_EXCLUDED",
-		51: "REASON_CODE_NOT_IN_PREVIEW",
-		52: "REASON_CODE_PREVIEW_SIGNED_UP",
-		53: "REASON_CODE_LOCKBOX_ENABLED",
-		54: "REASON_CODE_EMERGENCY_NOT_AUTHORIZED",
-		55: "REASON_CODE_APPROVER_LOST_ROLE",
-		56: "REASON_CODE_LONGER_THAN_ALLOWED",
-		57: "REASON_CODE_UNKNOWN_WAIVER",
-		58: "REASON_CODE_NOT_THE_CUSTOMERS",
-		59: "REASON_CODE_TRANSFERRED",
-		60: "REASON_CODE_RESOURCE_OF_ANOTHER_TYPE",
-		65: "REASON_CODE_ONE_HUMAN_ASKED_TWICE",
-		66: "REASON_CODE_TOO_FEW_APPROVERS",
-		70: "REASON_CODE_RECIPIENT_UNUSABLE",
-		71: "REASON_CODE_MAIL_REFUSED",
-		72: "REASON_CODE_MAIL_GIVEN_UP",
-		73: "REASON_CODE_RECIPIENT_NOT_ENTITLED",
+		0:   "REASON_CODE_UNSPECIFIED",
+		1:   "REASON_CODE_ASSIGNED_AT_MANAGEMENT_GROUP",
+		2:   "REASON_CODE_ASSIGNMENT_ENDED",
+		3:   "REASON_CODE_ROLE_NOT_ACTIVATED",
+		4:   "REASON_CODE_ACTIVATION_ENDED",
+		5:   "REASON_CODE_OWN_REQUEST",
+		6:   "REASON_CODE_REQUESTERS_ADDRESS",
+		10:  "REASON_CODE_CUSTOMER_DECIDES",
+		11:  "REASON_CODE_NO_CUSTOMER_DATA",
+		12:  "REASON_CODE_LOCKBOX_NOT_ENABLED",
+		13:  "REASON_CODE_PREVIEW_NOT_SIGNED_UP",
+		14:  "REASON_CODE_EMERGENCY",
+		15:  "REASON_CODE_EMERGENCY_NEEDS_SECURITY_OFFICER",
+		16:  "REASON_CODE_RULE_MATCHED",
+		17:  "REASON_CODE_RULE_FAILED",
+		18:  "REASON_CODE_NO_RULE_MATCHED",
+		30:  "REASON_CODE_RESOURCE_TYPE_UNKNOWN",
+		31:  "REASON_CODE_RESOURCE_TYPE_UNSUPPORTED",
+		32:  "REASON_CODE_SCENARIO_UNKNOWN",
+		33:  "REASON_CODE_SUBSCRIPTION_REQUIRED",
+		34:  "REASON_CODE_SUBSCRIPTION_NOT_ALLOWED",
+		35:  "REASON_CODE_SUBSCRIPTION_NOT_FOUND",
+		36:  "REASON_CODE_SUBSCRIPTION_FAULTY",
+		37:  "REASON_CODE_TICKET_NOT_FOUND",
+		38:  "REASON_CODE_EMPLOYER_UNKNOWN",
+		39:  "REASON_CODE_NOT_AN_ENGINEER",
+		40:  "REASON_CODE_NOT_AN_EMERGENCY_RESPONDER",
+		50:  "REASON_CODE_CUSTOMER_DATA_NOT_EXCLUDED",
+		51:  "REASON_CODE_NOT_IN_PREVIEW",
+		52:  "REASON_CODE_PREVIEW_SIGNED_UP",
+		53:  "REASON_CODE_LOCKBOX_ENABLED",
+		54:  "REASON_CODE_EMERGENCY_NOT_AUTHORIZED",
+		55:  "REASON_CODE_APPROVER_LOST_ROLE",
+		56:  "REASON_CODE_LONGER_THAN_ALLOWED",
+		57:  "REASON_CODE_UNKNOWN_WAIVER",
+		58:  "REASON_CODE_NOT_THE_CUSTOMERS",
+		59:  "REASON_CODE_TRANSFERRED",
+		60:  "REASON_CODE_RESOURCE_OF_ANOTHER_TYPE",
+		65:  "REASON_CODE_ONE_HUMAN_ASKED_TWICE",
+		66:  "REASON_CODE_TOO_FEW_APPROVERS",
+		70:  "REASON_CODE_RECIPIENT_UNUSABLE",
+		71:  "REASON_CODE_MAIL_REFUSED",
+		72:  "REASON_CODE_MAIL_GIVEN_UP",
+		73:  "REASON_CODE_RECIPIENT_NOT_ENTITLED",
+		90:  "REASON_CODE_CUSTOMERS_PEOPLE_ONLY",
+		91:  "REASON_CODE_YOUR_OWN_REQUEST",
+		92:  "REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT",
+		93:  "REASON_CODE_YOUR_ADDRESS_IS_THE_REQUESTERS",
+		94:  "REASON_CODE_NOT_AMONG_THOSE_ASKED",
+		95:  "REASON_CODE_NO_ACTIVE_ROLE_NOW",
+		96:  "REASON_CODE_REQUESTER_ONLY",
+		97:  "REASON_CODE_MAY_NOT_REVOKE",
+		98:  "REASON_CODE_PROVIDERS_PEOPLE_ONLY",
+		99:  "REASON_CODE_IN_NO_GROUP_ASKED",
+		100: "REASON_CODE_NOT_AT_THIS_STAGE",
+		101: "REASON_CODE_ADMINISTRATORS_ONLY",
+		102: "REASON_CODE_NO_ACCESS_TO_END",
+		103: "REASON_CODE_ACCESS_ENDED_BY_ITSELF",
+		104: "REASON_CODE_TOO_MANY_COMMANDS",
+		105: "REASON_CODE_TOO_MANY_ROLE_CHANGES",
+		106: "REASON_CODE_INVITATION_OUTLIVED_BY_SIGN_IN",
+		107: "REASON_CODE_INVITATION_OF_ANOTHER_SIGN_IN",
+		108: "REASON_CODE_INVITATION_USED",
+		109: "REASON_CODE_INVITATION_WITHDRAWN",
+		110: "REASON_CODE_INVITATION_RAN_OUT",
+		111: "REASON_CODE_ADMINISTRATOR_MEANWHILE",
+		112: "REASON_CODE_OWN_INVITATION",
+		113: "REASON_CODE_INVITATION_NOT_ACCEPTED_YET",
+		114: "REASON_CODE_SIGN_IN_CHANGED_SINCE_INVITATION",
+		115: "REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF",
+		116: "REASON_CODE_INVITATION_SETTLED",
+		117: "REASON_CODE_INVITATION_CONFIRMED_ALREADY",
+		118: "REASON_CODE_CHANGE_PROPOSED_BY_YOURSELF",
+		119: "REASON_CODE_CHANGE_CONFIRMED_ALREADY",
+		120: "REASON_CODE_PROPOSER_NO_ADMINISTRATOR",
+		121: "REASON_CODE_GROUP_NOT_MAPPED",
+		122: "REASON_CODE_NOT_IN_THE_GROUP",
+		123: "REASON_CODE_NO_ADDRESS_IN_SIGN_IN",
+		124: "REASON_CODE_TEXT_TOO_LONG",
+		125: "REASON_CODE_TEXT_REQUIRED",
+		126: "REASON_CODE_TEXT_TOO_SHORT",
+		127: "REASON_CODE_TEXT_NOT_PLAIN",
+		128: "REASON_CODE_TEXT_NOT_ONE_LINE",
+		129: "REASON_CODE_ADDRESS_NAMED_TWICE",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -215,6 +335,46 @@ var (
 		"REASON_CODE_MAIL_REFUSED":                     71,
 		"REASON_CODE_MAIL_GIVEN_UP":                    72,
 		"REASON_CODE_RECIPIENT_NOT_ENTITLED":           73,
+		"REASON_CODE_CUSTOMERS_PEOPLE_ONLY":            90,
+		"REASON_CODE_YOUR_OWN_REQUEST":                 91,
+		"REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT":   92,
+		"REASON_CODE_YOUR_ADDRESS_IS_THE_REQUESTERS":   93,
+		"REASON_CODE_NOT_AMONG_THOSE_ASKED":            94,
+		"REASON_CODE_NO_ACTIVE_ROLE_NOW":               95,
+		"REASON_CODE_REQUESTER_ONLY":                   96,
+		"REASON_CODE_MAY_NOT_REVOKE":                   97,
+		"REASON_CODE_PROVIDERS_PEOPLE_ONLY":            98,
+		"REASON_CODE_IN_NO_GROUP_ASKED":                99,
+		"REASON_CODE_NOT_AT_THIS_STAGE":                100,
+		"REASON_CODE_ADMINISTRATORS_ONLY":              101,
+		"REASON_CODE_NO_ACCESS_TO_END":                 102,
+		"REASON_CODE_ACCESS_ENDED_BY_ITSELF":           103,
+		"REASON_CODE_TOO_MANY_COMMANDS":                104,
+		"REASON_CODE_TOO_MANY_ROLE_CHANGES":            105,
+		"REASON_CODE_INVITATION_OUTLIVED_BY_SIGN_IN":   106,
+		"REASON_CODE_INVITATION_OF_ANOTHER_SIGN_IN":    107,
+		"REASON_CODE_INVITATION_USED":                  108,
+		"REASON_CODE_INVITATION_WITHDRAWN":             109,
+		"REASON_CODE_INVITATION_RAN_OUT":               110,
+		"REASON_CODE_ADMINISTRATOR_MEANWHILE":          111,
+		"REASON_CODE_OWN_INVITATION":                   112,
+		"REASON_CODE_INVITATION_NOT_ACCEPTED_YET":      113,
+		"REASON_CODE_SIGN_IN_CHANGED_SINCE_INVITATION": 114,
+		"REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF":  115,
+		"REASON_CODE_INVITATION_SETTLED":               116,
+		"REASON_CODE_INVITATION_CONFIRMED_ALREADY":     117,
+		"REASON_CODE_CHANGE_PROPOSED_BY_YOURSELF":      118,
+		"REASON_CODE_CHANGE_CONFIRMED_ALREADY":         119,
+		"REASON_CODE_PROPOSER_NO_ADMINISTRATOR":        120,
+		"REASON_CODE_GROUP_NOT_MAPPED":                 121,
+		"REASON_CODE_NOT_IN_THE_GROUP":                 122,
+		"REASON_CODE_NO_ADDRESS_IN_SIGN_IN":            123,
+		"REASON_CODE_TEXT_TOO_LONG":                    124,
+		"REASON_CODE_TEXT_REQUIRED":                    125,
+		"REASON_CODE_TEXT_TOO_SHORT":                   126,
+		"REASON_CODE_TEXT_NOT_PLAIN":                   127,
+		"REASON_CODE_TEXT_NOT_ONE_LINE":                128,
+		"REASON_CODE_ADDRESS_NAMED_TWICE":              129,
 	}
 )
 
@@ -370,7 +530,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xbc\f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xc0\x18\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -417,7 +577,47 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\x1eREASON_CODE_RECIPIENT_UNUSABLE\x10F\x12\x1c\n" +
 	"\x18REASON_CODE_MAIL_REFUSED\x10G\x12\x1d\n" +
 	"\x19REASON_CODE_MAIL_GIVEN_UP\x10H\x12&\n" +
-	"\"REASON_CODE_RECIPIENT_NOT_ENTITLED\x10IB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\"REASON_CODE_RECIPIENT_NOT_ENTITLED\x10I\x12%\n" +
+	"!REASON_CODE_CUSTOMERS_PEOPLE_ONLY\x10Z\x12 \n" +
+	"\x1cREASON_CODE_YOUR_OWN_REQUEST\x10[\x12.\n" +
+	"*REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT\x10\\\x12.\n" +
+	"*REASON_CODE_YOUR_ADDRESS_IS_THE_REQUESTERS\x10]\x12%\n" +
+	"!REASON_CODE_NOT_AMONG_THOSE_ASKED\x10^\x12\"\n" +
+	"\x1eREASON_CODE_NO_ACTIVE_ROLE_NOW\x10_\x12\x1e\n" +
+	"\x1aREASON_CODE_REQUESTER_ONLY\x10`\x12\x1e\n" +
+	"\x1aREASON_CODE_MAY_NOT_REVOKE\x10a\x12%\n" +
+	"!REASON_CODE_PROVIDERS_PEOPLE_ONLY\x10b\x12!\n" +
+	"\x1dREASON_CODE_IN_NO_GROUP_ASKED\x10c\x12!\n" +
+	"\x1dREASON_CODE_NOT_AT_THIS_STAGE\x10d\x12#\n" +
+	"\x1fREASON_CODE_ADMINISTRATORS_ONLY\x10e\x12 \n" +
+	"\x1cREASON_CODE_NO_ACCESS_TO_END\x10f\x12&\n" +
+	"\"REASON_CODE_ACCESS_ENDED_BY_ITSELF\x10g\x12!\n" +
+	"\x1dREASON_CODE_TOO_MANY_COMMANDS\x10h\x12%\n" +
+	"!REASON_CODE_TOO_MANY_ROLE_CHANGES\x10i\x12.\n" +
+	"*REASON_CODE_INVITATION_OUTLIVED_BY_SIGN_IN\x10j\x12-\n" +
+	")REASON_CODE_INVITATION_OF_ANOTHER_SIGN_IN\x10k\x12\x1f\n" +
+	"\x1bREASON_CODE_INVITATION_USED\x10l\x12$\n" +
+	" REASON_CODE_INVITATION_WITHDRAWN\x10m\x12\"\n" +
+	"\x1eREASON_CODE_INVITATION_RAN_OUT\x10n\x12'\n" +
+	"#REASON_CODE_ADMINISTRATOR_MEANWHILE\x10o\x12\x1e\n" +
+	"\x1aREASON_CODE_OWN_INVITATION\x10p\x12+\n" +
+	"'REASON_CODE_INVITATION_NOT_ACCEPTED_YET\x10q\x120\n" +
+	",REASON_CODE_SIGN_IN_CHANGED_SINCE_INVITATION\x10r\x12/\n" +
+	"+REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF\x10s\x12\"\n" +
+	"\x1eREASON_CODE_INVITATION_SETTLED\x10t\x12,\n" +
+	"(REASON_CODE_INVITATION_CONFIRMED_ALREADY\x10u\x12+\n" +
+	"'REASON_CODE_CHANGE_PROPOSED_BY_YOURSELF\x10v\x12(\n" +
+	"$REASON_CODE_CHANGE_CONFIRMED_ALREADY\x10w\x12)\n" +
+	"%REASON_CODE_PROPOSER_NO_ADMINISTRATOR\x10x\x12 \n" +
+	"\x1cREASON_CODE_GROUP_NOT_MAPPED\x10y\x12 \n" +
+	"\x1cREASON_CODE_NOT_IN_THE_GROUP\x10z\x12%\n" +
+	"!REASON_CODE_NO_ADDRESS_IN_SIGN_IN\x10{\x12\x1d\n" +
+	"\x19REASON_CODE_TEXT_TOO_LONG\x10|\x12\x1d\n" +
+	"\x19REASON_CODE_TEXT_REQUIRED\x10}\x12\x1e\n" +
+	"\x1aREASON_CODE_TEXT_TOO_SHORT\x10~\x12\x1e\n" +
+	"\x1aREASON_CODE_TEXT_NOT_PLAIN\x10\x7f\x12\"\n" +
+	"\x1dREASON_CODE_TEXT_NOT_ONE_LINE\x10\x80\x01\x12$\n" +
+	"\x1fREASON_CODE_ADDRESS_NAMED_TWICE\x10\x81\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

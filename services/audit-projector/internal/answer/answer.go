@@ -128,6 +128,9 @@ func (a *Answerer) answer(
 		return nil, err
 	}
 	v.language, v.catalogue, v.receipts, v.access = language, a.Catalogue, a.Receipts, a.Access
+	if c, err := a.Catalogue.After(snapshot.Catalogue()); err == nil { // else by the names that the built-in one has
+		v.language = language.Naming(c)
+	}
 	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence()}
 	return reply, v.ask(ctx, q, reply)
 }

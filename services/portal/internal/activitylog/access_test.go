@@ -3,6 +3,7 @@ package activitylog_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ func looked() []*lockboxv1.AccessRecord {
 			Action: "get_request", AboutKind: "request", AboutId: requestID, Results: 1, Count: 1},
 		{Id: "3", Tenant: "meadowbank", Time: ago(2 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
 			Action: "approve", AboutKind: "request", AboutId: requestID, Count: 1,
-			RefusalCode: lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED, RefusalField: "token", RefusalRule: "R13"},
+			RefusalCode: lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED, RefusalField: "token", RefusalRule: "R13",
+			Emergency: true},
 		{Id: "4", Tenant: "meadowbank", Time: ago(3 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
 			LeftOut: 1940},
 		{Id: "5", Tenant: "_", Time: ago(4 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN_FAILED,
@@ -44,6 +46,19 @@ func TestR69WhoLookedReadsInEachLanguage(t *testing.T) {
 		holds(t, page, words...)
 		holds(t, page, "Erin Ellis", "Brightline Contractors", "Grace <Green>", "person=erin",
 			`href="/t/meadowbank/requests/`+requestID+`"`, `href="/t/meadowbank/access-records?page=older"`)
+	}
+}
+
+// An emergency is marked as in lists of requests: by the word and the colour of the row.
+func TestR43EmergenciesAreMarkedInTheLogs(t *testing.T) {
+	for lang, word := range map[string]string{"en": "Emergency", "fr": "Urgence", "ja": "緊急"} {
+		for _, path := range []string{"activity", "access-records"} {
+			page := get(t, served(t, backend(grace()), grace()), "/t/meadowbank/"+path+"?lang="+lang, http.StatusOK)
+			mark := `<strong class="state urgent">` + word + `</strong>`
+			if strings.Count(page, mark) != 1 || strings.Count(page, `<tr class="emergency">`) != 1 {
+				t.Errorf("%s in %s: one entry is about an emergency: %s", path, lang, page)
+			}
+		}
 	}
 }
 

@@ -52,19 +52,19 @@ var said = map[string][]string{
 		"Create Lockbox Request",
 		"The customer was notified: Otto Owens and Fleur Lefèvre can decide until 2026-08-06 14:00:00 UTC.",
 		"Submit Access Intent",
-		"Erin Ellis (Brightline Contractors) asked for access (compute/virtual-machines, memory-dump) to 1 resource.",
+		"Erin Ellis (Brightline Contractors) asked for access (Virtual machines, Memory dump of a running machine) to 1 resource.",
 	},
 	"fr": {
 		"Approuver la demande Lockbox", "Fleur Lefèvre a approuvé l’accès à 1 ressource pour 2 heures : « Allez-y. ».",
 		"Créer une demande Lockbox",
 		"Le client a été informé : Otto Owens et Fleur Lefèvre peuvent se prononcer jusqu’au jeudi 6 août 2026 à 14 h 00 UTC.",
 		"Soumettre une intention d’accès",
-		"Erin Ellis (Brightline Contractors) a demandé un accès (compute/virtual-machines, memory-dump) à 1 ressource.",
+		"Erin Ellis (Brightline Contractors) a demandé un accès (Virtual machines, Memory dump of a running machine) à 1 ressource.",
 	},
 	"ja": {
 		"Lockbox 要求の承認", "Fleur Lefèvre 様が 1 件のリソースへのアクセスを 2 時間承認しました：「Allez-y.」。",
 		"Lockbox 要求の作成", "お客様に通知しました。Otto Owens 様と Fleur Lefèvre 様が 2026年8月6日（木）14:00 UTC まで判断できます。",
-		"アクセス要求の送信", "Erin Ellis（Brightline Contractors）が 1 件のリソースへのアクセスを要求しました（compute/virtual-machines, memory-dump）。",
+		"アクセス要求の送信", "Erin Ellis（Brightline Contractors）が 1 件のリソースへのアクセスを要求しました（Virtual machines, Memory dump of a running machine）。",
 	},
 }
 
@@ -76,9 +76,11 @@ func activities(language string) []*lockboxv1.Activity {
 	ticket := entry(30, 30*time.Hour, "TicketOpened", "Open Support Ticket", otto, "Open Support Ticket",
 		"Otto Owens opened ticket SR-2026-0001: “The payment service does not answer”.")
 	ticket.Kind, ticket.AggregateId, ticket.RequestId = "ticket", "SR-2026-0001", ""
+	approved := entry(52, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur, s[0], s[1])
+	approved.Emergency = true
 	return []*lockboxv1.Activity{
 		settings,
-		entry(52, 2*time.Hour, "CustomerApproved", "Approve Lockbox Request", fleur, s[0], s[1]),
+		approved,
 		entry(43, 20*time.Hour, "CustomerNotified", "Create Lockbox Request", lockbox, s[2], s[3]),
 		entry(41, 21*time.Hour, "AccessRequested", "Submit Access Intent", erin, s[4], s[5]),
 		ticket,

@@ -49,8 +49,8 @@ var everyPage = []string{
 	"/subscriptions/meadow-production/assign",
 	"/subscriptions/meadow-production/remove/otto-owner", "/roles/remove/first-administrator", "/alternates",
 	"/previews", "/previews/leave?type=machine-learning/workspaces",
-	"/settings/approvals", "/settings/fallback", "/settings/freshness", "/settings/language",
-	"/settings/approvals/review?value=3",
+	"/settings/approvals", "/settings/fallback", "/settings/freshness", "/settings/deciders",
+	"/settings/language", "/settings/approvals/review?value=3", "/settings/deciders/review?value=DECIDERS_SHOWN_NAME",
 	"/settings/fallback/review?value=FALLBACK_GLOBAL_ADMINISTRATORS", "/settings/freshness/review?value=any",
 	"/settings/language/review?value=ja",
 }

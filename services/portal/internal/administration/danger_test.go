@@ -27,8 +27,8 @@ const (
 var dangerOf = map[string]kind{
 	"/lockbox on": takes, "/lockbox off": asks,
 	"/settings/approvals ": takes, "/settings/fallback ": takes, "/settings/freshness ": takes,
-	"/settings/language ": takes,
-	"/alternates add":     gives, "/alternates remove": takes,
+	"/settings/deciders ": takes, "/settings/language ": takes,
+	"/alternates add": gives, "/alternates remove": takes,
 	"/previews join": gives, "/previews leave": takes,
 	"/sign-in confirm": takes, "/sign-in stop": asks, "/sign-in finish": takes,
 	"/webhooks add": gives, "/webhooks remove": asks,

@@ -105,6 +105,10 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			settings(func(s *lockboxv1.TenantSettings) { s.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS }), ""},
 		"freshness": {administrator(), "/settings/freshness/review?value=1h0m0s", "/settings/freshness", "", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = durationpb.New(time.Hour) }), ""},
+		"deciders": {administrator(), "/settings/deciders/review?value=DECIDERS_SHOWN_ORGANISATION", "/settings/deciders",
+			"", nil, settings(func(s *lockboxv1.TenantSettings) {
+				s.DecidersShown = lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION
+			}), ""},
 		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
 		"language": {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil,
@@ -304,7 +308,7 @@ func TestWhatTheServiceFindsChangedIsShown(t *testing.T) {
 	if w.Code != http.StatusConflict {
 		t.Errorf("%d", w.Code)
 	}
-	holds(t, w.Body.String(), `<span lang="en">this is the last Global Administrator`, "何も変更されていません。", "組織全体")
+	holds(t, w.Body.String(), "最後の常任グローバル管理者です。", "何も変更されていません。", "組織全体")
 }
 
 func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
@@ -313,7 +317,7 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 	for field, name := range map[string]string{"person.subject": "subject", "person.display_name": "name",
 		"person.email": "email", "person.language": "language", "expires_at": "expires", "role": "role"} {
 		b.Commands["assign_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-			return nil, refusal.Invalid("assign_role.assignment."+field, "bad input", "is not right")
+			return nil, refusal.Invalid("assign_role.assignment."+field, "R1", "is not right")
 		}
 		values := filled(t, get(t, h, "/roles/assign", http.StatusOK), "/roles/assign", "", "role", "ROLE_AUDITOR", "subject",
 			"x-1", "name", "X", "email", "x@meadowbank.example", "eligible", "yes")

@@ -78,7 +78,7 @@ func TestR67ARoleIsAssignedToAGroup(t *testing.T) {
 		return nil, refusal.Invalid("assign_role.assignment.group", "R67", "the map has changed")
 	}
 	w := sitetest.Post(h, base+production+"/assign", values)
-	holds(t, w.Body.String(), `<a href="#group">Group</a>`, "the map has changed")
+	holds(t, w.Body.String(), `<a href="#group">Group</a>`, "sign-in has no such group")
 	holds(t, get(t, h, production+"/remove/on-call-owner", http.StatusOK), "loses it at once")
 }
 

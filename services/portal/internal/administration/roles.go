@@ -176,20 +176,18 @@ func (p pages) assign(v *site.Visit) error {
 	if err != nil {
 		return err
 	}
+	if s.People, err = candidates(s.looking); err != nil {
+		return err
+	}
 	as := &lockboxv1.RoleAssignment{
 		Id: id, Role: lockboxv1.Role(lockboxv1.Role_value[f.Value("role")]),
-		Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+		Scope:        lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT,
+		EligibleOnly: f.Has("eligible", "yes"),
 	}
 	if s.ForGroup() {
 		as.Group, as.EligibleOnly = f.Value("group"), true
-	} else {
-		if s.People, err = candidates(s.looking); err != nil {
-			return err
-		}
-		if as.Person, err = s.chosen(f); err != nil {
-			return err
-		}
-		as.EligibleOnly = f.Has("eligible", "yes")
+	} else if as.Person, err = s.chosen(f); err != nil {
+		return err
 	}
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION

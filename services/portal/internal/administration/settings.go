@@ -63,6 +63,20 @@ var settings = map[string]setting{
 			return say.Say(message("fallback", value, "FALLBACK_"))
 		},
 	},
+	"deciders": {
+		service: "deciders_shown", choices: []string{lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME.String(),
+			lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION.String()},
+		value: func(s *lockboxv1.TenantSettings) string {
+			return max(s.GetDecidersShown(), lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME).String()
+		},
+		set: func(s *lockboxv1.TenantSettings, value string) error {
+			s.DecidersShown = lockboxv1.DecidersShown(lockboxv1.DecidersShown_value[value])
+			return nil
+		},
+		say: func(say *words.Speaker, value string) (string, error) {
+			return say.Say(message("deciders", value, "DECIDERS_SHOWN_"))
+		},
+	},
 	"freshness": {
 		service: "max_authentication_age", choices: []string{anySignIn, "5m0s", "15m0s", "1h0m0s", "4h0m0s", "12h0m0s"},
 		value: func(s *lockboxv1.TenantSettings) string {
@@ -93,7 +107,9 @@ var settings = map[string]setting{
 const anySignIn = "any"
 
 // Shown lists the settings in the order of the page.
-func (looking) Shown() []string { return []string{"approvals", "fallback", "freshness", "language"} }
+func (looking) Shown() []string {
+	return []string{"approvals", "fallback", "freshness", "deciders", "language"}
+}
 
 // Setting returns a setting's current value in words.
 func (l looking) Setting(id string) (string, error) {

@@ -21,9 +21,9 @@ type Field struct{ Name, Label string }
 // Problem is a field's error.
 type Problem struct {
 	Field
-	// Message is the ID of a message in the reader's language, Sentence a service's own text in English; exactly one is
-	// set.
-	Message, Sentence string
+	// Message is the ID of a message, Refusal a service's refusal; exactly one is set.
+	Message string
+	Refusal *lockboxv1.Refusal
 }
 
 // Form is a form with the values that were submitted.
@@ -134,7 +134,7 @@ func (f *Form) Refused(err error, fields map[string]Field) bool {
 		if !known {
 			return false
 		}
-		f.Problems = append(f.Problems, Problem{Field: field, Sentence: r.GetMessage()})
+		f.Problems = append(f.Problems, Problem{Field: field, Refusal: r})
 	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN: // unless the form says so, there is nothing to correct
 		if !known {
 			return false

@@ -98,7 +98,7 @@ func TestOnlyWhatCanBeCorrectedStaysInTheForm(t *testing.T) {
 		kept := f.Refused(c.err, fields)
 		problem := ""
 		if p := f.Wrong("email"); p != nil {
-			problem = p.Sentence
+			problem = p.Refusal.GetMessage()
 		}
 		if kept != c.kept || problem != c.problem || f.Changed() != c.changed {
 			t.Errorf("%v: kept %t, %q, changed %t", c.err, kept, problem, f.Changed())

@@ -85,7 +85,7 @@ func base(id string, status lockboxv1.RequestStatus, begun time.Duration) *lockb
 		},
 		Timeline: []*lockboxv1.TimelineEntry{
 			entry(1, begun, "AccessRequested", "Submit Access Intent", erin,
-				"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources."),
+				"Erin Ellis (Nimbus Cloud) asked for access (Virtual machines, Memory dump of a running machine) to 2 resources."),
 			entry(2, begun-time.Second, "AccessEvaluated", "Evaluate Access Intent", system, "The customer decides."),
 		},
 	}

@@ -238,7 +238,8 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:
 		if field := fields[r.GetField()[strings.LastIndex(r.GetField(), ".")+1:]]; field != "" {
 			v.Counters.Refused(r)
-			f.Wrong[field] = &wrong{r.GetMessage(), true}
+			said := v.Say.Refusal(r)
+			f.Wrong[field] = &wrong{said.Text, said.Recorded}
 			return p.again(v, f, http.StatusBadRequest)
 		}
 	case lockboxv1.RefusalCode_REFUSAL_CODE_CONFLICT, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION:
@@ -268,7 +269,7 @@ func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 		return err
 	}
 	if !r.Allows(f.Name) || !stale {
-		return p.show(v, r, http.StatusConflict, note{Refused: why.GetMessage()})
+		return p.show(v, r, http.StatusConflict, note{Refused: why})
 	}
 	name := "decide"
 	if f.of = r; f.Confirms {

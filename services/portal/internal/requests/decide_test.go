@@ -389,7 +389,7 @@ func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 		t.Errorf("%d", sent.Code)
 	}
 	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.",
-		"already denied by Fleur Lefèvre at 2026-08-03 08:30:00 UTC",
+		"La demande a été tranchée ou close entre-temps. Voyez ci-dessous où elle en est.",
 		"Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.")
 }
 
@@ -423,9 +423,9 @@ func TestRefusalsOfTheServices(t *testing.T) {
 		want   string
 	}{
 		{refusal.Invalid("approve.duration", "R27", "an approval may shorten the time"), http.StatusBadRequest,
-			"an approval may shorten the time"},
+			"You may shorten the time that was asked for, never lengthen it."},
 		{refusal.Invalid("approve.resource_ids", "R27", "others were asked for"), http.StatusBadRequest,
-			"others were asked for"},
+			"Choose at least one of the resources that were asked for"},
 		{refusal.Forbidden("token", "R20", "you were not an approver when this request was created"), http.StatusForbidden,
 			"you were not an approver"},
 		{refusal.NotFound("aggregate_id", "I9", "nothing"), http.StatusNotFound, "There is nothing here"},

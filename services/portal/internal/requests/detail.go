@@ -14,8 +14,8 @@ import (
 type note struct {
 	// NotNow reports that what the person wanted to do is not possible, or no longer.
 	NotNow bool
-	// Refused is the reason why a command was refused, in English.
-	Refused string
+	// Refused is why a command was refused; nil if none was.
+	Refused *lockboxv1.Refusal
 }
 
 // shownRequest is the data of a request's own page.

@@ -74,7 +74,7 @@ func TestEmergencyAccessBeginsWithACommentOnly(t *testing.T) {
 	if p.Code != http.StatusBadRequest {
 		t.Errorf("refused: %d", p.Code)
 	}
-	has(t, plain(p.Body.String()), "say why it cannot wait", "Checkout is down")
+	has(t, plain(p.Body.String()), "Say why: your approval starts access", "Checkout is down")
 }
 
 // R43

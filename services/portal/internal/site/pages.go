@@ -28,6 +28,7 @@ type Pages struct {
 //	t "id" "Name" value …   a message of package words
 //	instant T, duration D   a time and a duration, in words; T and D may be protobuf's
 //	iso T                   a time for machines (RFC 3339)
+//	refusal R               why a service refused, for the template "reason"
 func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
 	p := &Pages{byLanguage: map[string]map[string]*template.Template{}}
 	for _, tag := range tenant.Languages {
@@ -76,8 +77,9 @@ func parsePages(files fs.FS, say *words.Speaker) (map[string]*template.Template,
 
 func functions(say *words.Speaker) template.FuncMap {
 	return template.FuncMap{
-		"t":     say.Say,
-		"asset": assetPath,
+		"t":       say.Say,
+		"asset":   assetPath,
+		"refusal": say.Refusal,
 		"instant": func(t any) (string, error) {
 			at, err := moment(t)
 			return say.Instant(at), err

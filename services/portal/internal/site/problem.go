@@ -68,8 +68,8 @@ var kinds = map[int]string{
 // problem is the data of an error page.
 type problem struct {
 	Kind string
-	// Message is the refusal's own text, in English; empty where it would reveal too much or be of no use.
-	Message string
+	// Refusal is why; nil where it would reveal too much or be of no use.
+	Refusal *lockboxv1.Refusal
 	// SignIn is the URL for signing in and returning; empty if that would not help.
 	SignIn string
 	// Kept reports that what was typed will be there then.
@@ -110,7 +110,7 @@ func (v *Visit) Problem(status int, err error) {
 	if refused {
 		v.Counters.Refused(r)
 		if status == http.StatusBadRequest || status == http.StatusForbidden || status == http.StatusConflict {
-			p.Message = r.GetMessage()
+			p.Refusal = r
 		}
 	}
 	if !errors.Is(err, errSignIn) && status >= http.StatusInternalServerError {
@@ -119,7 +119,7 @@ func (v *Visit) Problem(status int, err error) {
 	switch {
 	case status != http.StatusUnauthorized:
 	case v.signedInJustNow(): // the services reject this organisation's tokens
-		p.Kind, p.Message = "unaccepted", r.GetMessage()
+		p.Kind, p.Refusal = "unaccepted", r
 	default:
 		var back string
 		back, p.Kept = v.keepForm()

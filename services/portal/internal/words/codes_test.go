@@ -33,6 +33,7 @@ var coded = []struct {
 	{lockboxv1.Role(0), "ROLE_", []string{"administration.role"}, ".subscription",
 		[]string{"unspecified", "global-administrator", "auditor"}},
 	{lockboxv1.Fallback(0), "FALLBACK_", []string{"administration.fallback"}, "", []string{"unspecified"}},
+	{lockboxv1.DecidersShown(0), "DECIDERS_SHOWN_", []string{"administration.deciders"}, "", []string{"unspecified"}},
 	{lockboxv1.SignInRoute(0), "SIGN_IN_ROUTE_", []string{"administration.sign-in.route"}, "", []string{"unspecified"}},
 	{lockboxv1.WebhookKind(0), "WEBHOOK_KIND_", []string{"administration.webhook.kind"}, "", []string{"unspecified"}},
 	{lockboxv1.InvitationState(0), "INVITATION_STATE_", []string{"invitation.state"}, "", []string{"unspecified"}},

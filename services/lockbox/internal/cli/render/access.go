@@ -34,8 +34,12 @@ func Access(l Look, list []*lockboxv1.AccessRecord) string {
 		if r.GetFilter() != "" {
 			outcome.text = strings.TrimPrefix(outcome.text+"; "+Clean(r.GetFilter()), "; ")
 		}
+		what := cell{Clean(text.What(r)), plain}
+		if r.GetEmergency() {
+			what = urgent(what)
+		}
 		rows = append(rows, []cell{{l.minute(r.GetTime()), dim}, {Clean(text.Who(r)), plain}, of,
-			{Clean(r.GetTenant()), plain}, {Clean(text.What(r)), plain}, about, outcome})
+			{Clean(r.GetTenant()), plain}, what, about, outcome})
 	}
 	return l.table(columns, rows)
 }

@@ -18,14 +18,21 @@ func Activities(l Look, list []*lockboxv1.Activity) string {
 	var rows [][]cell
 	for _, a := range list {
 		e := a.GetEntry()
+		action := cell{Clean(e.GetAction()), entryPaint(e.GetType())}
+		if a.GetEmergency() {
+			action = urgent(action)
+		}
 		rows = append(rows, []cell{
-			{l.minute(e.GetTime()), dim}, {Clean(e.GetAction()), entryPaint(e.GetType())}, {ActorName(e.GetActor()), plain},
+			{l.minute(e.GetTime()), dim}, action, {ActorName(e.GetActor()), plain},
 			text(a.GetTenant()),
 			{l.aggregate(a.GetKind(), a.GetAggregateId()), plain}, text(e.GetSummary()),
 		})
 	}
 	return l.table(columns, rows)
 }
+
+// urgent marks what is about an emergency, in every list alike.
+func urgent(c cell) cell { return cell{"EMERGENCY: " + c.text, bad} }
 
 func (l Look) aggregate(kind, id string) string {
 	if l.Width > 0 {

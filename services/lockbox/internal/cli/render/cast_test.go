@@ -54,7 +54,7 @@ func baseRequest(id, scenario string, status lockboxv1.RequestStatus, begun time
 		},
 		Timeline: []*lockboxv1.TimelineEntry{
 			entry(41, begun, "AccessRequested", "Submit Access Intent", engineer(),
-				"Erin Ellis (Nimbus Cloud) asked for access (compute/virtual-machines, memory-dump) to 2 resources."),
+				"Erin Ellis (Nimbus Cloud) asked for access (Virtual machines, Memory dump of a running machine) to 2 resources."),
 			entry(42, begun-time.Second, "AccessEvaluated", "Evaluate Access Intent", system, "The customer decides."),
 		},
 	}
@@ -226,6 +226,7 @@ func activities() []*lockboxv1.Activity {
 		list = append(list, &lockboxv1.Activity{Entry: e, Tenant: "meadowbank", Kind: "request",
 			AggregateId: "019e1b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"})
 	}
+	list[0].Emergency = true
 	return list
 }
 
@@ -256,7 +257,7 @@ func looked() []*lockboxv1.AccessRecord {
 			AboutKind: "request", AboutId: id, Results: 1, Count: 1,
 			Who: &lockboxv1.AccessPerson{Name: "Erin Ellis", Side: lockboxv1.Side_SIDE_PROVIDER}},
 		{Tenant: "meadowbank", Time: ago(2 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
-			Action: "approve", AboutKind: "request", AboutId: id, Count: 1,
+			Action: "approve", AboutKind: "request", AboutId: id, Count: 1, Emergency: true,
 			RefusalCode: lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED},
 		{Tenant: "meadowbank", Time: ago(3 * time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED,
 			LeftOut: 1940},

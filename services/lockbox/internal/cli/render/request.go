@@ -47,7 +47,7 @@ func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) s
 // operation is what a request asks for; an emergency, for which the customer is not asked, stands out.
 func operation(v *lockboxv1.RequestView) cell {
 	if v.GetIntent().GetEmergency() {
-		return cell{"EMERGENCY: " + Clean(scenario(v)), bad}
+		return urgent(text(scenario(v)))
 	}
 	return text(scenario(v))
 }
