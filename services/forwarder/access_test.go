@@ -2,7 +2,9 @@ package forwarder
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -76,13 +78,28 @@ func TestAccessRecordsHaveACursorOfTheirOwn(t *testing.T) {
 	must(t, os.WriteFile(token, []byte("secret"), 0o600))
 	target := Target{Name: "a", Types: []string{"access.sign_in", "access.export"},
 		Webhook: Webhook{URL: server.URL, Authorization: Authorization{TokenFile: config.SecretFile(token)}}}
-	arrived := func(want ...string) {
+	file := filepath.Join(w.dir, "a.access.json")
+	noted := func() uint64 {
+		var c struct {
+			Sequence uint64 `json:"sequence,string"`
+		}
+		mark, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(mark, &c)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return c.Sequence
+	}
+	arrived := func(sequence uint64, want ...string) {
 		t.Helper()
 		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 			mu.Lock()
 			got := slices.Clone(types)
 			mu.Unlock()
-			if slices.Equal(got, want) {
+			// Whoever is stopped before it has noted that a record was taken sends it again.
+			if slices.Equal(got, want) && noted() == sequence {
 				return
 			}
 			if len(got) > len(want) || time.Now().After(end) {
@@ -94,20 +111,19 @@ func TestAccessRecordsHaveACursorOfTheirOwn(t *testing.T) {
 	w.records(t, w.bus, lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN, lockboxv1.AccessKind_ACCESS_KIND_READ,
 		lockboxv1.AccessKind_ACCESS_KIND_EXPORT)
 	stop := w.run(target)
-	arrived(signIn, export)
+	arrived(3, signIn, export)
 	must(t, stop())
 	w.records(t, w.bus, lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN)
 	stop = w.run(target)
-	arrived(signIn, export, signIn)
+	arrived(4, signIn, export, signIn)
 	must(t, stop())
 	if _, err := os.Stat(filepath.Join(w.dir, "a.json")); err == nil {
 		t.Error("a target without events has a cursor for them")
 	}
-	file := filepath.Join(w.dir, "a.access.json")
 	mark, err := os.ReadFile(file)
 	must(t, err)
 	must(t, os.WriteFile(file, []byte(strings.Replace(string(mark), `"stream": "`, `"stream": "another `, 1)), 0o600))
 	stop = w.run(target)
-	arrived(signIn, export, signIn, signIn, export, signIn)
+	arrived(4, signIn, export, signIn, signIn, export, signIn)
 	must(t, stop())
 }
