@@ -44,8 +44,12 @@ type Connected struct {
 	health *atomic.Pointer[observe.Check]
 }
 
-// Healthy sets the service's own health check.
-func (rt *Connected) Healthy(check observe.Check) { rt.health.Store(&check) }
+// Healthy sets the service's own health check. Of a runtime that was not opened, nobody asks for it.
+func (rt *Connected) Healthy(check observe.Check) {
+	if rt.health != nil {
+		rt.health.Store(&check)
+	}
+}
 
 func (rt *Connected) check(ctx context.Context) error {
 	if check := rt.health.Load(); check != nil {

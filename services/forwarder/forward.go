@@ -113,7 +113,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			// As a target of its own, with its own cursor: neither stream waits for the other.
 			of := c
 			of.Name, of.From = accessName(c.Name), 0
-			t, err := f.open(ctx, of, &accesses{source: f.Source, target: c}, counted)
+			t, err := f.open(ctx, of, &accesses{source: f.Source,
+				entries: bookmark.Entries{Source: f.Source}, target: c}, counted)
 			if err != nil {
 				return fmt.Errorf("%s: %w", of.Name, err)
 			}
