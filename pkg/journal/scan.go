@@ -124,8 +124,11 @@ func isEmpty(data []byte, header nats.Header) bool { return len(data) == 0 && le
 func (j *Journal) pull(
 	ctx context.Context, consumer string, answers *nats.Subscription, most uint64,
 ) (found []*nats.Msg, err error) {
-	ctx, cancel := context.WithTimeout(ctx, j.timeout)
-	defer cancel()
+	// Each message has its time: on a busy machine a whole answer may take longer.
+	waiting, give := context.WithCancel(ctx)
+	defer give()
+	patience := time.AfterFunc(j.timeout, give)
+	defer patience.Stop()
 	batch := int(min(most, scanMessages))
 	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, batch, scanBytes, time.Second)
 	if err := j.nc.PublishRequest(bus.ConsumerNextSubject(bus.StreamEvents, consumer), answers.Subject,
@@ -133,10 +136,14 @@ func (j *Journal) pull(
 		return nil, fmt.Errorf("journal: scan: %w", err)
 	}
 	for len(found) < batch {
-		m, err := answers.NextMsgWithContext(ctx)
+		m, err := answers.NextMsgWithContext(waiting)
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			err = context.DeadlineExceeded
+		}
 		if err != nil {
 			return nil, fmt.Errorf("journal: scan: %w", j.complaint(err))
 		}
+		patience.Reset(j.timeout)
 		switch status := m.Header.Get("Status"); {
 		case m.Reply != "": // it can be acknowledged, so it is a message
 			if found = append(found, m); isEmpty(m.Data, m.Header) {
