@@ -137,7 +137,7 @@ func TestR52TheLimitOfCommandsLeavesAlone(t *testing.T) {
 	spends("olga")
 	internal := func(id string) *lockboxv1.Command {
 		return &lockboxv1.Command{AggregateId: id, Action: &lockboxv1.Command_InternalApprove{
-			InternalApprove: &lockboxv1.InternalApprove{}}}
+			InternalApprove: &lockboxv1.InternalApprove{Comment: "Payments are down."}}}
 	}
 	l.does("olga", internal(emergency()))
 	// It is the request that says so, and who made it; a command cannot.

@@ -51,7 +51,7 @@ func TestR51TheAccountsOfOneHumanAreFoundOut(t *testing.T) {
 	if r := l.command("otto-admin", approve(first)).GetRefusal(); r.GetCode() != conflict || r.GetRule() != "R51" {
 		t.Errorf("with the other account: %v", r)
 	}
-	l.until(first, "the quorum is out of reach", func(s request.State) bool { return s.Abandoned })
+	l.until(first, "the quorum is out of reach", func(s request.State) bool { return s.OutOfReach })
 	l.mailed(first, "approvals-out-of-reach", "grace")
 	second := l.requested(l.intent("erin"), request.CustomerNotified)
 	if n := l.state(second).Notified; n.GetBasis() != lockboxv1.ApproverBasis_APPROVER_BASIS_FALLBACK ||
