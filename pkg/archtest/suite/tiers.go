@@ -49,7 +49,7 @@ var tiers = []tier{
 		},
 	},
 	{
-		name: "browser", atLeast: 180,
+		name: "browser", atLeast: 213,
 		packages: []string{"services/lockbox/internal/e2e/portal"},
 	},
 	{
