@@ -62,6 +62,10 @@ func TestWrongConfigurationsAreNamed(t *testing.T) {
 		{[]string{write("forwarder.yaml", bus)}, "service.targets"},
 		{[]string{write("lockbox-orchestrator.yaml", bus+"service: {terms: {grant: 8}}\n")}, "duration"},
 		{[]string{write("lockbox.yaml", "prtal: {}\n")}, `did you mean "portal"`},
+		{[]string{write("lockbox.yaml", "portal:\n  url: http://lockbox.example\n  organisations: [{name: Nimbus}]\n")},
+			"portal: url"},
+		{[]string{write("lockbox.yaml", "notifier: {provider: Nimbus, smtp: {host: mail.example, tls: none}}\n")},
+			"notifier: "},
 		{[]string{write("notifer.yaml", bus)}, `did you mean "notifier"`},
 		{[]string{"--service", "notifier", write("mails.yaml", bus)}, "wrong  "},
 	} {

@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -53,6 +55,30 @@ type upFile struct {
 		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
 	} `yaml:"observe"`
+}
+
+// Check rejects what would keep one of the services from starting; the error names the field.
+func (f *upFile) Check() error {
+	if err := f.Terms.Check(); err != nil {
+		return err
+	}
+	if err := evaluator.CheckTools(tools(f.Tools)); err != nil {
+		return err
+	}
+	if f.Notifier.SMTP.Host != "" { // otherwise mails go to the development mailbox
+		if err := f.Notifier.Check(); err != nil {
+			return fmt.Errorf("notifier: %w", err)
+		}
+	}
+	const anywhere = "127.0.0.1:8080"
+	// The demo has its own organisations and provider, and the file may say nothing but where the portal listens.
+	if p := portalOf(f.Portal, anywhere, false); p != nil && len(p.Organisations) > 0 {
+		p.URL, p.Provider = cmp.Or(p.URL, "http://"+anywhere), cmp.Or(p.Provider, f.Notifier.Provider, "the provider")
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("portal: %w", err)
+		}
+	}
+	return nil
 }
 
 func defaults() upFile {

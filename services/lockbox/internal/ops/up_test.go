@@ -20,7 +20,7 @@ func TestToolsOfTheFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var f upFile
+		f := defaults()
 		err := config.Load(path, nil, &f)
 		return tools(f.Tools), err
 	}
@@ -69,7 +69,7 @@ func TestThePortalOfTheFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var f upFile
+		f := defaults()
 		if err := config.Load(path, nil, &f); err != nil {
 			t.Fatal(err)
 		}
