@@ -231,6 +231,7 @@ func TestModulesAreFew(t *testing.T) {
 		"pkg/merkle/oracletest":               "another implementation of the log, which only its tests need",
 		"pkg":                                 "the domain and the bus, without the services' databases and terminals",
 		"services":                            "everything that runs",
+		"scripts/release":                     "what makes releases, which no program links",
 		"services/verifier":                   "what a customer runs against the provider, and has to review",
 		"services/lockbox/internal/e2e/azure": "Azure's SDK, which only its tests need",
 	}

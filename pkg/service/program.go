@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
@@ -145,7 +146,7 @@ func (p Program) main(args, env []string, out, errOut io.Writer) (code int) {
 		return 2
 	}
 	if *version || flags.NArg() == 1 && flags.Arg(0) == "version" {
-		fmt.Fprintf(out, "%s %s\n", p.Name, observe.Version())
+		fmt.Fprintf(out, "%s %s\n", p.Name, build.Version())
 		return 0
 	}
 	if flags.NArg() > 0 {

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
@@ -213,7 +213,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SetCompletionCommandGroupID(groupRun)
 	root.AddCommand(topics()...)
 	a.addRules(root)
-	root.Version = observe.Version().String()
+	root.Version = build.Version().String()
 	root.SetVersionTemplate("lockbox {{.Version}}\n")
 	wrongArguments(root)
 	return root

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -212,7 +212,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the version of this program", Args: exactly(), ValidArgsFunction: nothing,
 		RunE: func(*cobra.Command, []string) error {
-			v := observe.Version()
+			v := build.Version()
 			text, err := render.ValueJSON(v)
 			switch {
 			case err != nil:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/verifier"
@@ -44,6 +45,7 @@ Usage: verifier COMMAND
   compare SIZE:ROOT    prove that the log began so when a mail said so
   witness              cosign a log's checkpoints, and never two histories
   witness key          make a witness's key, and print its public half
+  version              say which release this is
 
 verifier COMMAND --help tells more.
 
@@ -86,6 +88,9 @@ func dispatch(ctx context.Context, args []string, env Environment) error {
 	switch name {
 	case "", "help", "-h", "-help", "--help":
 		_, err := io.WriteString(env.Out, help)
+		return err
+	case "version", "-version", "--version":
+		_, err := fmt.Fprintln(env.Out, "verifier", build.Version())
 		return err
 	}
 	return &verifier.UsageError{Message: fmt.Sprintf("there is no command %q", name)}
