@@ -150,7 +150,7 @@ func (r *release) services(ctx context.Context, d *dist) error {
 				return err
 			}
 		}
-		if err := d.archive(a, fmt.Sprintf("lockbox-%s-%s", r.version, p)); err != nil {
+		if err := d.archive(a, fmt.Sprintf("lockbox-%s-%s", r.version, p), "all that a provider runs"); err != nil {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ byte for byte (GOOS and GOARCH choose another platform):
 	if err := source.tree(module, "."); err != nil {
 		return err
 	}
-	if err := d.archive(source, fmt.Sprintf("verifier-%s-source", r.version)); err != nil {
+	if err := d.archive(source, fmt.Sprintf("verifier-%s-source", r.version), "to build it alone: BUILD.md"); err != nil {
 		return err
 	}
 	for _, p := range r.customers {
@@ -208,7 +208,7 @@ byte for byte (GOOS and GOARCH choose another platform):
 			return err
 		}
 		a.text("THIRD-PARTY-LICENSES.txt", licences)
-		if err := d.archive(a, fmt.Sprintf("verifier-%s-%s", r.version, p)); err != nil {
+		if err := d.archive(a, fmt.Sprintf("verifier-%s-%s", r.version, p), "what customers check it with"); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -58,8 +59,8 @@ func (d *dist) bytes(name, what string, data []byte) error {
 	return d.put(name, what, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
-func (d *dist) archive(a *archive, name string) error {
-	return d.put(name+".tar.gz", "", func(w io.Writer) error { return a.write(w, name) })
+func (d *dist) archive(a *archive, name, what string) error {
+	return d.put(name+".tar.gz", what, func(w io.Writer) error { return a.write(w, name) })
 }
 
 type counter struct {
@@ -76,7 +77,11 @@ func (c *counter) Write(p []byte) (int, error) {
 // seal writes the table of what there is, the checksums and the signature.
 func (r *release) seal(d *dist) error {
 	slices.SortFunc(d.made, func(a, b published) int { return strings.Compare(a.name, b.name) })
-	if err := d.bytes("RELEASE.md", "", []byte(r.table(d.made))); err != nil {
+	table, err := r.table(d.made)
+	if err != nil {
+		return err
+	}
+	if err := d.bytes("RELEASE.md", "", table); err != nil {
 		return err
 	}
 	var b bytes.Buffer
@@ -103,22 +108,33 @@ func (r *release) seal(d *dist) error {
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 // table is RELEASE.md.
-func (r *release) table(made []published) string {
-	var b strings.Builder
+func (r *release) table(made []published) ([]byte, error) {
+	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Lockbox %s\n\nBuilt of commit %s.\n\n| file | size | |\n|---|---|---|\n", r.version, r.revision)
 	for _, f := range made {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.name, megabytes(f.size), f.what)
 	}
+	b.WriteString("\nThe programs are static and need nothing beside them:\n\n| program | size |\n|---|---|\n")
+	err := fs.WalkDir(os.DirFS(r.bin), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			fmt.Fprintf(&b, "| %s | %s |\n", path, megabytes(info.Size()))
+		}
+		return err
+	})
 	fmt.Fprintf(&b, `
-To check it, get the key's line for allowed_signers by a way of your own, not from where this file came from. Then:
+To check what you have, get the signing key's line for allowed_signers from somewhere else than these files. Then:
 
     ssh-keygen -Y verify -f allowed_signers -I lockbox -n %s -s %s < %s
     sha256sum --check %s
 
-In the repository `+"`make release VERSION=%s`"+` makes the same bytes of the same commit, with the same version of Go. The verifier
-can be built by itself: BUILD.md in its source says how. docker load reads the images.
+`+"`make release VERSION=%s`"+` makes the same bytes of the same commit, with the same version of Go. The verifier's source
+builds by itself: its BUILD.md says how. `+"`docker load --input FILE`"+` reads an image.
 `, namespace, signature, sums, sums, r.version)
-	return b.String()
+	return b.Bytes(), err
 }
 
 // sign signs as ssh-keygen -Y sign does.
