@@ -21,7 +21,7 @@ export CGO_ENABLED = 0
 TIER = go run ./pkg/archtest/suite
 
 ##@ Use it
-.PHONY: help run build images
+.PHONY: help run build images release
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z][a-z-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ build: $(addprefix build-,$(BINARIES)) ## build all programs into bin/
 $(addprefix build-,$(BINARIES)): build-%:
 	@go build -trimpath -o bin/$* ./services/$*/cmd/$*
 
-images: ## build the container images, FROM scratch, for docker-compose.yml
-	@scripts/images.sh $(BINARIES)
+images: ## build the container images, of one program each, for docker-compose.yml
+	@go run ./scripts/release images --tag $${LOCKBOX_TAG:-dev} $(BINARIES)
+
+release: ## make what is published of a commit, into dist/ (VERSION=v1.2.3 ARGS="--key FILE")
+	@go run ./scripts/release --version "$(VERSION)" $(ARGS)
 
 ##@ Check it
 .PHONY: test checks pure parts browser faults bench fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
@@ -114,4 +117,4 @@ controls: ## write the control mapping, deploy/compliance/README.md, from the te
 	@go test -count=1 -run TestTheControlMappingIsWhatTheTestsSay ./pkg/archtest -update
 
 clean: ## remove what was built (tools stay in the user's cache, data in .lockbox)
-	rm -rf bin .cache artefacts
+	rm -rf bin dist .cache artefacts

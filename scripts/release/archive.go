@@ -26,7 +26,9 @@ type entry struct {
 	data []byte
 }
 
-func newArchive(created time.Time) *archive { return &archive{created: created, files: map[string]entry{}} }
+func newArchive(created time.Time) *archive {
+	return &archive{created: created, files: map[string]entry{}}
+}
 
 func (a *archive) empty() bool { return len(a.files) == 0 }
 

@@ -40,10 +40,10 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 	return strings.TrimSuffix(out.String(), "\n"), nil
 }
 
-// publish makes everything, in a directory beside the last one, which appears when it is whole.
+// publish makes everything, in a directory that gets its name when it is whole.
 func publish(ctx context.Context, root string, o options, progress io.Writer) (err error) {
-	if entries, err := os.ReadDir(o.out); err == nil && len(entries) > 0 {
-		return fmt.Errorf("%s is not empty: a release is never mixed with another", o.out)
+	if _, err := os.Lstat(o.out); err == nil {
+		return fmt.Errorf("%s is there already: a release never replaces another", o.out)
 	}
 	work, err := os.MkdirTemp("", "lockbox-release-")
 	if err != nil {
@@ -66,16 +66,24 @@ func publish(ctx context.Context, root string, o options, progress io.Writer) (e
 	if err := checkout(ctx, root, r.revision, r.source); err != nil {
 		return err
 	}
-	d, err := newDist(r.out)
+	unfinished := r.out + ".unfinished"
+	if err := os.RemoveAll(unfinished); err != nil {
+		return err
+	}
+	d, err := newDist(unfinished)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, d.root.Close(), os.RemoveAll(unfinished)) }()
 	for _, step := range []func(context.Context, *dist) error{r.verifier, r.services, r.images, r.materials} {
 		if err := step(ctx, d); err != nil {
 			return err
 		}
 	}
-	return r.seal(d)
+	if err := r.seal(d); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, r.out)
 }
 
 // checkout writes the files of a commit into a new directory.
@@ -94,9 +102,6 @@ func checkout(ctx context.Context, root, revision, dir string) error {
 // compile builds a package of dir, static and without a trace of this machine.
 func (r *release) compile(ctx context.Context, dir, pkg string, p platform, vendored bool) (string, error) {
 	name := filepath.Base(pkg)
-	if p.system == "windows" {
-		name += ".exe"
-	}
 	path := filepath.Join(r.bin, p.String(), name)
 	r.say("building %s for %s", name, p)
 	c := exec.CommandContext(ctx, "go", append([]string{"build", "-o", path}, r.flags(pkg)...)...) // #nosec G204 -- as above

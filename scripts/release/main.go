@@ -72,10 +72,10 @@ func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("release", flag.ContinueOnError)
 	f.StringVar(&o.version, "version", "", "the release's `name`, as v1.2.3 or v1.2.3-rc.1; required")
 	f.StringVar(&o.commit, "commit", "HEAD", "what is released; changes that are not committed are not in it")
-	f.StringVar(&o.out, "out", "", "an empty `directory`; default dist/VERSION")
+	f.StringVar(&o.out, "out", "", "a new `directory`; default dist/VERSION")
 	f.StringVar(&o.key, "key", "", "`file` of the private SSH key that signs the checksums; empty: they are not signed")
 	f.Func("platforms", "what services run on (default linux/amd64,linux/arm64)", into(&o.platforms))
-	f.Func("verifier-platforms", "and what customers check it on (default those and darwin/arm64,windows/amd64)",
+	f.Func("verifier-platforms", "and what customers check it on (default those and darwin/arm64)",
 		into(&o.customers))
 	f.Func("programs", "only these (default all)", func(text string) error {
 		o.programs = strings.Split(text, ",")
@@ -99,7 +99,7 @@ func parse(args []string) (o options, err error) {
 		o.platforms = []platform{{"linux", "amd64"}, {"linux", "arm64"}}
 	}
 	if o.customers == nil {
-		o.customers = append(slices.Clone(o.platforms), platform{"darwin", "arm64"}, platform{"windows", "amd64"})
+		o.customers = append(slices.Clone(o.platforms), platform{"darwin", "arm64"})
 	}
 	if o.programs == nil {
 		o.programs = programs

@@ -87,7 +87,7 @@ func (r *release) materials(_ context.Context, d *dist) error {
 			}
 			slices.Sort(uses)
 			components = append(components, cdx.Component{BOMRef: ref, Type: cdx.ComponentTypeApplication,
-				Name: strings.TrimSuffix(file.Name(), ".exe"), Version: r.version, Description: "for " + p.Name()})
+				Name: file.Name(), Version: r.version, Description: "for " + p.Name()})
 			depends = append(depends, cdx.Dependency{Ref: ref, Dependencies: &uses})
 			refs = append(refs, ref)
 		}

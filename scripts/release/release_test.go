@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -22,17 +24,35 @@ import (
 
 const released = "v9.9.9-test.1"
 
-// small is what the tests release: one service and the verifier, for the machine that every test runs on.
-func small(t *testing.T, more ...string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "out")
-	args := append([]string{"--version", released, "--out", out, "--programs", "notifier,verifier",
-		"--platforms", "linux/amd64", "--verifier-platforms", "linux/amd64"}, more...)
+// small releases one service and the verifier, for the machine that every test runs on.
+func small(ctx context.Context, out string, more ...string) error {
 	var progress strings.Builder
-	if err := run(t.Context(), args, &progress); err != nil {
-		t.Fatalf("%v\n%s", err, progress.String())
+	err := run(ctx, append([]string{"--version", released, "--out", out, "--programs", "notifier,verifier",
+		"--platforms", "linux/amd64", "--verifier-platforms", "linux/amd64"}, more...), &progress)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, progress.String())
 	}
-	return out
+	return nil
+}
+
+// made is the directory of a release that all tests look at, and key what signed it.
+var made, key string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "lockbox-release-test-")
+		if err == nil {
+			defer func() { _ = os.RemoveAll(dir) }()
+			made, key = filepath.Join(dir, "made"), filepath.Join(dir, "key")
+			err = errors.Join(exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).Run(),
+				small(context.Background(), made, "--key", key))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 func read(t *testing.T, path ...string) string {
@@ -57,19 +77,20 @@ func tool(t *testing.T, dir string, in io.Reader, env []string, name string, arg
 }
 
 // extracted unpacks one of the release's archives and returns its directory.
-func extracted(t *testing.T, out, name string) string {
+func extracted(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
-	tool(t, dir, nil, nil, "tar", "-xzf", filepath.Join(out, name+".tar.gz"))
+	tool(t, dir, nil, nil, "tar", "-xzf", filepath.Join(made, name+".tar.gz"))
 	return filepath.Join(dir, name)
 }
 
 // The same commit gives the same bytes, whoever's umask and directory it is, and the signature is OpenSSH's over all of
 // them.
 func TestTheSameCommitIsTheSameRelease(t *testing.T) {
-	key := filepath.Join(t.TempDir(), "key")
-	tool(t, ".", nil, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-	first, second := small(t, "--key", key), small(t)
+	first, second := made, filepath.Join(t.TempDir(), "second")
+	if err := small(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
 	sums1, sums2 := read(t, first, sums), read(t, second, sums)
 	if sums1 != sums2 {
 		t.Errorf("two releases of one commit differ:\n%s\n%s", sums1, sums2)
@@ -100,15 +121,14 @@ func TestTheSameCommitIsTheSameRelease(t *testing.T) {
 		t.Error("a signature appeared without a key")
 	}
 	if err := run(t.Context(), []string{"--version", released, "--out", first}, io.Discard); err == nil {
-		t.Error("a release was written into another")
+		t.Error("a release replaced another")
 	}
 }
 
 // A customer builds the verifier from its source alone, without a network, with an empty cache, and gets the bytes of the
 // release.
 func TestACustomerBuildsTheVerifierAlone(t *testing.T) {
-	out := small(t)
-	source := extracted(t, out, "verifier-"+released+"-source")
+	source := extracted(t, "verifier-"+released+"-source")
 	command := regexp.MustCompile(`(?m)^    (CGO_ENABLED=0 .*)$`).FindStringSubmatch(read(t, source, "BUILD.md"))
 	if command == nil {
 		t.Fatal("BUILD.md has no command")
@@ -116,7 +136,7 @@ func TestACustomerBuildsTheVerifierAlone(t *testing.T) {
 	nothing := []string{"GOCACHE=" + filepath.Join(t.TempDir(), "cache"), "GOMODCACHE=" + filepath.Join(t.TempDir(), "modules"),
 		"GOPROXY=off", "GOFLAGS=", "GOOS=linux", "GOARCH=amd64"}
 	tool(t, source, nil, nothing, "bash", "-c", command[1])
-	built, theirs := sum(t, source, "verifier"), sum(t, extracted(t, out, "verifier-"+released+"-linux-amd64"), "verifier")
+	built, theirs := sum(t, source, "verifier"), sum(t, extracted(t, "verifier-"+released+"-linux-amd64"), "verifier")
 	if built != theirs {
 		t.Errorf("built alone it is %s, in the release %s", built, theirs)
 	}
@@ -134,8 +154,7 @@ func sum(t *testing.T, path ...string) string {
 
 // What a provider gets: a static program that knows its release, what installing it needs, and the licences of others.
 func TestAnArchiveHasWhatAProviderNeeds(t *testing.T) {
-	out := small(t)
-	dir := extracted(t, out, "lockbox-"+released+"-linux-amd64")
+	dir := extracted(t, "lockbox-"+released+"-linux-amd64")
 	if says := tool(t, dir, nil, nil, "bin/notifier", "--version"); !strings.HasPrefix(says, "notifier "+released+" (") {
 		t.Errorf("it calls itself %s", says)
 	}
@@ -151,14 +170,13 @@ func TestAnArchiveHasWhatAProviderNeeds(t *testing.T) {
 			t.Errorf("the licence of %s is missing", want)
 		}
 	}
-	if table := read(t, out, "RELEASE.md"); !strings.Contains(table, "| linux-amd64/notifier | ") {
+	if table := read(t, made, "RELEASE.md"); !strings.Contains(table, "| linux-amd64/notifier | ") {
 		t.Errorf("no size of the program in:\n%s", table)
 	}
 }
 
 // The bill of materials names what each program links, as the program itself says.
 func TestTheMaterialsAreWhatTheProgramsSay(t *testing.T) {
-	out := small(t)
 	var bom struct {
 		SpecVersion  string
 		Components   []struct{ Name, Purl, Type string }
@@ -167,14 +185,14 @@ func TestTheMaterialsAreWhatTheProgramsSay(t *testing.T) {
 			DependsOn []string
 		}
 	}
-	if err := json.Unmarshal([]byte(read(t, out, "lockbox-"+released+".cdx.json")), &bom); err != nil {
+	if err := json.Unmarshal([]byte(read(t, made, "lockbox-"+released+".cdx.json")), &bom); err != nil {
 		t.Fatal(err)
 	}
 	links := map[string][]string{}
 	for _, d := range bom.Dependencies {
 		links[d.Ref] = d.DependsOn
 	}
-	dir := extracted(t, out, "lockbox-"+released+"-linux-amd64")
+	dir := extracted(t, "lockbox-"+released+"-linux-amd64")
 	modules, _, err := linked(filepath.Join(dir, "bin", "notifier"))
 	if err != nil || len(modules) < 10 {
 		t.Fatal(modules, err)
@@ -202,8 +220,7 @@ func TestTheMaterialsAreWhatTheProgramsSay(t *testing.T) {
 
 // An image has one program, runs it without root, and has no file that anybody else wrote.
 func TestAnImageHoldsOneProgram(t *testing.T) {
-	out := small(t)
-	i, err := tarball.ImageFromPath(filepath.Join(out, "image-notifier-"+released+"-linux-amd64.tar"), nil)
+	i, err := tarball.ImageFromPath(filepath.Join(made, "image-notifier-"+released+"-linux-amd64.tar"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
