@@ -144,14 +144,15 @@ func loadImages(ctx context.Context, root string, args []string, progress io.Wri
 	if err != nil {
 		return fmt.Errorf("no Docker engine answers: %w", err)
 	}
-	r := &release{options: options{version: *tag}, bin: work, progress: io.Discard}
+	revision, _ := output(ctx, root, "git", "rev-parse", "HEAD") // a tree without a repository has none
+	r := &release{options: options{version: *tag}, revision: revision, bin: work, progress: io.Discard}
 	for _, program := range f.Args() {
 		p := platform{"linux", strings.TrimSpace(machine)}
 		path, err := r.compile(ctx, root, "./services/"+program+"/cmd/"+program, p, false)
 		if err != nil {
 			return err
 		}
-		i, err := image(program, path, p, *tag, "", time.Unix(0, 0).UTC())
+		i, err := image(program, path, p, *tag, revision, time.Unix(0, 0).UTC())
 		if err != nil {
 			return err
 		}

@@ -158,7 +158,7 @@ func TestR69WhoLookedIsShownToTheCustomerAndForwarded(t *testing.T) {
 	// The stranger.
 	c := approve(id)
 	c.Token = forged(t, l)
-	if r := l.command("", c).GetRefusal(); r.GetCode() != unauthenticated {
+	if r := l.answered("", c, unauthenticated).GetRefusal(); r.GetCode() != unauthenticated {
 		t.Fatal(r)
 	}
 	l.mayNot("erin", approve(id), forbidden, "I10")

@@ -255,7 +255,7 @@ func TestR57WhoMayAddAWebhook(t *testing.T) {
 	l := hooked(t)
 	r := receive(t, true)
 	for _, who := range []string{"otto", "audrey", "erin", "onboarding", "olga", "hana"} {
-		reply := l.command(who, r.add(standard))
+		reply := l.answered(who, r.add(standard), forbidden)
 		if code := reply.GetRefusal().GetCode(); code != forbidden && code != unauthenticated {
 			t.Errorf("%s: %v", who, reply)
 		}
