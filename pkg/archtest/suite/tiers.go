@@ -55,6 +55,7 @@ var tiers = []tier{
 	{
 		// Programs as processes of their own, started, killed and started again.
 		name: "faults", atLeast: 3,
-		packages: []string{"services/lockbox/internal/e2e/crash", "services/lockbox/internal/e2e/readme"},
+		packages: []string{"services/lockbox/internal/e2e/crash", "services/lockbox/internal/e2e/manual",
+			"services/lockbox/internal/e2e/readme"},
 	},
 }

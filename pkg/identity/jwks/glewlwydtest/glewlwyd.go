@@ -178,13 +178,14 @@ func (g *Server) plugin(key *ecdsa.PrivateKey) map[string]any {
 		"cert":                  string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})),
 		"access-token-duration": 3600, "refresh-token-duration": 3600, "code-duration": 600, "refresh-token-rolling": false,
 		"auth-type-code-enabled": true, "auth-type-id-token-enabled": true, "allow-non-oidc": false,
+		"pkce-allowed": true, "pkce-method-plain-allowed": false,
 		"name-claim": "mandatory", "email-claim": "mandatory", "scope": []string{},
 		"claims": []map[string]any{claim("company"), claim("roles"), claim("assurance")},
 	}}
 }
 
-// Configure makes the provider and its client.
-func (g *Server) Configure(key *ecdsa.PrivateKey) {
+// Configure makes the provider and its client, to which people can also come back at these addresses.
+func (g *Server) Configure(key *ecdsa.PrivateKey, redirects ...string) {
 	g.Helper()
 	property := func(multiple bool) map[string]any {
 		return map[string]any{"multiple": multiple, "read": true, "write": true, "profile-read": true, "profile-write": false}
@@ -201,7 +202,8 @@ func (g *Server) Configure(key *ecdsa.PrivateKey) {
 	g.call(g.admin, http.MethodPost, "/mod/plugin/", g.plugin(key))
 	g.call(g.admin, http.MethodPost, "/client/", map[string]any{
 		"client_id": Audience, "name": "Lockbox", "enabled": true, "confidential": false,
-		"authorization_type": []string{"code"}, "redirect_uri": []string{redirect}, "scope": []string{},
+		"authorization_type": []string{"code"}, "redirect_uri": append([]string{redirect}, redirects...),
+		"scope": []string{},
 	})
 }
 
@@ -218,6 +220,10 @@ func (g *Server) Person(name, display, email, company string, groups ...string) 
 	g.call(g.people[name], http.MethodPost, "/auth/", map[string]any{"username": name, "password": password})
 	g.call(g.people[name], http.MethodPut, "/auth/grant/"+Audience, map[string]any{"scope": "openid"})
 }
+
+// Browser is somebody's, who is signed in there. Whoever sends it to the authorization endpoint says g_continue, as
+// glewlwyd's own page does once the password was right.
+func (g *Server) Browser(name string) *http.Client { return g.people[name] }
 
 // Rotate has it sign with another key.
 func (g *Server) Rotate(key *ecdsa.PrivateKey) {

@@ -194,8 +194,8 @@ func (l *lockbox) does(as string, c *lockboxv1.Command) *lockboxv1.CommandReply 
 	return reply
 }
 
-// answered sends a command as callers do: again, with its id, while a busy machine does not carry it out in time, unless
-// that is what is wanted.
+// answered sends a command as callers do: again, with its id, while a busy machine does not carry it out in time,
+// unless that is what is wanted.
 func (l *lockbox) answered(as string, c *lockboxv1.Command, want lockboxv1.RefusalCode) *lockboxv1.CommandReply {
 	l.Helper()
 	for end := time.Now().Add(patience); ; {

@@ -48,7 +48,8 @@ func TestR51TheAccountsOfOneHumanAreFoundOut(t *testing.T) {
 		t.Errorf("asked by %s", basis)
 	}
 	l.does("otto", approve(first))
-	if r := l.answered("otto-admin", approve(first), conflict).GetRefusal(); r.GetCode() != conflict || r.GetRule() != "R51" {
+	r := l.answered("otto-admin", approve(first), conflict).GetRefusal()
+	if r.GetCode() != conflict || r.GetRule() != "R51" {
 		t.Errorf("with the other account: %v", r)
 	}
 	l.until(first, "the quorum is out of reach", func(s request.State) bool { return s.OutOfReach })
