@@ -1,5 +1,5 @@
-// Package manual_test installs Lockbox as deploy/README.md says: it writes the files and types the commands
-// of "Installing", with Glewlwyd as both organisations' sign-in service, Postfix and nginx, and looks at what people see then.
+// Package manual_test installs Lockbox as deploy/README.md says: it writes the files and types the commands of its
+// installation, with Glewlwyd as both organisations' sign-in service, Postfix and nginx, and looks at what people see.
 package manual_test
 
 import (
