@@ -3,9 +3,12 @@ package tracetest
 
 import (
 	"encoding/hex"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -44,8 +47,28 @@ type Collector struct {
 // Start starts a collector, which ends with the test.
 func Start(t testing.TB) *Collector {
 	t.Helper()
+	c := prepare(t)
+	c.Server.Start()
+	return c
+}
+
+// StartTLS starts a collector that speaks TLS. The file holds its authority.
+func StartTLS(t testing.TB) (c *Collector, caFile string) {
+	t.Helper()
+	c = prepare(t)
+	c.StartTLS()
+	caFile = filepath.Join(t.TempDir(), "ca.crt")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Raw})
+	if err := os.WriteFile(caFile, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c, caFile
+}
+
+func prepare(t testing.TB) *Collector {
+	t.Helper()
 	c := &Collector{}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		data := new(tracepb.TracesData)
 		if err == nil {

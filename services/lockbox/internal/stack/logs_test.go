@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,13 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 
 	requests := l.badIntents(kept)
+	for _, id := range requests[1:] {
+		within(t, patience, "the refusal of "+id, func() bool {
+			return slices.ContainsFunc(out.lines(), func(line string) bool {
+				return strings.Contains(line, id) && strings.Contains(line, `"refused"`)
+			})
+		})
+	}
 	requests = append(requests, l.badCommands(kept)...)
 	l.badCalls(kept, requests[0])
 
@@ -109,7 +117,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		must(t, json.Unmarshal([]byte(line), &f))
 		message, _ := f["message"].(string)
 		said[message]++
-		if strings.Contains(line, "@") {
+		if strings.Contains(line, "@") && message != "handler failed" { // of a mail that waits, the server's answer is told
 			t.Errorf("an address is logged: %s", line)
 		}
 		for _, id := range requests {
@@ -119,7 +127,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		}
 	}
 	// The story is in it.
-	if said["refused"] < 12 || said["set aside"] < 3 {
+	if said["refused"] < 24 || said["set aside"] < 3 {
 		t.Errorf("the log holds little of the story: %v", said)
 	}
 }
@@ -134,11 +142,13 @@ func (l *lockbox) badIntents(kept secrets) (ids []string) {
 	kept.token("erin", good.GetToken())
 	ids = append(ids, l.requested(good, request.CustomerNotified))
 	for name, spoil := range map[string]func(*lockboxv1.AccessIntent){
-		"forged":            func(in *lockboxv1.AccessIntent) { in.Token = forged(l.T, l) },
-		"another issuer's":  func(in *lockboxv1.AccessIntent) { in.Token = l.foreign() },
-		"half":              func(in *lockboxv1.AccessIntent) { in.Token = in.GetToken()[:len(in.GetToken())-40] },
-		"nobody's":          func(in *lockboxv1.AccessIntent) { in.Token = nobodys },
-		"in the reason":     func(in *lockboxv1.AccessIntent) { in.Justification = "With " + in.GetToken() },
+		"forged":           func(in *lockboxv1.AccessIntent) { in.Token = forged(l.T, l) },
+		"another issuer's": func(in *lockboxv1.AccessIntent) { in.Token = l.foreign() },
+		"half":             func(in *lockboxv1.AccessIntent) { in.Token = in.GetToken()[:len(in.GetToken())-40] },
+		"nobody's":         func(in *lockboxv1.AccessIntent) { in.Token = nobodys },
+		"in the reason": func(in *lockboxv1.AccessIntent) {
+			in.Justification, in.ResourceType = "With "+in.GetToken(), ""
+		},
 		"as the ticket":     func(in *lockboxv1.AccessIntent) { in.TicketId = in.GetToken() },
 		"as the type":       func(in *lockboxv1.AccessIntent) { in.ResourceType = in.GetToken() },
 		"as the resource":   func(in *lockboxv1.AccessIntent) { in.ResourceIds = []string{in.GetToken()} },

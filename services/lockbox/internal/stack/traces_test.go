@@ -1,7 +1,9 @@
 package stack_test
 
 import (
+	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,8 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
-	"github.com/openlockbox/lockbox/services/lockbox/demo"
-	"github.com/openlockbox/lockbox/services/portal"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/visitor"
 )
 
 const (
@@ -25,13 +26,12 @@ const (
 // startTraced is a Lockbox with a portal that sends its traces to an address.
 func startTraced(t *testing.T, address string) *lockbox {
 	t.Helper()
-	l := start(t, request.DefaultTerms())
+	l := startWithPortal(t)
 	traces, err := trace.New(trace.Config{URL: address}, "v1", l.config.Log, l.config.Metrics.Registerer())
 	must(t, err)
 	t.Cleanup(traces.Close)
 	l.config.Traces = traces
 	l.config.Tools = append(l.config.Tools, evaluator.Unlimited(bus.PortalTool))
-	l.config.Portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(l.issuer)}
 	l.restart(0)
 	// What is read before the projector answers is not traced.
 	l.query(&lockboxv1.Query{Token: l.token("erin"), Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
@@ -181,6 +181,57 @@ func (r tree) impersonal() {
 	}
 }
 
+var (
+	toConfirm = regexp.MustCompile(`href="(/[^"]+/approve/confirm\?[^"]+)"`)
+	hidden    = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`)
+)
+
+// The portal's pages are traced as its REST API is.
+func TestAnApprovalOnThePortalsPagesIsTraced(t *testing.T) {
+	t.Parallel()
+	c := tracetest.Start(t)
+	l := startTraced(t, c.Address())
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	home := l.stack.PortalURL() + "/t/" + bank
+	otto, err := visitor.SignIn(t.Context(), home, "otto")
+	must(t, err)
+	open := func(method, address string, form url.Values) string {
+		r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+		must(t, err)
+		if form != nil {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Origin", l.stack.PortalURL())
+		}
+		answer, err := visitor.Read(otto, r)
+		must(t, err)
+		if answer.Status != http.StatusOK {
+			t.Fatalf("%s: %d", address, answer.Status)
+		}
+		return answer.Body
+	}
+	link := toConfirm.FindStringSubmatch(open(http.MethodGet, home+"/requests/"+id, nil))
+	if link == nil {
+		t.Fatal("the request's page does not lead to its approval")
+	}
+	page := open(http.MethodGet, l.stack.PortalURL()+html.UnescapeString(link[1]), nil)
+	_, form, _ := strings.Cut(page, `action="/t/`+bank+"/requests/"+id+`/approve"`)
+	form, _, _ = strings.Cut(form, "</form>")
+	values := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(form, -1) {
+		values.Add(m[1], html.UnescapeString(m[2]))
+	}
+	open(http.MethodPost, home+"/requests/"+id+"/approve", values)
+	r := l.tree(c, id)
+	call := r.span("portal", "HTTP POST /requests/{id}/approve")
+	if command := r.span("lockbox-orchestrator", "command approve"); command.Parent != call.ID ||
+		call.Attributes[trace.Request] != id || call.Attributes[trace.Verb] != "approve" {
+		t.Errorf("%+v below %+v", command, call)
+	}
+	r.span("notifier", "mail access-granted")
+	r.whole()
+	r.impersonal()
+}
+
 // Somebody asks by REST, and the first span is the portal's. Whoever names a trace as a hostile program would gets no
 // link, and whom a request does not concern leaves nothing in its trace.
 func TestNobodyElseWritesIntoATrace(t *testing.T) {
@@ -217,20 +268,22 @@ func TestNobodyElseWritesIntoATrace(t *testing.T) {
 	l.does("otto", approve(id))
 	l.does("otto", approve(id)) // it is so already
 	r.span("notifier", "mail access-granted")
-	commands := 0
-	for _, s := range r.spans() {
-		if s.Service == "lockbox-orchestrator" && strings.HasPrefix(s.Name, "command") {
-			commands++
+	within(t, patience, "the two commands that approvers sent", func() bool {
+		commands := 0
+		for _, s := range r.spans() {
+			if s.Service == "lockbox-orchestrator" && strings.HasPrefix(s.Name, "command") {
+				commands++
+			}
 		}
+		return commands == 2
+	})
+	for _, s := range r.spans() {
 		if s.Attributes[trace.Tenant] == health {
 			t.Errorf("a stranger's: %+v", s)
 		}
 		if s.Service == "jit-evaluator" && s.Name == "intent" && s.ID != r.span("jit-evaluator", "intent").ID {
 			t.Errorf("a second intent: %+v", s)
 		}
-	}
-	if commands != 2 {
-		t.Errorf("%d commands, of 2 that approvers sent", commands)
 	}
 	r.whole()
 	r.impersonal()
