@@ -21,6 +21,7 @@ import (
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -29,6 +30,7 @@ const (
 	mostSpans   = 512  // spans in one export
 	gatherTime  = time.Second
 	postTime    = 10 * time.Second
+	mostAnswer  = 64 << 10 // bytes that are read of the collector's answer
 	// flushTime is how long a process that ends waits for its last spans to be exported.
 	flushTime = 3 * time.Second
 	// attempts is how often an export is tried, with growing pauses.
@@ -218,9 +220,11 @@ func (t *Tracer) gather() (batch []waiting, more bool) {
 func (t *Tracer) export(ctx context.Context, batch []waiting) {
 	body, err := proto.Marshal(t.message(batch))
 	for attempt := 1; err == nil; attempt++ {
-		again := false
-		if again, err = t.post(ctx, body); err == nil {
-			t.exported.Add(float64(len(batch)))
+		again, refused := false, 0
+		if again, refused, err = t.post(ctx, body); err == nil {
+			refused = min(refused, len(batch))
+			t.exported.Add(float64(len(batch) - refused))
+			t.dropped.Add(float64(refused))
 			if t.failing {
 				t.log.Info("traces are exported again")
 			}
@@ -248,31 +252,64 @@ func (t *Tracer) pause(wait time.Duration) bool {
 	}
 }
 
-// post sends one export. Again reports whether an error may pass (OTLP specification, "Failures").
-func (t *Tracer) post(ctx context.Context, body []byte) (again bool, err error) {
+// post sends one export, and returns how many spans the collector did not take of one that it took. Again reports
+// whether an error may pass (OTLP specification, "Failures").
+func (t *Tracer) post(ctx context.Context, body []byte) (again bool, refused int, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.config.URL, bytes.NewReader(body))
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	r.Header = t.headers.Clone()
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	r.Header.Set("User-Agent", "lockbox")
 	w, err := t.client.Do(r)
 	if err != nil {
-		return true, err
+		return true, 0, err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(w.Body, 64<<10)) // so that the connection can be used again
-	if err := w.Body.Close(); err != nil {
-		return true, err
+	answer, err := io.ReadAll(io.LimitReader(w.Body, mostAnswer))
+	if err = errors.Join(err, w.Body.Close()); err != nil {
+		return true, 0, err
 	}
 	switch w.StatusCode {
 	case http.StatusOK, http.StatusAccepted, http.StatusNoContent:
-		return false, nil
+		return false, partial(answer), nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		again = true
 	}
 	// Not the answer's text: it may repeat what it was sent.
-	return again, fmt.Errorf("%s answers %d", t.config.URL, w.StatusCode)
+	return again, 0, fmt.Errorf("%s answers %d", t.config.URL, w.StatusCode)
+}
+
+// partial returns how many spans an answer says were not taken: `partial_success.rejected_spans` of an
+// ExportTraceServiceResponse. Whatever else it says is of no interest.
+func partial(answer []byte) int {
+	inner, _ := field(answer, protowire.BytesType)
+	_, refused := field(inner, protowire.VarintType)
+	return int(min(refused, mostSpans)) // #nosec G115 -- not more than that
+}
+
+// field returns the first field of number 1 and this type.
+func field(message []byte, of protowire.Type) (b []byte, n uint64) {
+	for len(message) > 0 {
+		number, typ, length := protowire.ConsumeTag(message)
+		if length < 0 {
+			return nil, 0
+		}
+		message = message[length:]
+		if number == 1 && typ == of {
+			if of == protowire.VarintType {
+				n, _ = protowire.ConsumeVarint(message)
+				return nil, n
+			}
+			b, _ = protowire.ConsumeBytes(message)
+			return b, 0
+		}
+		if length = protowire.ConsumeFieldValue(number, typ, message); length < 0 {
+			return nil, 0
+		}
+		message = message[length:]
+	}
+	return nil, 0
 }
 
 // message returns spans as OTLP has them. It is an ExportTraceServiceRequest to the byte; that type is in a package

@@ -325,6 +325,12 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	collector.Answer(http.StatusBadRequest)
 	span()
 	wait(t, "dropped", func() bool { return gathered(t, registry, "lockbox_spans_dropped_total") == 1 })
+	collector.Refuse(1)
+	span()
+	wait(t, "counted as dropped", func() bool { return gathered(t, registry, "lockbox_spans_dropped_total") == 2 })
+	if n := gathered(t, registry, "lockbox_spans_exported_total"); n != 1 {
+		t.Errorf("%v exported", n)
+	}
 	if collector.Header("Authorization") != "Bearer collectors" || collector.Header("X-Scope") != "a: b" {
 		t.Error("the headers are not sent along")
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protopath"
 	"google.golang.org/protobuf/reflect/protorange"
@@ -40,6 +41,7 @@ type Collector struct {
 	// headers are those of the last export; answers are the statuses with which the next exports are answered.
 	headers http.Header
 	answers []int
+	refused uint64
 	spans   []Span
 	texts   []string
 }
@@ -88,6 +90,11 @@ func prepare(t testing.TB) *Collector {
 			return
 		}
 		c.keep(data)
+		if c.refused > 0 {
+			inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), c.refused)
+			inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), "too old")
+			_, _ = w.Write(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner))
+		}
 	}))
 	t.Cleanup(c.Close)
 	return c
@@ -137,6 +144,13 @@ func (c *Collector) Answer(statuses ...int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answers = statuses
+}
+
+// Refuse has the next exports answered as if so many spans of each were not taken.
+func (c *Collector) Refuse(spans uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = spans
 }
 
 // Header returns a header of the last export.
