@@ -40,6 +40,7 @@ var (
 	forTests = []string{
 		"./pkg/archtest/...", "./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/identity/jwks/glewlwydtest",
+		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest",
 		"./services/portal/internal/site/sitetest",
 	}

@@ -46,6 +46,14 @@ func Version() Info {
 	return b
 }
 
+// Name is the version or, of a program that was built from no release, its revision.
+func (b Info) Name() string {
+	if b.Version == "(devel)" && b.Revision != "" {
+		return b.Revision
+	}
+	return b.Version
+}
+
 // String is the version for a person: `v1.2.3 (revision, built with go1.26)`.
 func (b Info) String() string {
 	revision := b.Revision

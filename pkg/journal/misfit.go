@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -83,9 +84,10 @@ func decode(subject string, data []byte) (event *lockboxv1.Event, broken string)
 
 // skip logs and counts a misfit that nobody else is told of.
 func (j *Journal) skip(m Misfit) {
-	j.log.Error("ALARM: a stored message is no event; it is skipped", zap.Uint64("sequence", m.Seq),
-		zap.String("subject", m.Subject), zap.Int("bytes", m.Size), zap.String("sha256", hex.EncodeToString(m.SHA256)),
-		zap.String("rule", m.Rule))
+	about, _ := bus.Under(m.Subject)
+	j.log.Error("ALARM: a stored message is no event; it is skipped", observe.About(about,
+		zap.Uint64("sequence", m.Seq), zap.String("subject", m.Subject), zap.Int("bytes", m.Size),
+		zap.String("sha256", hex.EncodeToString(m.SHA256)), zap.String("rule", m.Rule))...)
 	if j.skipped != nil {
 		j.skipped(m)
 	}

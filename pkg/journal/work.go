@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"go.uber.org/zap"
 )
@@ -415,9 +416,13 @@ func (w *worker) settle(d *delivery) (answer func() error) {
 		d.wanted = held.Until
 		return nil
 	}
-	w.log.Warn("handler failed", zap.String("subject", d.subject), zap.Uint64("sequence", d.sequence()),
-		zap.Uint64("delivery", d.meta.NumDelivered), zap.Duration("again_in", retryDelay(d.meta.NumDelivered)),
-		zap.Error(err))
+	about, stored := bus.Under(d.subject)
+	if !stored {
+		about, _ = bus.ParseDueSubject(d.subject)
+	}
+	w.log.Warn("handler failed", observe.About(about, zap.String("subject", d.subject),
+		zap.Uint64("sequence", d.sequence()), zap.Uint64("delivery", d.meta.NumDelivered),
+		zap.Duration("again_in", retryDelay(d.meta.NumDelivered)), zap.Error(err))...)
 	return nil
 }
 

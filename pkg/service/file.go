@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -33,6 +34,8 @@ type File[C any] struct {
 		Listen string `yaml:"listen"`
 		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
+		// Traces are those of requests.
+		Traces trace.Config `yaml:"traces"`
 	} `yaml:"observe"`
 	Service C `yaml:"service"`
 }
@@ -50,6 +53,9 @@ func (f *File[C]) check() error {
 	if _, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log}); err != nil {
 		return refusal.Invalid("observe.log", rule, "%v", err)
 	}
+	if err := f.Observe.Traces.Check(); err != nil {
+		return under("observe.traces.", err)
+	}
 	for i, iss := range f.Issuers {
 		if err := iss.check(); err != nil {
 			return refusal.Invalid(fmt.Sprintf("issuers[%d]", i), rule, "%s: %v", iss.URL, err)
@@ -59,9 +65,13 @@ func (f *File[C]) check() error {
 	if !is {
 		return nil
 	}
-	err := c.Check()
+	return under("service.", c.Check())
+}
+
+// under names the field of a refusal with the section in which it stands.
+func under(section string, err error) error {
 	if r, refused := refusal.As(err); refused {
-		return refusal.New(r.GetCode(), "service."+r.GetField(), r.GetRule(), "%s", r.GetMessage())
+		return refusal.New(r.GetCode(), section+r.GetField(), r.GetRule(), "%s", r.GetMessage())
 	}
 	return err
 }

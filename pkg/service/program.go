@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"go.uber.org/zap"
 )
@@ -36,7 +37,7 @@ type Program struct {
 // New describes a service that follows the stream, decides or answers.
 func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) Program {
 	return program(string(id), id, defaults, nil, func(
-		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics,
+		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics, t *trace.Tracer,
 	) error {
 		counters := m.For(string(id))
 		issuers, err := OpenIssuers(ctx, f.Issuers, c.Log, counters)
@@ -48,6 +49,7 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 			return err
 		}
 		defer rt.Close()
+		rt.Traces = t.For(string(id))
 		checks := map[string]observe.Check{
 			"clock":    func(context.Context) error { return rt.Clock.Healthy() },
 			"issuers":  func(context.Context) error { return observe.Warning(withoutKeys(issuers)) },
@@ -69,13 +71,14 @@ func NewConnected[C any](
 		return nil
 	}
 	return program(name, id, defaults, nobody, func(
-		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics,
+		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics, t *trace.Tracer,
 	) error {
 		rt, err := Connect(ctx, c, m.For(name))
 		if err != nil {
 			return err
 		}
 		defer rt.Close()
+		rt.Traces = t.For(name)
 		checks := map[string]observe.Check{name: rt.check}
 		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
@@ -83,7 +86,7 @@ func NewConnected[C any](
 
 func program[C any](
 	name string, id bus.Identity, defaults C, also func(*File[C]) error,
-	run func(context.Context, *File[C], bus.Connection, *observe.Metrics) error,
+	run func(context.Context, *File[C], bus.Connection, *observe.Metrics, *trace.Tracer) error,
 ) Program {
 	return Program{
 		Name:     name,
@@ -114,7 +117,13 @@ func program[C any](
 			if f.NATS.Copy != "" {
 				c.Identity = id.Copy(f.NATS.Copy)
 			}
-			return run(ctx, f, c, observe.NewMetrics())
+			metrics := observe.NewMetrics()
+			tracer, err := trace.New(f.Observe.Traces, build.Version().Name(), log, metrics.Registerer())
+			if err != nil {
+				return err
+			}
+			defer tracer.Close()
+			return run(ctx, f, c, metrics, tracer)
 		},
 		former: config.Former[File[C]],
 	}

@@ -71,6 +71,7 @@ func TestAConfigurationIsCheckedAsItsServiceReadsIt(t *testing.T) {
 		bus + "service: {}":                    "service.word: is required",
 		bus + "service: {wrod: hello}":         `did you mean "word"`,
 		bus + "observe: {log: loud}\n" + hello: "observe.log",
+		bus + "observe: {traces: {url: collector}}\n" + hello:                 "observe.traces.url: must be an address",
 		bus + "issuers: [{url: 'https://a.example'}]\n" + hello:               "issuers[0]",
 		bus + "issuers: [{url: 'https://a.example', jwks_file: a}]\n" + hello: "verifies nobody",
 		bus + hello: "",

@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -38,6 +39,8 @@ type Connected struct {
 	Conn     *nats.Conn
 	Log      *zap.Logger
 	Counters *observe.Counters
+	// Traces is what the service traces with; nil: it traces nothing.
+	Traces *trace.Service
 	// Now is the service's clock.
 	Now func() time.Time
 
@@ -194,8 +197,8 @@ func (rt *Runtime) Close() {
 // Close closes the connection.
 func (rt *Connected) Close() { rt.Conn.Close() }
 
-// Append appends consecutive events of one aggregate, assigns missing ids, and counts the stored events. It returns
-// their sequences: all, unless there is an error.
+// Append appends consecutive events of one aggregate, assigns missing ids, and counts and traces the stored events. It
+// returns their sequences: all, unless there is an error.
 func (rt *Runtime) Append(
 	ctx context.Context, r *repository.Repository, states repository.States, events ...*lockboxv1.Event,
 ) ([]uint64, error) {
@@ -206,9 +209,11 @@ func (rt *Runtime) Append(
 			}
 		}
 	}
+	begun := time.Now()
 	stored, err := r.Append(ctx, states, events...)
 	for _, e := range events[:len(stored)] {
 		rt.Counters.Event(aggregate.TypeOf(e))
+		rt.Traces.Wrote(ctx, e, begun)
 	}
 	return stored, err
 }

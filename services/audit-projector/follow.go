@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"go.uber.org/zap"
@@ -60,6 +63,8 @@ type follower struct {
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
 	// changed is called with the tenants whose new events have become visible. It must not block.
 	changed func(tenants []string)
+	// traces is what is traced with; nil: nothing is.
+	traces *trace.Service
 	// misfit is called for each message that cannot be an event.
 	misfit func(ctx context.Context, m journal.Misfit)
 	// building is called with the progress of a new projection; it may be nil.
@@ -125,13 +130,26 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 		if len(batch) == 0 {
 			return complete, errors.Join(context.Cause(ctx), <-ended)
 		}
+		begun := time.Now()
 		if err := store.Apply(ctx, batch); err != nil {
 			return complete, errors.Join(context.Cause(ctx), err)
 		}
 		if complete {
+			f.traced(ctx, batch, begun)
 			f.changed(touched(batch))
 		} else if f.building != nil {
 			f.building(min(store.Sequence(), target), target)
+		}
+	}
+}
+
+// traced records that events of requests have become visible. Those from before it answered are not recorded: they may
+// be all that ever happened.
+func (f *follower) traced(ctx context.Context, batch []projection.Event, begun time.Time) {
+	for _, e := range batch {
+		if f.traces != nil && trace.OfRequest(e.Event) {
+			_, span := f.traces.After(ctx, e.Event, "projection", begun)
+			span.End(nil)
 		}
 	}
 }
@@ -182,8 +200,9 @@ func (f *follower) read(ctx context.Context, from uint64) (events chan received,
 		}
 		misfit := func(e journal.Entry, m journal.Misfit) error {
 			f.alarm(alarmNotAnEvent)
-			f.log.Error("ALARM: a stored message is no event; nothing is told of it", zap.Uint64("sequence", m.Seq),
-				zap.String("subject", m.Subject), zap.String("rule", m.Rule))
+			about, _ := bus.Under(m.Subject)
+			f.log.Error("ALARM: a stored message is no event; nothing is told of it", observe.About(about,
+				zap.Uint64("sequence", m.Seq), zap.String("subject", m.Subject), zap.String("rule", m.Rule))...)
 			f.misfit(ctx, m)
 			return pass(e)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -147,8 +148,8 @@ func (w *mailWatch) check(ctx context.Context, due []journal.Entry, last uint64)
 			continue
 		}
 		w.log.Error("ALARM: nothing says that mails were sent, or could not be; whoever should have them does not know",
-			zap.Uint64("sequence", e.Seq), zap.String("subject", e.Subject), zap.Strings("mails", mails),
-			zap.Duration("within", w.within))
+			observe.AboutEvent(e.Event, zap.Uint64("sequence", e.Seq), zap.String("subject", e.Subject),
+				zap.Strings("mails", mails), zap.Duration("within", w.within))...)
 		for range mails {
 			w.alarm()
 		}

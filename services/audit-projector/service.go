@@ -206,6 +206,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				return errors.Join(stopUpdates(), stopAnswers())
 			}, nil
 		},
+		traces: rt.Traces,
 		changed: func(tenants []string) {
 			hint(rt, tenants)
 			select {

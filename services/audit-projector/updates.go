@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
@@ -82,6 +84,7 @@ func publishUpdate(rt *service.Runtime, u answer.ToolUpdate) {
 		err = rt.Conn.Publish(subject, data)
 	}
 	if err != nil {
-		rt.Log.Debug("publishing an update failed", zap.String("request", u.GetRequestId()), zap.Error(err))
+		rt.Log.Debug("publishing an update failed",
+			observe.About(aggregate.Request(u.GetTenant(), u.GetRequestId()), zap.Error(err))...)
 	}
 }

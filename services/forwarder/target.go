@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/services/forwarder/bookmark"
 	"go.uber.org/zap"
 )
@@ -296,8 +298,8 @@ func (t *target) deliver(ctx context.Context, messages []message) error {
 		return err
 	}
 	m := messages[0]
-	t.alarm("the target refused an event, and it is left out", zap.Uint64("sequence", m.sequence),
-		zap.String("id", m.id), zap.String("type", m.typ), zap.Error(err))
+	t.alarm("the target refused an event, and it is left out", observe.About(aggregate.Request(m.tenant, m.request),
+		zap.Uint64("sequence", m.sequence), zap.String("id", m.id), zap.String("type", m.typ), zap.Error(err))...)
 	t.metrics.skippedOne(t.label)
 	return nil
 }

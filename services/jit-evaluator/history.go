@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -94,7 +95,8 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 		states, err := h.repository.Basis(ctx, about)
 		var misfit *journal.MisfitError
 		if errors.As(err, &misfit) { // one spoilt request does not stop the counting of all others
-			h.log.Warn("the outcome of a request is nobody's: something stored with it is no event", zap.Error(err))
+			h.log.Warn("the outcome of a request is nobody's: something stored with it is no event",
+				observe.About(about, zap.Error(err))...)
 			return nil, nil
 		}
 		return states.Request(about).Requester.GetPerson(), err

@@ -15,6 +15,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/portalurl"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -131,6 +133,7 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 		tenantID = message.GetTenant()
 	}
 	outcome.IntentId, outcome.Tenant, outcome.DryRun = intent.GetId(), tenantID, intent.GetDryRun()
+	ctx, span := e.span(ctx, tool, intent, in.Stored)
 	var sub request.Submission
 	speaks, err := speaker(e.tools, tool, message)
 	if err == nil {
@@ -138,13 +141,21 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 			err = e.evaluate(ctx, tenantID, &sub, outcome)
 		}
 	}
+	if span.Used() { // otherwise it became no request, and the id may be another's
+		span.Set(trace.Tenant, tenantID)
+		if r := outcome.GetRefusal(); r != nil && err == nil {
+			span.End(&refusal.Error{Refusal: r})
+		} else {
+			span.End(err)
+		}
+	}
 	if r, refused := refusal.As(err); refused && r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE {
 		outcome.Refusal = r
 		e.trace(tool, outcome, sub.By)
 		outcome.NextStep, outcome.Next = lockboxv1.NextStep_NEXT_STEP_NOTHING, "Nothing: the intent is refused."
 		e.Counters.Refused(r)
-		e.Log.Info("refused", zap.String("intent", intent.GetId()), zap.String("tool", tool), zap.String("tenant", tenantID),
-			zap.Error(err))
+		e.Log.Info("refused", observe.About(aggregate.Request(tenantID, intent.GetId()), zap.String("tool", tool),
+			zap.Error(err))...)
 	} else if err != nil {
 		return err
 	}
@@ -153,6 +164,25 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 		e.tell(speaks, outcome)
 	}
 	return nil
+}
+
+// span begins the span of an intent, which is the first of its request's trace unless the portal published it. It
+// begins when the bus stored the intent.
+func (e *evaluator) span(
+	ctx context.Context, tool string, in *lockboxv1.AccessIntent, stored time.Time,
+) (context.Context, *trace.Span) {
+	if in.GetDryRun() {
+		return ctx, nil
+	}
+	step := trace.Step{Trace: in.GetId(), Name: "intent", Kind: trace.Consumer, ID: in.GetId(), Begun: stored,
+		Caller: in.GetTraceParent()}
+	if tool == bus.PortalTool {
+		step.After = trace.Sent(in.GetId())
+	}
+	ctx, span := e.Traces.Start(ctx, step)
+	span.Set(trace.Request, in.GetId())
+	span.Set(trace.Tool, tool)
+	return ctx, span
 }
 
 // trace records an intent that was refused before it became a request (R69). What was refused later is an event.
@@ -365,6 +395,7 @@ func (e *evaluator) tell(tool string, outcome *lockboxv1.IntentOutcome) {
 		err = e.Conn.Publish(subject, data)
 	}
 	if err != nil {
-		e.Log.Warn("outcome not sent to the tool", zap.String("intent", outcome.GetIntentId()), zap.Error(err))
+		e.Log.Warn("outcome not sent to the tool",
+			observe.About(aggregate.Request(outcome.GetTenant(), outcome.GetIntentId()), zap.Error(err))...)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
@@ -53,21 +55,52 @@ func (o *orchestrator) answer(ctx context.Context, subject string, data []byte) 
 	if err := input.Decode(data, c); err != nil {
 		reply := &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
 		if err := o.SetAside(ctx, "commands", subject, 0, data, reply.GetRefusal()); err != nil {
-			o.Log.Error("dead letter not kept", zap.Error(err))
+			o.Log.Error("dead letter not kept", zap.String("subject", subject), zap.Error(err))
 		}
 		o.trace(subject, c, reply.GetRefusal())
 		return reply
 	}
 	prose.Message(c)
+	ctx, span := o.span(ctx, subject, c)
 	reply, err := o.command(ctx, subject, c)
+	if span != nil {
+		if _, verified := o.callers.Lane(c.GetTenant(), c.GetToken()); trace.Recorded(err, verified) {
+			span.End(err)
+		}
+	}
 	if err != nil {
 		reply = &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
 		o.Counters.Refused(reply.GetRefusal())
-		o.Log.Info("refused", zap.String("command", c.GetId()), zap.String("verb", bus.Verb(c)),
-			zap.String("tenant", c.GetTenant()), zap.Error(err))
+		o.Log.Info("refused", observe.AboutCommand(c, bus.Verb(c), zap.Error(err))...)
 		o.trace(subject, c, reply.GetRefusal())
 	}
 	return reply
+}
+
+// span begins the span of a command. One that the portal sent goes below the portal's.
+func (o *orchestrator) span(
+	ctx context.Context, subject string, c *lockboxv1.Command,
+) (context.Context, *trace.Span) {
+	about, sender, err := check(subject, c)
+	if o.Traces == nil || err != nil {
+		return ctx, nil
+	}
+	step := trace.Step{Trace: trace.OfCommand(about, c.GetId()), Name: "command", Detail: bus.Verb(c), Kind: trace.Server,
+		ID: c.GetId(), Caller: c.GetTraceParent()}
+	switch {
+	case sender == bus.Portal.Account():
+		step.After = trace.Sent(c.GetId())
+	case about.Kind == aggregate.KindRequest:
+		step.After = step.Trace
+	}
+	ctx, span := o.Traces.Start(ctx, step)
+	span.Set(trace.Tenant, c.GetTenant())
+	if about.Kind == aggregate.KindRequest {
+		span.Set(trace.Request, about.ID)
+	}
+	span.Set(trace.Command, c.GetId())
+	span.Set(trace.Verb, bus.Verb(c))
+	return ctx, span
 }
 
 // command processes one command: read the state, verify the token, decide, append.
@@ -154,7 +187,7 @@ func (o *orchestrator) command(
 		if err != nil && refusal.Of(err).GetRule() == "R51" {
 			// The second account of one human: those who wait for two should know, and an event would not say it.
 			if err := o.identify(ctx, about.Tenant, by, c.GetId()); err != nil {
-				o.Log.Warn("whose account it is was not recorded", zap.Stringer("aggregate", about), zap.Error(err))
+				o.Log.Warn("whose account it is was not recorded", observe.About(about, zap.Error(err))...)
 			}
 		}
 		if about.Kind == aggregate.KindOwnership && err == nil {
@@ -286,7 +319,7 @@ func (o *orchestrator) decide(
 		return nil, err
 	}
 	if err != nil {
-		o.Log.Warn("follow-up events not written in the same commit", zap.Stringer("aggregate", about), zap.Error(err))
+		o.Log.Warn("follow-up events not written in the same commit", observe.AboutEvent(e, zap.Error(err))...)
 	}
 	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId(),
 		Message: warning(states, about, e)}, nil

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -10,6 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -100,8 +103,8 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 		return refusal.Unavailable("aggregate_id", "I6", "message %d, stored on %s, is no event and was not set aside",
 			h.Fault.Sequence, about)
 	case h.Fault != nil:
-		o.Log.Error("inconsistent history", zap.Stringer("aggregate", about),
-			zap.Uint64("sequence", h.Fault.Sequence), zap.String("rule", h.Fault.Rule))
+		o.Log.Error("inconsistent history", observe.About(about,
+			zap.Uint64("sequence", h.Fault.Sequence), zap.String("rule", h.Fault.Rule))...)
 		return nil
 	case sequence > 0 && h.Sequence > sequence, states.Settled(about):
 		return nil
@@ -109,7 +112,7 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 	if states, err = o.setTimer(ctx, about, states); err != nil {
 		return err
 	}
-	return o.perform(ctx, states, about, causationID)
+	return o.perform(ctx, states, about, causationID, causationID)
 }
 
 func history(states repository.States, about aggregate.Key) aggregate.History {
@@ -149,9 +152,9 @@ func (o *orchestrator) setTimer(
 }
 
 // perform writes what is due now according to the leader's state. After a write conflict, the other writer's event
-// settles the aggregate.
+// settles the aggregate. Of what is traced, it comes after the aggregate's own event of that id, if it is not empty.
 func (o *orchestrator) perform(
-	ctx context.Context, states repository.States, about aggregate.Key, causationID string,
+	ctx context.Context, states repository.States, about aggregate.Key, causationID, after string,
 ) error {
 	e, err := o.process.Perform(states, about, causationID, o.Now())
 	if e == nil || err != nil {
@@ -160,7 +163,17 @@ func (o *orchestrator) perform(
 	if err := o.mayWrite(e); err != nil {
 		return err // tried again, at the latest when the guard's lease is valid again
 	}
-	if _, err = o.Append(ctx, o.repository, states, e); errors.Is(err, repository.ErrConflict) {
+	var span *trace.Span
+	if trace.OfRequest(e) {
+		ctx, span = o.Traces.Start(ctx, trace.Step{Trace: trace.Of(e), Name: "duty", Detail: aggregate.TypeOf(e),
+			Kind: trace.Internal, After: cmp.Or(after, trace.Of(e))})
+		span.Set(trace.Tenant, e.GetTenant())
+		span.Set(trace.Request, trace.Of(e))
+	}
+	if _, err = o.Append(ctx, o.repository, states, e); span.Used() {
+		span.End(err)
+	}
+	if errors.Is(err, repository.ErrConflict) {
 		return nil
 	}
 	return err
@@ -193,7 +206,7 @@ func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID stri
 			writing, ctx := errgroup.WithContext(ctx)
 			for _, about := range some {
 				if s := states.Request(about).Status; s == request.CustomerNotified || s == request.Active {
-					writing.Go(func() error { return o.perform(ctx, maps.Clone(states), about, causationID) })
+					writing.Go(func() error { return o.perform(ctx, maps.Clone(states), about, causationID, "") })
 				}
 			}
 			return writing.Wait()

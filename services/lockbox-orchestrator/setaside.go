@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/prose"
@@ -50,6 +51,7 @@ func (o *orchestrator) setAside(ctx context.Context, c *lockboxv1.Command) (*loc
 	if err := repository.Identify(e); err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	sequence, stored, err := o.Journal.Report(ctx, e)
 	if err != nil {
 		return nil, err
@@ -58,5 +60,6 @@ func (o *orchestrator) setAside(ctx context.Context, c *lockboxv1.Command) (*loc
 		return nil, refusal.Conflict("id", "bad input", "a command of this id was carried out before")
 	}
 	o.Counters.Event(aggregate.TypeOf(e))
+	o.Traces.Wrote(ctx, e, begun)
 	return &lockboxv1.CommandReply{Sequence: sequence, EventId: e.GetId()}, nil
 }

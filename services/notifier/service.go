@@ -21,6 +21,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -212,6 +214,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if !plan.Tells(e.Event) {
 		return nil
 	}
+	begun := time.Now()
 	in, err := n.read(ctx, e)
 	if err != nil {
 		return err
@@ -220,8 +223,8 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		return refusal.Unavailable("", "I6", "message %d, which %s rests on, is no event and was not set aside",
 			fault.Sequence, e.Subject)
 	} else if fault != nil {
-		n.Log.Error("inconsistent event: no notifications sent", zap.String("subject", e.Subject),
-			zap.Uint64("sequence", e.Seq), zap.Uint64("fault", fault.Sequence), zap.String("rule", fault.Rule))
+		n.Log.Error("inconsistent event: no notifications sent", observe.AboutEvent(e.Event,
+			zap.Uint64("sequence", e.Seq), zap.Uint64("fault", fault.Sequence), zap.String("rule", fault.Rule))...)
 		return nil
 	}
 	n.missingGroup(in)
@@ -233,26 +236,34 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	if err != nil {
 		return err
 	}
+	ctx, span := n.Traces.After(ctx, e.Event, "mails", begun)
 	failed := make([]error, len(notifications))
 	var telling sync.WaitGroup
 	for i, notification := range notifications {
-		telling.Go(func() { failed[i] = n.tell(ctx, e.Event, notification, before) })
+		telling.Go(func() { failed[i] = n.tell(ctx, span, e.Event, notification, before) })
 	}
 	telling.Wait()
-	return outcome(failed)
+	err = outcome(failed)
+	if span.Used() { // otherwise they are held, or were sent before
+		span.End(err)
+	}
+	return err
 }
 
 // missingGroup warns of internal approvers without an address, because the request will expire if they do not act.
 func (n *notifier) missingGroup(in plan.Input) {
 	stage, _ := in.Request.Stage()
 	if in.Request.Status == request.AwaitingInternalApproval && len(n.settings.Groups[stage.GetGroup()]) == 0 {
-		n.Log.Warn("no address is configured for the group that has to approve", zap.String("group", stage.GetGroup()),
-			zap.String("request", in.Request.ID))
+		n.Log.Warn("no address is configured for the group that has to approve",
+			observe.AboutEvent(in.Event, zap.String("group", stage.GetGroup()))...)
 	}
 }
 
-// tell sends one mail and reports it. before says that some of the event's mails were reported earlier.
-func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notification, before bool) error {
+// tell sends one mail and reports it. before says that some of the event's mails were reported earlier. The mail's span
+// goes below the given one.
+func (n *notifier) tell(
+	ctx context.Context, above *trace.Span, e *lockboxv1.Event, to plan.Notification, before bool,
+) (err error) {
 	report := n.report(e, to)
 	if before {
 		done, err := n.alreadyReported(ctx, report)
@@ -267,6 +278,10 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	if d != nil && d.due.Err() == nil {
 		return &journal.HeldError{Until: d.due}
 	}
+	above.Use()
+	ctx, span := above.Below(ctx, trace.Step{Name: "mail", Detail: string(to.Template), Kind: trace.Client})
+	defer func() { span.End(err) }()
+	span.Set(trace.Template, string(to.Template))
 	messageID, failure, err := n.send(ctx, e, to, d)
 	if err != nil {
 		return err
@@ -275,13 +290,15 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	if failure != nil {
 		failure.Notification = report.GetNotificationSent().GetNotification()
 		report.Fact = &lockboxv1.Event_NotificationFailed{NotificationFailed: failure}
-		n.Log.Warn("notification permanently refused",
-			zap.String("notification", to.ID), zap.String("event", e.GetId()), zap.String("answer", failure.GetError()))
+		span.Fail(strings.ToLower(strings.TrimPrefix(failure.GetCodedReason().GetCode().String(), "REASON_CODE_")))
+		n.Log.Warn("notification permanently refused", observe.AboutEvent(e,
+			zap.String("notification", to.ID), zap.String("answer", failure.GetError()))...)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	report.Id, report.Time = id.String(), timestamppb.New(n.Now())
 	// The mail has been sent: report it even if the service is being stopped, or it would be sent again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -289,6 +306,7 @@ func (n *notifier) tell(ctx context.Context, e *lockboxv1.Event, to plan.Notific
 	_, stored, err := n.Journal.Report(ctx, report)
 	if stored {
 		n.Counters.Event(aggregate.TypeOf(report))
+		n.Traces.Wrote(ctx, report, begun)
 	}
 	if err == nil {
 		n.holding.forget(to.ID)

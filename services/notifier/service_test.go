@@ -236,7 +236,7 @@ func TestACrashBetweenSendingAndReportingRepeatsTheSameMail(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	notes := plan.Plan(in, n.settings)
-	if err := dead.tell(ctx, entries[0].Event, notes[0], false); err == nil {
+	if err := dead.tell(ctx, nil, entries[0].Event, notes[0], false); err == nil {
 		t.Fatal("the report went through")
 	}
 	if err := n.handle(ctx, entries[0]); err != nil {

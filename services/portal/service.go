@@ -30,6 +30,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"github.com/openlockbox/lockbox/services/portal/internal/signin"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/traced"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
 
@@ -169,7 +170,8 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 		return nil
 	})
 	s := &site.Site{
-		Caller: bus.Caller{Conn: rt.Conn, Silent: silent}, Organisations: c.Organisations, Words: say, Provider: c.Provider,
+		Caller:        traced.Caller{Caller: bus.Caller{Conn: rt.Conn, Silent: silent}},
+		Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
 		Trail: trail,
@@ -216,5 +218,5 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	if err != nil {
 		return nil, err
 	}
-	return bearer.Beside(s.Secured(mux), arm.New(desk), own), nil
+	return traced.Handler(bearer.Beside(s.Secured(mux), arm.New(desk), own), rt.Traces), nil
 }

@@ -27,7 +27,7 @@ var tiers = []tier{
 			"pkg/cache", "pkg/catalogue",
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
-			"pkg/longtest", "pkg/message", "pkg/observe", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",
+			"pkg/longtest", "pkg/message", "pkg/observe/...", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",
 			"pkg/request", "pkg/resource", "pkg/sealed", "pkg/tenant", "pkg/ticket", "pkg/timetext", "pkg/written",
 			"services/jit-evaluator",
 			"services/lockbox/internal/cli/render", "services/notifier/internal/mail",

@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -405,7 +406,7 @@ func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
 	}
 	w.contradiction()
 	w.log.Error("ALARM: inconsistent history; no more decisions are based on it",
-		zap.Uint64("sequence", seq), zap.Stringer("aggregate", aggregate.KeyOf(e)), zap.String("type", aggregate.TypeOf(e)))
+		observe.AboutEvent(e, zap.Uint64("sequence", seq))...)
 }
 
 func (w *writer) subscription(ctx context.Context, tenantID int64, id string) (int64, error) {

@@ -66,6 +66,7 @@ func TestWrongConfigurationsAreNamed(t *testing.T) {
 			"portal: url"},
 		{[]string{write("lockbox.yaml", "notifier: {provider: Nimbus, smtp: {host: mail.example, tls: none}}\n")},
 			"notifier: "},
+		{[]string{write("lockbox.yaml", "observe: {traces: {ratio: 2}}\n")}, "observe.traces: ratio"},
 		{[]string{write("notifer.yaml", bus)}, `did you mean "notifier"`},
 		{[]string{"--service", "notifier", write("mails.yaml", bus)}, "wrong  "},
 	} {

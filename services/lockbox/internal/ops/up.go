@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -54,6 +56,8 @@ type upFile struct {
 		Listen string `yaml:"listen"`
 		// Log is the log level: debug, info, warn or error.
 		Log string `yaml:"log"`
+		// Traces are those of requests.
+		Traces trace.Config `yaml:"traces"`
 	} `yaml:"observe"`
 }
 
@@ -64,6 +68,9 @@ func (f *upFile) Check() error {
 	}
 	if err := evaluator.CheckTools(tools(f.Tools)); err != nil {
 		return err
+	}
+	if err := f.Observe.Traces.Check(); err != nil {
+		return fmt.Errorf("observe.traces: %w", err)
 	}
 	if f.Notifier.SMTP.Host != "" { // otherwise mails go to the development mailbox
 		if err := f.Notifier.Check(); err != nil {
@@ -123,6 +130,11 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			metrics := observe.NewMetrics()
+			traces, err := trace.New(f.Observe.Traces, build.Version().Name(), log, metrics.Registerer())
+			if err != nil {
+				return err
+			}
+			defer traces.Close()
 			issuers, err := service.OpenIssuers(c.Context(), f.Issuers, log, metrics.For("lockbox"))
 			if err != nil {
 				return err
@@ -132,7 +144,7 @@ func upCommand() *cobra.Command {
 				Stack: stack.Config{
 					Host: host, Port: port, TLS: bus.TLSIn(tlsDir), Tools: tools(f.Tools), Issuers: issuers,
 					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
-					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics,
+					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics, Traces: traces,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
 					LocalWebhooks: withDemo || f.Webhooks.ThisMachine,
 					Portal:        portalOf(f.Portal, portalAddr, withDemo),

@@ -19,6 +19,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/sealed"
@@ -81,6 +82,8 @@ type Config struct {
 	MetricsAddr string
 	Log         *zap.Logger
 	Metrics     *observe.Metrics
+	// Traces exports spans; nil: there are none. Whoever made it closes it.
+	Traces *trace.Tracer
 }
 
 // Stack is a running Lockbox.
@@ -177,6 +180,7 @@ func (s *Stack) begin() error {
 		if err != nil {
 			return err
 		}
+		rt.Traces = s.config.Traces.For(string(part.id))
 		s.run(string(part.id), func(ctx context.Context) error {
 			defer rt.Close()
 			return part.run(ctx, rt)
@@ -274,7 +278,7 @@ func (s *Stack) openPortal(c portal.Config) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	s.portal = c.URL
+	s.portal, rt.Traces = c.URL, s.config.Traces.For(portal.Name)
 	s.run(portal.Name, func(ctx context.Context) error {
 		defer rt.Close()
 		return portal.Serve(ctx, rt, c, listener)
@@ -294,6 +298,7 @@ func (s *Stack) openForwarder() error {
 	if err != nil {
 		return err
 	}
+	rt.Traces = s.config.Traces.For(forwarder.Name)
 	s.run(forwarder.Name, func(ctx context.Context) error {
 		defer rt.Close()
 		return forwarder.Run(ctx, rt, c)

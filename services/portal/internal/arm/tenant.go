@@ -54,7 +54,7 @@ func toggle(c *bearer.Call, command *lockboxv1.Command) error {
 func settle(c *bearer.Call, done *lockboxv1.CommandReply, ask *lockboxv1.Query) {
 	ask.MinSequence = done.GetSequence()
 	if _, err := c.Ask(ask); err != nil {
-		c.Log.Info("change made but not yet projected", zap.Error(err))
+		c.Log.Info("change made but not yet projected", zap.String("tenant", c.Organisation.Tenant), zap.Error(err))
 	}
 }
 

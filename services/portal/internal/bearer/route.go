@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
+	"github.com/openlockbox/lockbox/services/portal/internal/traced"
 	"go.uber.org/zap"
 )
 
@@ -124,6 +127,7 @@ func (a *API) serve(c *Call) error {
 		}
 	}
 	c.pattern = route.Path
+	traced.Route(c.Context(), route.Method, route.Path)
 	return route.Serve(c)
 }
 
@@ -179,7 +183,11 @@ func (a *API) fail(c *Call, err error) {
 	if refused {
 		c.Counters.Refused(r)
 	} else {
-		c.Log.Error("call failed", zap.String("pattern", c.pattern), zap.Error(err))
+		about := aggregate.Request("", c.Param("requestId"))
+		if c.Organisation != nil {
+			about.Tenant = c.Organisation.Tenant
+		}
+		c.Log.Error("call failed", observe.About(about, zap.String("pattern", c.pattern), zap.Error(err))...)
 		r = refusal.Of(err)
 	}
 	switch status {

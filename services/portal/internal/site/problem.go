@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -100,6 +103,14 @@ func (v *Visit) fail(err error) {
 	}
 }
 
+// about returns the fields of a log line about the visit, and others.
+func (v *Visit) about(others ...zap.Field) []zap.Field {
+	if v.Session == nil || !strings.Contains(v.R.Pattern, "/requests/{id}") {
+		return others
+	}
+	return observe.About(aggregate.Request(v.Session.Tenant, v.R.PathValue("id")), others...)
+}
+
 // Problem renders the error page for a status.
 func (v *Visit) Problem(status int, err error) {
 	p := problem{Kind: kinds[status]}
@@ -114,7 +125,7 @@ func (v *Visit) Problem(status int, err error) {
 		}
 	}
 	if !errors.Is(err, errSignIn) && status >= http.StatusInternalServerError {
-		v.Log.Error("page failed", zap.String("pattern", v.R.Pattern), zap.Error(err))
+		v.Log.Error("page failed", v.about(zap.String("pattern", v.R.Pattern), zap.Error(err))...)
 	}
 	switch {
 	case status != http.StatusUnauthorized:

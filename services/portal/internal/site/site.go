@@ -15,6 +15,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
+	"github.com/openlockbox/lockbox/services/portal/internal/traced"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 	"go.uber.org/zap"
 )
@@ -139,6 +140,7 @@ func (s *Site) Mount(mux *http.ServeMux, routes []Route) {
 // exists or not (I9).
 func (s *Site) visited(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		traced.Route(r.Context(), route.Method, route.Path)
 		v := s.visit(w, r)
 		if err := v.enter(route); err != nil {
 			v.fail(err)
