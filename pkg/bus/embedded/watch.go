@@ -121,7 +121,7 @@ func (s *Server) restart(ctx context.Context) error {
 	// In a cluster it need not be up to date at once: the others may still wait for room.
 	if err := s.begin(ctx, o, false); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to stop
+			return nil // asked to stop
 		}
 		return fmt.Errorf("the bus does not start again after its disk was full: %w", err)
 	}
