@@ -122,6 +122,47 @@ func TestABusWhoseDiskWasFullGoesOn(t *testing.T) {
 	must(t, <-ended)
 }
 
+// A server that is started while its disk is full goes on, too, once there is room.
+func TestABusThatStartsOnAFullDiskGoesOn(t *testing.T) {
+	t.Parallel()
+	disk := durabletest.Disk(t, 64)
+	keys, err := bus.GenerateKeys("console")
+	must(t, err)
+	public, err := keys.Public()
+	must(t, err)
+	o := bus.ServerOptions{StoreDir: disk, PublicKeys: public, Host: "127.0.0.1", Port: -1}
+	before, err := embedded.Start(t.Context(), o, nil)
+	must(t, err)
+	must(t, bus.Provision(t.Context(), connect(t, bus.Connection{InProcess: before, Identity: bus.Provisioner,
+		Seed: keys[bus.Provisioner]}), 1))
+	before.Shutdown()
+	free := durabletest.Fill(t, disk)
+	s := start(t, o)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Watch(ctx) }()
+	tool := connect(t, bus.Connection{URL: s.ClientURL(), Identity: bus.Tool("console"), Seed: keys[bus.Tool("console")]})
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(waiting); !done(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not come", what)
+			}
+		}
+	}
+	until("a refusal", func() bool {
+		_, err := put(tool, "while it is full")
+		return err != nil && s.Writable() != nil
+	})
+	free()
+	until("an acknowledgement", func() bool {
+		_, err := put(tool, "once there is room")
+		return err == nil
+	})
+	stop()
+	must(t, <-ended)
+}
+
 // One of three servers has a full disk: the other two go on, and it comes back by itself and catches up.
 func TestAMemberWhoseDiskWasFullComesBack(t *testing.T) {
 	t.Parallel()
