@@ -38,7 +38,8 @@ var (
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{
-		"./pkg/archtest/...", "./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
+		"./pkg/archtest/...", "./pkg/durable/durabletest",
+		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest",

@@ -19,6 +19,10 @@ import (
 // headers.
 const MaxPayload = 256 << 10
 
+// maxFileStore is no limit: a disk is full when it is full. Otherwise a server's limit is three quarters of what is
+// free when it starts, and stays that even if the disk has grown since.
+const maxFileStore = 1 << 50
+
 // ServerOptions configures one NATS server.
 type ServerOptions struct {
 	// Name must be unique within a cluster. Default "lockbox".
@@ -107,7 +111,7 @@ func ServerConfig(o ServerOptions) (string, error) {
 		line("tls {\n%s}", o.TLS.settings())
 	}
 	line("max_payload: %d", MaxPayload)
-	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n}", o.StoreDir)
+	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: %d\n}", o.StoreDir, maxFileStore)
 	if c := o.Cluster; c != nil {
 		routes := make([]string, len(c.Routes))
 		for i, r := range c.Routes {

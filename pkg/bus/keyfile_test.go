@@ -49,3 +49,29 @@ func TestWhoMayReadAKey(t *testing.T) {
 		}
 	}
 }
+
+// systemd hands a key out as root's, readable by the process's user through an access list.
+func TestAKeyThatSystemdHandsOut(t *testing.T) {
+	const dir = "/run/credentials/lockbox-portal.service"
+	key, other := dir+"/nats.nk", "/etc/lockbox/nats.nk"
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	if isCredential("nats.nk", file{mode: 0o440}) {
+		t.Error("without systemd there are no credentials")
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	for _, c := range []struct {
+		says, path string
+		file       file
+		want       bool
+	}{
+		{"as systemd makes it", key, file{mode: 0o440}, true},
+		{"it is somewhere else", other, file{mode: 0o440}, false},
+		{"everybody may read", key, file{mode: 0o444}, false},
+		{"the group may write", key, file{mode: 0o460}, false},
+		{"it is not root's", key, file{mode: 0o440, owner: 65532}, false},
+	} {
+		if got := isCredential(c.path, c.file); got != c.want {
+			t.Errorf("%s: %v", c.says, got)
+		}
+	}
+}

@@ -77,9 +77,18 @@ func isOwn(key fs.FileInfo) bool {
 	return others == 0
 }
 
+// isCredential reports whether systemd has handed the key to this process (LoadCredential=): it lies in a directory
+// that no other user can enter and is root's, with an access list for the process's user, which shows as a right of the
+// group.
+func isCredential(file string, key fs.FileInfo) bool {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	at, is := key.Sys().(*syscall.Stat_t)
+	return dir != "" && filepath.Dir(file) == filepath.Clean(dir) && is && at.Uid == 0 && key.Mode().Perm() == 0o440
+}
+
 func readSecret(file string) ([]byte, error) {
 	info, err := os.Stat(file)
-	if err == nil && !isOwn(info) {
+	if err == nil && !isOwn(info) && !isCredential(file, info) {
 		return nil, fmt.Errorf("others may read or write it (mode %04o): chmod 600 %s", info.Mode().Perm(), file)
 	}
 	var seed []byte

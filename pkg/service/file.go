@@ -92,7 +92,7 @@ func observed[C any](
 	watching := make(chan error, 1)
 	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
 	c.Log.Info("ready")
-	err := outlive(ctx, c.Log, run)
+	err := Outlive(ctx, c.Log, run)
 	if why := context.Cause(ctx); bus.Permanent(why) {
 		err = why // the rest follows from it
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -45,6 +46,17 @@ type Connected struct {
 	Now func() time.Time
 
 	health *atomic.Pointer[observe.Check]
+	disk   *atomic.Pointer[observe.Disk]
+}
+
+// Keeps says in which directory the service keeps data: until ctx ends, a disk that is nearly full is logged and shows
+// as a warning in the service's health.
+func (rt *Connected) Keeps(ctx context.Context, dir string) {
+	if rt.disk == nil {
+		return // it was not opened
+	}
+	rt.disk.CompareAndSwap(nil, observe.NewDisk(dir, rt.Log)) // one that starts again knows what it has logged
+	go rt.disk.Load().Watch(ctx)
 }
 
 // Healthy sets the service's own health check. Of a runtime that was not opened, nobody asks for it.
@@ -56,7 +68,12 @@ func (rt *Connected) Healthy(check observe.Check) {
 
 func (rt *Connected) check(ctx context.Context) error {
 	if check := rt.health.Load(); check != nil {
-		return (*check)(ctx)
+		if err := (*check)(ctx); err != nil {
+			return err
+		}
+	}
+	if disk := rt.disk.Load(); disk != nil {
+		return disk.Check(ctx)
 	}
 	return nil
 }
@@ -125,7 +142,7 @@ func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) 
 
 func connected(c bus.Connection, counters *observe.Counters) Connected {
 	return Connected{Identity: c.Identity.Of(), Log: c.Log, Counters: counters, Now: time.Now,
-		health: new(atomic.Pointer[observe.Check])}
+		health: new(atomic.Pointer[observe.Check]), disk: new(atomic.Pointer[observe.Disk])}
 }
 
 // await calls open until it succeeds, cannot succeed, or ctx ends.
@@ -138,32 +155,48 @@ func await(ctx context.Context, c bus.Connection, open func(context.Context, bus
 		if attempt == 0 {
 			c.Log.Info("waiting for the bus", zap.Error(err))
 		}
-		if !pause(ctx) {
+		if !pause(ctx, awayPause) {
 			return fmt.Errorf("%s: %w", c.Identity, err)
 		}
 	}
 }
 
-// outlive calls run, again and again while it ends because the bus did not answer.
-func outlive(ctx context.Context, log *zap.Logger, run func(context.Context) error) error {
+// Outlive calls run, again and again while it ends because the bus did not answer or the disk was full.
+func Outlive(ctx context.Context, log *zap.Logger, run func(context.Context) error) error {
 	for {
 		err := run(ctx)
-		if !bus.Away(err) || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return err
 		}
-		log.Warn("the bus does not answer; starting again", zap.Error(err))
-		if !pause(ctx) {
-			return nil
+		switch {
+		case durable.Full(err):
+			log.Error("ALARM: the disk is full; starting again once there is room", zap.Error(err))
+			if !pause(ctx, fullPause) {
+				return nil
+			}
+		case bus.Away(err):
+			log.Warn("the bus does not answer; starting again", zap.Error(err))
+			if !pause(ctx, awayPause) {
+				return nil
+			}
+		default:
+			return err
 		}
 	}
 }
 
-// pause waits before the bus is tried again. It reports false if ctx has ended.
-func pause(ctx context.Context) bool {
+// awayPause is how long to wait before the bus is tried again, fullPause before the disk is.
+const (
+	awayPause = 250 * time.Millisecond
+	fullPause = 5 * time.Second
+)
+
+// pause waits. It reports false if ctx has ended.
+func pause(ctx context.Context, long time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(250 * time.Millisecond):
+	case <-time.After(long):
 		return true
 	}
 }

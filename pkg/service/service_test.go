@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,18 +146,19 @@ func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
 	says("/livez", "200 OK\nok\n")
 }
 
-// A service starts again while the bus does not answer, and ends with anything else.
+// A service starts again while the bus does not answer or its disk is full, and ends with anything else.
 func TestAServiceOutlivesTheBus(t *testing.T) {
-	broken := errors.New("the disk is full")
+	broken := errors.New("the file is damaged")
 	away := []error{
 		nats.ErrTimeout, fmt.Errorf("journal: replay: %w", nats.ErrNoResponders), nats.ErrDisconnected,
 		nats.ErrReconnectBufExceeded, &jetstream.APIError{Code: 503, ErrorCode: 10118},
 		refusal.Unavailable("", "I11", "the bus cannot be asked"),
 		errors.Join(context.DeadlineExceeded, errors.New("closing")),
+		&fs.PathError{Op: "write", Path: "cursor", Err: syscall.ENOSPC},
 	}
 	for _, last := range []error{nil, broken, &bus.KeyError{Err: nats.ErrTimeout}, &jetstream.APIError{Code: 404}} {
 		starts := 0
-		err := outlive(t.Context(), zap.NewNop(), func(context.Context) error {
+		err := Outlive(t.Context(), zap.NewNop(), func(context.Context) error {
 			starts++
 			if starts <= len(away) {
 				return away[starts-1]
@@ -167,7 +170,7 @@ func TestAServiceOutlivesTheBus(t *testing.T) {
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	err := outlive(ctx, zap.NewNop(), func(context.Context) error {
+	err := Outlive(ctx, zap.NewNop(), func(context.Context) error {
 		stop()
 		return nats.ErrTimeout
 	})

@@ -137,6 +137,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopServing()) }()
 	building, stop := context.WithCancel(ctx)
+	rt.Keeps(building, c.Dir)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()

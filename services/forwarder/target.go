@@ -70,9 +70,8 @@ func (t *target) run(ctx context.Context) error {
 			t.alarm("the target answered 410 Gone; forwarding to it has stopped", zap.Uint64("after", t.delivered))
 			return errors.Join(fmt.Errorf("%s: %w", t.Name, errGone), t.keep())
 		}
-		if kept := t.keep(); kept != nil {
-			return kept
-		}
+		// If the cursor cannot be written, because the disk is full, what was delivered since is delivered again.
+		err = errors.Join(err, t.keep())
 		wait := t.wait(err)
 		if t.patience > 0 && t.now().Sub(t.since) >= t.patience {
 			return errors.Join(fmt.Errorf("%s: %w", t.Name, errDead), err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,42 +27,59 @@ const (
 
 // Server is a running NATS server. It is also a nats.InProcessConnProvider.
 type Server struct {
-	nats *server.Server
-	lock *os.File
-	log  *zap.SugaredLogger
+	// nats is replaced when Watch starts the server anew.
+	nats   atomic.Pointer[server.Server]
+	lock   *os.File
+	events *logger
+	log    *zap.SugaredLogger
 
-	mu     sync.Mutex
-	loaded string
+	mu      sync.Mutex
+	options bus.ServerOptions
+	loaded  string
+	stopped bool
 }
 
 // Start runs a server until Shutdown. It returns once the server accepts connections and, in a cluster, once JetStream
 // is up to date. If the port is taken or another server uses the store directory, the error says so.
 func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, error) {
-	config, state, err := state(o)
-	if err != nil {
-		return nil, err
-	}
-	opts, err := parse(config, o)
-	if err != nil {
-		return nil, err
+	if _, _, err := state(o); err != nil {
+		return nil, err // before there is a directory
 	}
 	lock, err := lockDir(o.StoreDir)
 	if err != nil {
 		return nil, err
 	}
-	ns, err := server.NewServer(opts)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded: %w", err), lock.Close())
-	}
 	events := newLogger(log)
-	s := &Server{nats: ns, lock: lock, log: events.log, loaded: state}
-	ns.SetLoggerV2(events, false, false, false)
-	go ns.Start()
-	if err := s.await(ctx, events.fatal, o.Cluster != nil); err != nil {
-		s.Shutdown()
-		return nil, err
+	s := &Server{lock: lock, events: events, log: events.log}
+	if err := s.begin(ctx, o, o.Cluster != nil); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	return s, nil
+}
+
+// begin starts a server. With current, JetStream has to be up to date before it counts as started.
+func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) error {
+	config, loaded, err := state(o)
+	if err != nil {
+		return err
+	}
+	opts, err := parse(config, o)
+	if err != nil {
+		return err
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	ns.SetLoggerV2(s.events, false, false, false)
+	go ns.Start()
+	if err := await(ctx, ns, s.events.fatal, current); err != nil {
+		end(ns)
+		return err
+	}
+	s.options, s.loaded = o, loaded
+	s.nats.Store(ns)
+	return nil
 }
 
 // state returns the configuration, and a text that differs once it or a certificate has changed.
@@ -106,10 +124,10 @@ func (s *Server) Reload(o bus.ServerOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := s.nats.ReloadOptions(opts); err != nil {
+	if err := s.nats.Load().ReloadOptions(opts); err != nil {
 		return fmt.Errorf("embedded: reload: %w", err)
 	}
-	s.loaded = state
+	s.options, s.loaded = o, state
 	s.log.Info("keys and certificates reloaded")
 	return nil
 }
@@ -146,7 +164,7 @@ func (s *Server) Follow(ctx context.Context, signals <-chan os.Signal, read func
 	}
 }
 
-func (s *Server) await(ctx context.Context, fatal <-chan string, clustered bool) error {
+func await(ctx context.Context, ns *server.Server, fatal <-chan string, current bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
@@ -157,21 +175,22 @@ func (s *Server) await(ctx context.Context, fatal <-chan string, clustered bool)
 			return fmt.Errorf("embedded: the NATS server was not ready in time: %w", ctx.Err())
 		case <-time.After(poll):
 		}
-		if s.nats.ReadyForConnections(time.Millisecond) && (!clustered || s.nats.JetStreamIsCurrent()) {
+		if ns.ReadyForConnections(time.Millisecond) && (!current || ns.JetStreamIsCurrent()) {
 			return nil
 		}
 	}
 }
 
 // InProcessConn connects without a socket; see nats.InProcessServer. The connection authenticates like any other.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.Load().InProcessConn() }
 
 // ClientURL is where clients in other processes connect; empty without a listener.
 func (s *Server) ClientURL() string {
-	if s.nats.Addr() == nil {
+	ns := s.nats.Load()
+	if ns.Addr() == nil {
 		return ""
 	}
-	address := s.nats.ClientURL()
+	address := ns.ClientURL()
 	u, err := url.Parse(address)
 	if err != nil || !net.ParseIP(u.Hostname()).IsUnspecified() {
 		return address
@@ -182,9 +201,16 @@ func (s *Server) ClientURL() string {
 
 // Shutdown stops the server and waits until everything is on disk and the store directory is free again.
 func (s *Server) Shutdown() {
-	s.nats.Shutdown()
-	s.nats.WaitForShutdown()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	end(s.nats.Load())
 	_ = s.lock.Close()
+}
+
+func end(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
 }
 
 // lockDir prevents a second server from using the same files; NATS itself does not, and two writers would corrupt the

@@ -107,7 +107,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	err = s.open(ctx, o.Contradiction)
-	if err != nil && ctx.Err() == nil {
+	if err = s.orFull(err); err != nil && ctx.Err() == nil && !durable.Full(err) {
 		s.log.Warn("the projection is thrown away and made again", zap.Error(err))
 		if err = s.remove(); err == nil {
 			err = s.open(ctx, o.Contradiction)
@@ -398,6 +398,29 @@ func (s *Store) report(err error) {
 	}
 }
 
+// leastSpace is below what SQLite needs for a file beside the projection.
+const leastSpace = 1 << 20
+
+// orFull makes an error that durable.Full knows of SQLite's that the disk is full. It does not say so of all its files.
+func (s *Store) orFull(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	full := false
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		full = true
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+		space, failed := durable.SpaceIn(filepath.Dir(s.path))
+		full = failed == nil && space.Free < leastSpace
+	}
+	if full {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	}
+	return err
+}
+
 // checked reports damage and wraps it in ErrUnusable.
 func (s *Store) checked(err error) error {
 	var e *sqlite.Error
@@ -405,7 +428,7 @@ func (s *Store) checked(err error) error {
 		return err
 	}
 	if code := e.Code() & 0xff; code != sqlite3.SQLITE_CORRUPT && code != sqlite3.SQLITE_NOTADB {
-		return err
+		return s.orFull(err)
 	}
 	err = fmt.Errorf("%w: %w", ErrUnusable, err)
 	s.report(err)

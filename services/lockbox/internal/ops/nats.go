@@ -20,6 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // node is one NATS server, as the flags of lockbox nats describe it.
@@ -114,8 +115,17 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 	}
 	defer s.Shutdown()
 	log.Info("ready", zap.String("url", s.ClientURL()))
-	s.Follow(ctx, signals, n.reread)
-	return nil
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Watch(ctx) })
+	g.Go(func() error {
+		s.Follow(ctx, signals, n.reread)
+		return nil
+	})
+	g.Go(func() error {
+		observe.NewDisk(o.StoreDir, log).Watch(ctx)
+		return nil
+	})
+	return g.Wait()
 }
 
 // reread returns the options again. A limit of a tool whose key was removed is a slip at the start only: here it must

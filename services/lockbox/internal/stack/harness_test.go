@@ -75,10 +75,19 @@ func emptyWith(t *testing.T, terms request.Terms, shape string) *lockbox {
 // emptyOf is empty with a sign-in of its own.
 func emptyOf(t *testing.T, terms request.Terms, c devissuer.Config) *lockbox {
 	t.Helper()
+	l := closed(t, terms, c)
+	l.open()
+	t.Cleanup(func() { l.close() })
+	return l
+}
+
+// closed is emptyOf before it is opened.
+func closed(t *testing.T, terms request.Terms, c devissuer.Config) *lockbox {
+	t.Helper()
 	c.Demo, c.Dir = true, t.TempDir()
 	issuer, err := devissuer.New(c)
 	must(t, err)
-	l := &lockbox{T: t, issuer: issuer, config: stack.Config{
+	return &lockbox{T: t, issuer: issuer, config: stack.Config{
 		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited(tool)},
 		Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: terms,
 		LogInterval: time.Second, // many wait until what happened is signed
@@ -86,9 +95,6 @@ func emptyOf(t *testing.T, terms request.Terms, c devissuer.Config) *lockbox {
 		Notifier: notifier.Config{Provider: devissuer.Provider, SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
 		Log:      zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), Metrics: observe.NewMetrics(),
 	}}
-	l.open()
-	t.Cleanup(func() { l.close() })
-	return l
 }
 
 func (l *lockbox) open() {

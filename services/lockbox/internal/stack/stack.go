@@ -94,6 +94,7 @@ type Stack struct {
 	mailbox *mailbox.Mailbox
 	portal  string // its URL
 	log     net.Listener
+	disk    *observe.Disk
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
 	running sync.WaitGroup
@@ -130,6 +131,12 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.run("bus", s.server.Watch)
+	s.disk = observe.NewDisk(c.Dir, c.Log)
+	s.run("disk", func(ctx context.Context) error {
+		s.disk.Watch(ctx)
+		return nil
+	})
 	if c.TLS != nil {
 		s.run("certificate", func(ctx context.Context) error {
 			s.server.Follow(ctx, nil, func() (bus.ServerOptions, error) { return options, nil })
@@ -157,7 +164,9 @@ func (s *Stack) begin() error {
 		}
 	}
 	if addr := s.config.MetricsAddr; addr != "" {
-		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, nil) })
+		s.run("metrics", func(ctx context.Context) error {
+			return s.config.Metrics.Serve(ctx, addr, map[string]observe.Check{"disk": s.disk.Check})
+		})
 	}
 	if s.runs(bus.Projector) {
 		if err := s.openLog(); err != nil {
@@ -183,7 +192,7 @@ func (s *Stack) begin() error {
 		rt.Traces = s.config.Traces.For(string(part.id))
 		s.run(string(part.id), func(ctx context.Context) error {
 			defer rt.Close()
-			return part.run(ctx, rt)
+			return service.Outlive(ctx, rt.Log, func(ctx context.Context) error { return part.run(ctx, rt) })
 		})
 		if part.id != bus.Orchestrator {
 			continue // The others' work waits in the stream until they listen; the projector reports its own progress.
@@ -281,7 +290,7 @@ func (s *Stack) openPortal(c portal.Config) error {
 	s.portal, rt.Traces = c.URL, s.config.Traces.For(portal.Name)
 	s.run(portal.Name, func(ctx context.Context) error {
 		defer rt.Close()
-		return portal.Serve(ctx, rt, c, listener)
+		return portal.Serve(ctx, rt, c, listener) // which waits for the bus by itself
 	})
 	return nil
 }
@@ -301,7 +310,7 @@ func (s *Stack) openForwarder() error {
 	rt.Traces = s.config.Traces.For(forwarder.Name)
 	s.run(forwarder.Name, func(ctx context.Context) error {
 		defer rt.Close()
-		return forwarder.Run(ctx, rt, c)
+		return service.Outlive(ctx, rt.Log, func(ctx context.Context) error { return forwarder.Run(ctx, rt, c) })
 	})
 	return nil
 }
@@ -312,6 +321,10 @@ type part struct {
 }
 
 func (s *Stack) parts() []part {
+	listener, logAddr := s.log, ""
+	if listener != nil {
+		logAddr = listener.Addr().String()
+	}
 	return []part{
 		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
 			return evaluator.Run(ctx, rt, evaluator.Config{Terms: s.config.Terms, Limits: s.config.Limits,
@@ -323,12 +336,14 @@ func (s *Stack) parts() []part {
 					ThisMachine: s.config.LocalWebhooks}})
 		}},
 		{bus.Projector, func(ctx context.Context, rt *service.Runtime) error {
+			first := listener
+			listener = nil // if it starts again, it listens at the same address
 			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"),
 				Building: s.config.Building, MailsWithin: s.config.MailsWithin, Log: projector.LogConfig{
 					SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 					SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
 					Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy,
-					Listener: s.log,
+					Listen: logAddr, Listener: first,
 				}})
 		}},
 		{bus.Notifier, func(ctx context.Context,
