@@ -8,7 +8,10 @@ cd "$(dirname "$0")/.."
 tag=${LOCKBOX_TAG:-dev}
 context=.cache/images
 # Identities with their own key volume, see docker-compose.yml.
-identities=(nats jit-evaluator lockbox-orchestrator notifier audit-projector portal client compliance forwarder provisioner tool-console)
+identities=(nats client forwarder provisioner tool-console)
+for service in jit-evaluator lockbox-orchestrator notifier audit-projector portal compliance; do
+	identities+=("$service" "$service@b")
+done
 
 if ! docker version >/dev/null 2>&1; then
 	echo "images: no Docker engine answers" >&2

@@ -16,12 +16,16 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"go.uber.org/zap"
 )
 
 const (
 	startTimeout = 30 * time.Second
 	poll         = 2 * time.Millisecond
+	// goodbye is how long a server of a cluster still serves its clients after it was asked to stop, and within how long
+	// it then sends them to the others.
+	goodbye = time.Second
 )
 
 // Server is a running NATS server. It is also a nats.InProcessConnProvider.
@@ -29,6 +33,8 @@ type Server struct {
 	nats *server.Server
 	lock *os.File
 	log  *zap.SugaredLogger
+	// key encrypts the store. It is that of the start: another would take effect at the next.
+	key bus.StoreKey
 
 	mu     sync.Mutex
 	loaded string
@@ -41,8 +47,17 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	if err != nil {
 		return nil, err
 	}
-	opts, err := parse(config, o)
+	var key bus.StoreKey
+	if o.StoreKey != "" {
+		if key, err = bus.ReadStoreKey(o.StoreKey); err != nil {
+			return nil, err
+		}
+	}
+	opts, err := parse(config, o, key)
 	if err != nil {
+		return nil, err
+	}
+	if err := key.CheckStore(o.StoreDir, o.StoreKey); err != nil {
 		return nil, err
 	}
 	lock, err := lockDir(o.StoreDir)
@@ -54,10 +69,14 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 		return nil, errors.Join(fmt.Errorf("embedded: %w", err), lock.Close())
 	}
 	events := newLogger(log)
-	s := &Server{nats: ns, lock: lock, log: events.log, loaded: state}
+	s := &Server{nats: ns, lock: lock, log: events.log, key: key, loaded: state}
 	ns.SetLoggerV2(events, false, false, false)
 	go ns.Start()
 	if err := s.await(ctx, events.fatal, o.Cluster != nil); err != nil {
+		s.Shutdown()
+		return nil, err
+	}
+	if err := key.NoteStore(o.StoreDir); err != nil {
 		s.Shutdown()
 		return nil, err
 	}
@@ -66,6 +85,9 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 
 // state returns the configuration, and a text that differs once it or a certificate has changed.
 func state(o bus.ServerOptions) (config, state string, err error) {
+	if o.StoreKey != "" {
+		o.StoreKey, o.PlainStore = "", true // it is no part of the text, and is not reloaded
+	}
 	if config, err = bus.ServerConfig(o); err != nil || o.TLS == nil {
 		return config, config, err
 	}
@@ -80,12 +102,16 @@ func state(o bus.ServerOptions) (config, state string, err error) {
 	return config, state, nil
 }
 
-func parse(config string, o bus.ServerOptions) (*server.Options, error) {
+func parse(config string, o bus.ServerOptions, key bus.StoreKey) (*server.Options, error) {
 	opts := &server.Options{}
 	if err := opts.ProcessConfigString(config); err != nil {
 		return nil, fmt.Errorf("embedded: configuration: %w", err)
 	}
 	opts.NoSigs = true
+	if opts.JetStreamKey = string(key); key != "" {
+		opts.JetStreamCipher = server.AES
+	}
+	opts.LameDuckGracePeriod, opts.LameDuckDuration = goodbye, 2*goodbye
 	opts.DontListen = o.Host == ""
 	return opts, nil
 }
@@ -102,7 +128,7 @@ func (s *Server) Reload(o bus.ServerOptions) error {
 	if state == s.loaded {
 		return nil
 	}
-	opts, err := parse(config, o)
+	opts, err := parse(config, o, s.key)
 	if err != nil {
 		return err
 	}
@@ -147,18 +173,24 @@ func (s *Server) Follow(ctx context.Context, signals <-chan os.Signal, read func
 }
 
 func (s *Server) await(ctx context.Context, fatal <-chan string, clustered bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+	late := time.NewTimer(startTimeout)
+	defer late.Stop()
 	for {
+		listening := s.nats.ReadyForConnections(time.Millisecond)
+		if listening && (!clustered || s.nats.JetStreamIsCurrent()) {
+			return nil
+		}
 		select {
 		case reason := <-fatal:
 			return fmt.Errorf("embedded: the NATS server did not start: %s", reason)
 		case <-ctx.Done():
 			return fmt.Errorf("embedded: the NATS server was not ready in time: %w", ctx.Err())
+		case <-late.C:
+			if !listening {
+				return fmt.Errorf("embedded: the NATS server was not ready in time: %w", context.DeadlineExceeded)
+			}
+			s.log.Warn("waiting for the other servers of the cluster")
 		case <-time.After(poll):
-		}
-		if s.nats.ReadyForConnections(time.Millisecond) && (!clustered || s.nats.JetStreamIsCurrent()) {
-			return nil
 		}
 	}
 }
@@ -180,11 +212,35 @@ func (s *Server) ClientURL() string {
 	return u.String()
 }
 
+// Leave is Shutdown for a server of a cluster: it first hands over what it leads, and sends its clients to the others.
+func (s *Server) Leave() {
+	s.nats.LameDuckShutdown() // which does nothing without a listener
+	s.Shutdown()
+}
+
 // Shutdown stops the server and waits until everything is on disk and the store directory is free again.
 func (s *Server) Shutdown() {
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 	_ = s.lock.Close()
+}
+
+// SetAside moves the store of a stopped server away, and returns where it is. In a cluster, the server then gets
+// everything from the others.
+func SetAside(dir string, now time.Time) (aside string, err error) {
+	if _, err := os.Stat(filepath.Join(dir, server.JetStreamStoreDir)); err != nil {
+		return "", fmt.Errorf("embedded: no server's directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }()
+	aside = filepath.Join(dir, server.JetStreamStoreDir+".aside."+now.UTC().Format("20060102T150405Z"))
+	if err := os.Rename(filepath.Join(dir, server.JetStreamStoreDir), aside); err != nil {
+		return "", fmt.Errorf("embedded: %w", err)
+	}
+	return aside, errors.Join(bus.ForgetStore(dir), durable.Sync(dir))
 }
 
 // lockDir prevents a second server from using the same files; NATS itself does not, and two writers would corrupt the

@@ -24,8 +24,12 @@ import (
 
 // node is one NATS server, as the flags of lockbox nats describe it.
 type node struct {
-	keys, data, listen, tls, name, cluster string
-	limit, routes                          []string
+	keys, data, listen, tls, name, cluster, monitor string
+	// storeKey is the file of the key that encrypts the streams; plainStore permits to do without.
+	storeKey   string
+	plainStore bool
+	limit      []string
+	routes     []string
 }
 
 func natsCommand() *cobra.Command {
@@ -38,9 +42,11 @@ func natsCommand() *cobra.Command {
 			"with exactly the rights that lockbox bus rights shows, and every acknowledged write is on disk.\n\n" +
 			"A .pub file that is added or removed takes effect within a second, or at once on SIGHUP, and so does a renewed certificate:\n" +
 			"whoever has lost their key is cut off, and nobody else notices. Where other machines can reach it, it needs a certificate\n" +
-			"(--tls). --print-config prints the configuration, for a nats-server of your own, instead of running one.",
+			"(--tls) and encrypts the streams on disk (--store-key). The servers of a cluster show each other the same certificate, and let\n" +
+			"in only who shows one of --tls's ca.crt. --print-config prints the configuration, for a nats-server of your own, instead of\n" +
+			"running one; put the file of --store-key beside it.",
 		Example: "  lockbox nats --keys keys --data data\n" +
-			"  lockbox nats --keys keys --data data --tls keys --listen 0.0.0.0:4222\n" +
+			"  lockbox nats --keys keys --data data --tls keys --store-key keys/store.key --listen 0.0.0.0:4222\n" +
 			"  lockbox nats --keys keys --data data --print-config > nats.conf",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -62,7 +68,11 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&n.data, "data", "data", "directory of the streams")
 	c.Flags().StringVar(&n.listen, "listen", "127.0.0.1:4222", "address for clients")
 	c.Flags().StringVar(&n.tls, "tls", "", "`directory` of the certificate: tls.crt, tls.key, ca.crt")
-	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster")
+	c.Flags().StringVar(&n.storeKey, "store-key", "", "`file` of the key that encrypts the streams on disk")
+	c.Flags().BoolVar(&n.plainStore, "plain-store", false,
+		"keep the streams unencrypted although other machines can reach the server")
+	c.Flags().StringVar(&n.monitor, "monitor", "", "`address` of this machine for NATS's own health and figures (HTTP)")
+	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster; by default this machine's")
 	c.Flags().StringVar(&n.cluster, "cluster", "", "`address` for the other servers of a cluster")
 	c.Flags().StringSliceVar(&n.routes, "route", nil, "`address` of another server of the cluster (repeat for several)")
 	c.Flags().StringArrayVar(&n.limit, "limit-tool", nil,
@@ -72,7 +82,7 @@ func natsCommand() *cobra.Command {
 }
 
 func (n *node) options() (o bus.ServerOptions, err error) {
-	o = bus.ServerOptions{Name: n.name}
+	o = bus.ServerOptions{Name: n.name, PlainStore: n.plainStore, Monitor: n.monitor}
 	if o.Host, o.Port, err = hostPort(n.listen); err != nil {
 		return o, err
 	}
@@ -81,6 +91,11 @@ func (n *node) options() (o bus.ServerOptions, err error) {
 		if err != nil {
 			return o, err
 		}
+		if o.Name == "" {
+			if o.Name, err = os.Hostname(); err != nil {
+				return o, err
+			}
+		}
 		o.Cluster = &bus.ClusterOptions{Name: "lockbox", Host: host, Port: port, Routes: n.routes}
 	}
 	if o.ToolTenants, err = toolTenants(n.limit); err != nil {
@@ -88,6 +103,11 @@ func (n *node) options() (o bus.ServerOptions, err error) {
 	}
 	if o.StoreDir, err = filepath.Abs(n.data); err != nil {
 		return o, err
+	}
+	if n.storeKey != "" {
+		if o.StoreKey, err = filepath.Abs(n.storeKey); err != nil {
+			return o, err
+		}
 	}
 	if n.tls != "" {
 		dir, err := filepath.Abs(n.tls)
@@ -112,8 +132,13 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 	if err != nil {
 		return err
 	}
-	defer s.Shutdown()
-	log.Info("ready", zap.String("url", s.ClientURL()))
+	stop := s.Shutdown
+	if o.Cluster != nil {
+		stop = s.Leave
+	}
+	defer stop()
+	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil), zap.Bool("encrypted", o.StoreKey != ""),
+		zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
 	s.Follow(ctx, signals, n.reread)
 	return nil
 }
