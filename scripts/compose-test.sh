@@ -69,11 +69,14 @@ eventually() {
 			"$@" || return 1
 			return
 		fi
-		sleep 0.2
+		sleep 0.5
 	done
 }
 
-container() { "${compose[@]}" ps --all -q "$1"; }
+container() {
+	docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
+		--filter "label=com.docker.compose.service=$1" --filter label=com.docker.compose.oneoff=False
+}
 is() { [ "$(docker inspect --format "$1" "$(container "$2")")" = "$3" ]; }
 healthy_since_its_start() { is '{{.State.Health.Status}} {{.RestartCount}}' "$1" 'healthy 0'; }
 cli() { "${compose[@]}" run --rm -T cli "$@" </dev/null; }

@@ -19,7 +19,8 @@ const (
 	KeyAlone KeyStep = iota
 	// KeyKnown: the servers accept a new key beside the old one, which the identity still uses.
 	KeyKnown
-	// KeySwitched: the identity's file holds the new key, which it uses from its next start; the old one is still accepted.
+	// KeySwitched: the identity's file holds the new key, which it uses from its next start; the old one is still
+	// accepted.
 	KeySwitched
 )
 

@@ -142,7 +142,7 @@ func (p Program) main(args, env []string, out, errOut io.Writer) (code int) {
 		flags.PrintDefaults()
 	}
 	path := flags.String("config", "", "configuration `file` (YAML)")
-	health := flags.Bool("health", false, "ask the service that runs here with this configuration whether it is ready, and end")
+	health := flags.Bool("health", false, "ask the service that runs here with this configuration whether it is ready")
 	version := flags.Bool("version", false, "show the version of this program, and end")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -137,8 +137,8 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 		stop = s.Leave
 	}
 	defer stop()
-	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil), zap.Bool("encrypted", o.StoreKey != ""),
-		zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
+	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil),
+		zap.Bool("encrypted", o.StoreKey != ""), zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
 	s.Follow(ctx, signals, n.reread)
 	return nil
 }
@@ -172,7 +172,9 @@ func provisionCommand() *cobra.Command {
 		Use:   "provision",
 		Short: "Make the streams and consumers that are missing",
 		Long: "Makes what is missing and changes nothing that is there; a stream whose settings are weaker than ours is an error. Run it after\n" +
-			"every update, and with --projector-copy before another audit-projector starts.",
+			"every update, and with --projector-copy before another audit-projector starts. It refuses a bus that other machines reach\n" +
+			"without TLS, a cluster with one replica unless --replicas 1 is said, and more replicas than there are servers. That writes are\n" +
+			"on disk when they are acknowledged and the streams encrypted there is what lockbox nats sees to when it starts.",
 		Example: "  lockbox provision --url tls://bus.example.org:4222 --ca ca.crt --keys keys --replicas 3 --projector-copy b",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -187,9 +189,10 @@ func provisionCommand() *cobra.Command {
 				readers = append(readers, bus.Projector.Copy(name))
 			}
 			for {
-				err := provision(ctx, to, replicas, readers)
+				err := provision(ctx, to, replicas, c.Flags().Changed("replicas"), readers)
 				var drift *bus.DriftError
-				if err == nil || !wait || errors.As(err, &drift) || bus.Permanent(err) {
+				var unsafe *bus.UnsafeError
+				if err == nil || !wait || errors.As(err, &drift) || errors.As(err, &unsafe) || bus.Permanent(err) {
 					return err
 				}
 				select {
@@ -209,12 +212,15 @@ func provisionCommand() *cobra.Command {
 	return c
 }
 
-func provision(ctx context.Context, to bus.Connection, replicas int, readers []bus.Identity) error {
+func provision(ctx context.Context, to bus.Connection, replicas int, explicit bool, readers []bus.Identity) error {
 	nc, err := bus.Connect(to)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	if err := bus.CheckSafe(nc, replicas, explicit); err != nil {
+		return err
+	}
 	return bus.Provision(ctx, nc, replicas, readers...)
 }
 

@@ -144,8 +144,6 @@ func (c *cluster) rotate(args ...string) error {
 
 // One of three servers may be down, every copy of a service may be restarted, and every key and certificate be
 // replaced: requests go on, nothing is lost and nobody is told twice.
-//
-// control: nist:CP-10 nist:SC-12
 func TestThreeNodesAndTwoCopies(t *testing.T) {
 	c := bootCluster(t)
 	for _, p := range c.services {
@@ -240,7 +238,8 @@ func (c *cluster) replaceKey() error {
 		return err
 	}
 	if err := c.everywhere(func(url string) error {
-		return c.connects(bus.Connection{URL: url, Identity: id, SeedFile: c.path("keys", bus.SeedFile(id)+".next"), CA: c.ca})
+		return c.connects(bus.Connection{URL: url, Identity: id, CA: c.ca,
+			SeedFile: c.path("keys", bus.SeedFile(id)+".next")})
 	}); err != nil {
 		return err
 	}

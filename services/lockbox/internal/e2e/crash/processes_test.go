@@ -193,8 +193,8 @@ func (m *machine) serve(name, copied string) *process {
 		own = portalConfig(address, provider)
 	}
 	health := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(m.T))
-	common := fmt.Sprintf("nats: {url: %q, seed_file: %s, copy: %q, tls: {ca: %q}}\nobserve: {log: warn, listen: %q}\n", m.url,
-		m.path("keys", identity+".nk"), copied, m.ca, health)
+	common := fmt.Sprintf("nats: {url: %q, seed_file: %s, copy: %q, tls: {ca: %q}}\nobserve: {log: warn, listen: %q}\n",
+		m.url, m.path("keys", identity+".nk"), copied, m.ca, health)
 	must(m, os.WriteFile(m.path(identity+".yaml"), []byte(common+own), 0o600))
 	p := m.process(identity, filepath.Join(filepath.Dir(m.lockbox), name), "--config", m.path(identity+".yaml"))
 	p.health = "http://" + health + "/readyz"
