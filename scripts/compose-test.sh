@@ -132,6 +132,14 @@ eventually 60 active ACTIVE
 docker start "$(container nats-a)" >/dev/null
 eventually 180 is '{{.State.Health.Status}}' nats-a healthy
 
+# A key and the certificate are replaced by the commands of deploy/README.md; the restarts below need them.
+rotate() { "${compose[@]}" run --rm -T keys bus rotate "$@" --dir /keys --hand-out /hand-out </dev/null; }
+rotate key notifier
+rotate key notifier
+"${compose[@]}" kill -s HUP notifier >/dev/null 2>&1
+rotate certificate
+eventually 180 is '{{.State.Health.Status}} {{.RestartCount}}' notifier 'healthy 0'
+
 # Every part is restarted, one copy at a time, and nothing is lost.
 for part in "${nodes[@]}" "${services[@]}"; do
 	"${compose[@]}" restart "$part" >/dev/null 2>&1

@@ -96,32 +96,45 @@ func newStoreKey() ([]byte, error) {
 		"encryption_key: \"" + base64.StdEncoding.EncodeToString(secret) + "\"\n"), nil
 }
 
-// storeNote is the file in which a server notes with which key its store is encrypted. NATS itself would start with
-// another key, take what it cannot read for damaged, and begin anew.
-const storeNote = "store-key"
+const (
+	// storeNote is the file in which a server notes, before it stores anything, with which key it encrypts. NATS itself
+	// would start with another key, or with one where there was none, take what it cannot read for damaged, and begin
+	// anew.
+	storeNote = "store-key"
+	// StoreName is the name of NATS's own directory of the streams.
+	StoreName = "jetstream"
+)
 
-// CheckStore returns a *StoreKeyError if a store was encrypted with another key. file is where the key is from; empty:
-// there is none.
-func (k StoreKey) CheckStore(dir, file string) error {
+// OpenStore returns a *StoreKeyError if there is a store in a directory that was encrypted with another key, or not at
+// all; if there is none, it notes the key. file is where the key is from; empty: there is none.
+func (k StoreKey) OpenStore(dir, file string) error {
 	noted, err := os.ReadFile(filepath.Join(dir, storeNote)) // #nosec G304 -- the operator names the directory
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil
+		return k.note(dir, file)
 	case err != nil:
 		return err
 	case k == "":
 		return &StoreKeyError{"of which no file is named", fmt.Errorf("%s is encrypted: name its key with --store-key", dir)}
 	case string(noted) != k.fingerprint():
-		return &StoreKeyError{file, fmt.Errorf("%s is encrypted with another one: put that back or, if the other servers of "+
-			"its cluster are well, have this one filled anew from them (lockbox bus set-aside)", dir)}
+		return &StoreKeyError{file, fmt.Errorf("%s is encrypted with another one: put that back%s", dir, orAnew)}
 	}
 	return nil
 }
 
-// NoteStore notes that a store is encrypted with the key, once a server has started with it.
-func (k StoreKey) NoteStore(dir string) error {
+// orAnew is what else helps.
+const orAnew = " or, if the other servers of its cluster are well, have this one filled anew from them " +
+	"(lockbox bus set-aside)"
+
+func (k StoreKey) note(dir, file string) error {
 	if k == "" {
 		return nil
+	}
+	switch _, err := os.Stat(filepath.Join(dir, StoreName)); {
+	case err == nil:
+		return &StoreKeyError{file, fmt.Errorf("%s is not encrypted: go on without a key (--plain-store)%s", dir, orAnew)}
+	case !errors.Is(err, os.ErrNotExist):
+		return err
 	}
 	return durable.Replace(filepath.Join(dir, storeNote), []byte(k.fingerprint()), 0o600)
 }

@@ -122,6 +122,14 @@ func Finish(dir string) error {
 	if err != nil {
 		return err
 	}
+	shown, err := certificates(filepath.Join(dir, bus.CertificateFile))
+	if err == nil {
+		// Several authorities of the operator's own are not being replaced.
+		err = shown[0].CheckSignatureFrom(trusted[0])
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not of the first authority in %s: %w", bus.CertificateFile, bus.CAFile, err)
+	}
 	return writeTrusted(dir, trusted[:1])
 }
 

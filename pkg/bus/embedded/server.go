@@ -57,12 +57,12 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	if err != nil {
 		return nil, err
 	}
-	if err := key.CheckStore(o.StoreDir, o.StoreKey); err != nil {
-		return nil, err
-	}
 	lock, err := lockDir(o.StoreDir)
 	if err != nil {
 		return nil, err
+	}
+	if err := key.OpenStore(o.StoreDir, o.StoreKey); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
@@ -73,10 +73,6 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	ns.SetLoggerV2(events, false, false, false)
 	go ns.Start()
 	if err := s.await(ctx, events.fatal, o.Cluster != nil); err != nil {
-		s.Shutdown()
-		return nil, err
-	}
-	if err := key.NoteStore(o.StoreDir); err != nil {
 		s.Shutdown()
 		return nil, err
 	}
@@ -228,7 +224,7 @@ func (s *Server) Shutdown() {
 // SetAside moves the store of a stopped server away, and returns where it is. In a cluster, the server then gets
 // everything from the others.
 func SetAside(dir string, now time.Time) (aside string, err error) {
-	if _, err := os.Stat(filepath.Join(dir, server.JetStreamStoreDir)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, bus.StoreName)); err != nil {
 		return "", fmt.Errorf("embedded: no server's directory: %w", err)
 	}
 	lock, err := lockDir(dir)
@@ -236,8 +232,8 @@ func SetAside(dir string, now time.Time) (aside string, err error) {
 		return "", err
 	}
 	defer func() { _ = lock.Close() }()
-	aside = filepath.Join(dir, server.JetStreamStoreDir+".aside."+now.UTC().Format("20060102T150405Z"))
-	if err := os.Rename(filepath.Join(dir, server.JetStreamStoreDir), aside); err != nil {
+	aside = filepath.Join(dir, bus.StoreName+".aside."+now.UTC().Format("20060102T150405Z"))
+	if err := os.Rename(filepath.Join(dir, bus.StoreName), aside); err != nil {
 		return "", fmt.Errorf("embedded: %w", err)
 	}
 	return aside, errors.Join(bus.ForgetStore(dir), durable.Sync(dir))

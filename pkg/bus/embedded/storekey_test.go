@@ -46,17 +46,8 @@ func TestTheStoreIsEncrypted(t *testing.T) {
 			stored(t, connect(t, bus.Connection{InProcess: s, Identity: bus.Tool("console"), Seed: seed}), subject)
 			s.Shutdown()
 		}
-		readable := false
-		must(t, filepath.WalkDir(o.StoreDir, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
-				return err
-			}
-			text, err := os.ReadFile(path) // #nosec G304 -- the server's own
-			readable = readable || bytes.Contains(text, []byte("lockbox.intent.console._"))
-			return err
-		}))
-		if readable != want {
-			t.Errorf("%s: what was stored is readable: %t", name, readable)
+		if found := readable(t, o.StoreDir, "lockbox.intent.console._"); found != want {
+			t.Errorf("%s: what was stored is readable: %t", name, found)
 		}
 	}
 }
@@ -136,4 +127,36 @@ func TestAServerForOtherMachinesEncryptsItsStore(t *testing.T) {
 			t.Errorf("monitoring on %s is accepted, where nobody signs in", address)
 		}
 	}
+}
+
+// Given a key, NATS would lose what it stored without one.
+func TestAPlainStoreStaysPlain(t *testing.T) {
+	t.Parallel()
+	o, _ := encrypted(t)
+	key := o.StoreKey
+	for i, file := range []string{"", key, ""} {
+		o.StoreKey = file
+		s, err := embedded.Start(t.Context(), o, nil)
+		if err == nil {
+			s.Shutdown()
+		}
+		var refused *bus.StoreKeyError
+		if is := errors.As(err, &refused); is != (file != "") || is && !strings.Contains(err.Error(), "is not encrypted") {
+			t.Errorf("start %d: %v", i, err)
+		}
+	}
+}
+
+// readable reports whether a text is in the files of a directory.
+func readable(t *testing.T, dir, what string) (found bool) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path) // #nosec G304 -- the server's own
+		found = found || bytes.Contains(text, []byte(what))
+		return err
+	}))
+	return found
 }
