@@ -140,8 +140,8 @@ rotate key notifier
 rotate certificate
 eventually 180 is '{{.State.Health.Status}} {{.RestartCount}}' notifier 'healthy 0'
 
-# Every part is restarted, one copy at a time, and nothing is lost.
-for part in "${nodes[@]}" "${services[@]}"; do
+# Nodes and copies are restarted one after the other, and nothing is lost.
+for part in "${nodes[@]}" lockbox-orchestrator lockbox-orchestrator-b notifier audit-projector; do
 	"${compose[@]}" restart "$part" >/dev/null 2>&1
 	eventually 180 is '{{.State.Health.Status}}' "$part" healthy
 done
