@@ -187,6 +187,7 @@ func TestLinesAreNoLongerThanThePage(t *testing.T) {
 func TestTheTopLevelIsAsDesigned(t *testing.T) {
 	allowed := []string{
 		"README.md", "LICENSE", "Makefile", "go.work", "go.work.sum", "docker-compose.yml",
+		"docker-compose.override.yml",
 		"proto", "pkg", "services", "deploy", "scripts",
 		"bin", "artefacts", // made, and ignored by git
 	}
@@ -196,7 +197,7 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 		}
 	}
 	for _, name := range entries(t, "deploy") {
-		known := []string{"nats", "docker", "config", "kubernetes", "compliance", "systemd", "README.md"}
+		known := []string{"nats", "compose", "config", "kubernetes", "compliance", "systemd", "README.md"}
 		if !slices.Contains(known, name) {
 			t.Errorf("deploy/%s does not belong there", name)
 		}

@@ -29,7 +29,12 @@ type ServerOptions struct {
 	Name string
 	// StoreDir is the directory that holds the streams.
 	StoreDir string
-	// PublicKeys are the identities that may connect, and no others.
+	// StoreKey is the file of the key that encrypts the streams on disk; empty: they are not encrypted. See StoreKey.
+	StoreKey string
+	// PlainStore permits an unencrypted store although other machines can reach the server.
+	PlainStore bool
+	// PublicKeys are the identities that may connect, and no others. While a key is being replaced, an identity has two,
+	// separated by blanks.
 	PublicKeys map[Identity]string
 	// ToolTenants limits engineering tools, by name, to the tenants listed; the others may publish for every tenant.
 	ToolTenants map[string][]string
@@ -41,6 +46,9 @@ type ServerOptions struct {
 	TLS *TLSFiles
 	// Cluster makes the server a member of a cluster; nil: it is stand-alone.
 	Cluster *ClusterOptions
+	// Monitor is where the server's own health and figures are served by HTTP, "host:port"; empty: nowhere. Nobody has to
+	// sign in there, so it must be an address of this machine only.
+	Monitor string
 }
 
 // TLSFiles are the paths of a server's certificate, its key and the authority that signs such certificates, as PEM. In
@@ -70,6 +78,14 @@ func (e *PlaintextError) Error() string {
 		"with --tls (lockbox bus init makes one), or listen on 127.0.0.1", e.Host)
 }
 
+// PlainStoreError means that a server that other machines can reach would keep its streams unencrypted.
+type PlainStoreError struct{ Host string }
+
+func (e *PlainStoreError) Error() string {
+	return fmt.Sprintf("bus: other machines can reach %s, so the streams have to be encrypted on disk: name the file of "+
+		"a key with --store-key (lockbox bus init makes one), or say --plain-store if the disk itself is encrypted", e.Host)
+}
+
 // ClusterOptions says how a server reaches the other members of its cluster.
 type ClusterOptions struct {
 	Name string
@@ -97,6 +113,12 @@ func ServerConfig(o ServerOptions) (string, error) {
 	}
 	if host := o.openTo(); host != "" && o.TLS == nil {
 		return "", &PlaintextError{host}
+	} else if host != "" && o.StoreKey == "" && !o.PlainStore {
+		return "", &PlainStoreError{host}
+	}
+	if host, _, err := net.SplitHostPort(o.Monitor); o.Monitor != "" && (err != nil || !ownMachine(host)) {
+		return "", fmt.Errorf("bus: %q is no address for monitoring: nobody signs in there, so it is a host:port of this "+
+			"machine only, such as 127.0.0.1:8222", o.Monitor)
 	}
 	if o.Name == "" {
 		o.Name = "lockbox"
@@ -110,8 +132,16 @@ func ServerConfig(o ServerOptions) (string, error) {
 	if o.TLS != nil && o.Host != "" {
 		line("tls {\n%s}", o.TLS.settings())
 	}
+	if o.Monitor != "" {
+		line("http: %q", o.Monitor)
+	}
 	line("max_payload: %d", MaxPayload)
-	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: %d\n}", o.StoreDir, maxFileStore)
+	line("jetstream {\n  store_dir: %q\n  sync_interval: always\n  max_file_store: %d", o.StoreDir, maxFileStore)
+	if o.StoreKey != "" {
+		// The key itself stays in its own file, which NATS looks for beside the configuration.
+		line("  cipher: aes\n  include %q", "./"+filepath.Base(o.StoreKey))
+	}
+	line("}")
 	if c := o.Cluster; c != nil {
 		routes := make([]string, len(c.Routes))
 		for i, r := range c.Routes {
@@ -142,17 +172,22 @@ func (o ServerOptions) openTo() string {
 		hosts = append(hosts, o.Cluster.Host)
 	}
 	for _, host := range hosts {
-		if ip := net.ParseIP(host); host != "" && host != "localhost" && !ip.IsLoopback() {
+		if host != "" && !ownMachine(host) {
 			return host
 		}
 	}
 	return ""
 }
 
+func ownMachine(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
 func (f *TLSFiles) settings() string {
 	return fmt.Sprintf("    cert_file: %q\n    key_file: %q\n    min_version: \"1.3\"\n    timeout: 5\n",
 		f.Certificate, f.Key)
 }
+
+// maxKeys is how many keys an identity has while one is being replaced.
+const maxKeys = 2
 
 // account is what the configuration says of an account.
 type account struct {
@@ -217,7 +252,9 @@ func accountsOf(o ServerOptions) (map[string]*account, error) {
 			// To NATS an empty list means everything.
 			return nil, fmt.Errorf("bus: %q has a key but no rights", id)
 		}
-		if !nkeys.IsValidPublicUserKey(o.PublicKeys[id]) {
+		keys := strings.Fields(o.PublicKeys[id])
+		if len(keys) == 0 || len(keys) > maxKeys ||
+			slices.ContainsFunc(keys, func(k string) bool { return !nkeys.IsValidPublicUserKey(k) }) {
 			return nil, fmt.Errorf("bus: the public key of %s is not a user's nkey", id)
 		}
 		var publish, subscribe []string
@@ -229,9 +266,11 @@ func accountsOf(o ServerOptions) (map[string]*account, error) {
 			}
 		}
 		own := named(id.Account())
-		own.users = append(own.users, fmt.Sprintf(
-			"      # %s\n      {nkey: %s, permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n      }}",
-			id, o.PublicKeys[id], quoted(publish), quoted(subscribe)))
+		for _, key := range keys {
+			own.users = append(own.users, fmt.Sprintf(
+				"      # %s\n      {nkey: %s, permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n      }}",
+				id, key, quoted(publish), quoted(subscribe)))
+		}
 	}
 	return accounts, nil
 }

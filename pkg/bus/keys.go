@@ -155,7 +155,23 @@ func (k Keys) Public() (map[Identity]string, error) {
 	return public, nil
 }
 
-// ReadPublicKeys reads every <identity>.pub in dir.
+// ReadKeys reads every <identity>.nk in dir.
+func ReadKeys(dir string) (Keys, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+seedSuffix))
+	if err != nil {
+		return nil, err
+	}
+	keys := Keys{}
+	for _, path := range paths {
+		id := Identity(strings.TrimSuffix(filepath.Base(path), seedSuffix))
+		if keys[id], err = ReadSeed(id, path); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// ReadPublicKeys reads every <identity>.pub in dir. While a key is being replaced, it holds both.
 func ReadPublicKeys(dir string) (map[Identity]string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+publicSuffix))
 	if err != nil {

@@ -347,7 +347,7 @@ func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, fmt.Errorf("fewer servers are up than the %d replicas need: %w", want.Replicas, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -30,6 +31,8 @@ type Program struct {
 	load func(path string, env []string) (any, error)
 	// serve runs the service until ctx ends.
 	serve func(ctx context.Context, file any) error
+	// observed returns where a *File says that its service shows its health.
+	observed func(file any) string
 	// former lists variables that are set under former names.
 	former func(env []string) []string
 }
@@ -125,7 +128,8 @@ func program[C any](
 			defer tracer.Close()
 			return run(ctx, f, c, metrics, tracer)
 		},
-		former: config.Former[File[C]],
+		observed: func(file any) string { return file.(*File[C]).Observe.Listen }, //nolint:forcetypeassert,errcheck // load's
+		former:   config.Former[File[C]],
 	}
 }
 
@@ -148,6 +152,7 @@ func (p Program) main(args, env []string, out, errOut io.Writer) (code int) {
 		flags.PrintDefaults()
 	}
 	path := flags.String("config", "", "configuration `file` (YAML)")
+	health := flags.Bool("health", false, "ask the service that runs here with this configuration whether it is ready")
 	version := flags.Bool("version", false, "show the version of this program, and end")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -163,6 +168,13 @@ func (p Program) main(args, env []string, out, errOut io.Writer) (code int) {
 		flags.Usage()
 		return 2
 	}
+	if *health {
+		if err := p.healthy(*path, env, out); err != nil {
+			fmt.Fprintf(errOut, "%s: %v\n", p.Name, err)
+			return 1
+		}
+		return 0
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -171,6 +183,22 @@ func (p Program) main(args, env []string, out, errOut io.Writer) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// healthy asks the service's own /readyz. It is for containers, whose images have nothing else to ask with.
+func (p Program) healthy(path string, env []string, out io.Writer) error {
+	file, err := p.load(path, env)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(p.observed(file))
+	if err != nil {
+		return refusal.Invalid("observe.listen", rule, "says nowhere to ask: %v", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return observe.Ask(context.Background(), "http://"+net.JoinHostPort(host, port)+"/readyz", out)
 }
 
 // run runs the service, anew for each SIGHUP, until another signal or the service ends it.

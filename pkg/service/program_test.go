@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -98,9 +100,16 @@ func TestAServiceReadsItsConfigurationAgain(t *testing.T) {
 	must(t, err)
 	t.Cleanup(s.Shutdown)
 	path := filepath.Join(dir, "greeter.yaml")
+	health := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	configure := func(service string) {
 		must(t, os.WriteFile(path, []byte("nats: {url: '"+s.ClientURL()+"', seed_file: "+
-			filepath.Join(dir, bus.SeedFile(bus.Portal))+"}\nobserve: {log: error}\nservice: "+service+"\n"), 0o600))
+			filepath.Join(dir, bus.SeedFile(bus.Portal))+"}\nobserve: {log: error, listen: '"+health+"'}\nservice: "+service+
+			"\n"), 0o600))
+	}
+	asked := func() (code int, said string) {
+		var out, errs bytes.Buffer
+		code = greeter(nil).main([]string{"--config", path, "--health"}, nil, &out, &errs)
+		return code, out.String() + errs.String()
 	}
 	said, signals, ended := make(chan string, 1), make(chan os.Signal), make(chan error, 1)
 	p, read := greeter(said), make(chan error, 1)
@@ -127,6 +136,15 @@ func TestAServiceReadsItsConfigurationAgain(t *testing.T) {
 	}
 	must(t, <-read)
 	says("hello")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		code, said := asked()
+		if code == 0 && strings.Contains(said, "ok       bus\n") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("asked for its health, it says %d, %q", code, said)
+		}
+	}
 	configure("{word: }")
 	signals <- syscall.SIGHUP
 	if err := <-read; err == nil || len(said) > 0 {
@@ -139,6 +157,9 @@ func TestAServiceReadsItsConfigurationAgain(t *testing.T) {
 	signals <- syscall.SIGTERM
 	if err := <-ended; err != nil {
 		t.Errorf("stopped, it ends with %v", err)
+	}
+	if code, said := asked(); code != 1 || !strings.Contains(said, health) {
+		t.Errorf("asked for its health when it is gone: %d, %q", code, said)
 	}
 }
 

@@ -29,9 +29,11 @@ const user = 65532
 // mounted on, which is what makes volumes writable without root; so each identity's keys have one (docker-compose.yml).
 var directories = []string{"data", "mail", "keys", "demo", "issuers", "hand-out"}
 
-// identities have a volume of their own for their keys.
-var identities = []string{"nats", "jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "client",
-	"compliance", "forwarder", "provisioner", "tool-console"}
+// identities have a volume of their own for their keys, and those of services that run twice another for the copy.
+var (
+	identities = []string{"nats", "client", "forwarder", "provisioner", "tool-console"}
+	twice      = []string{"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal", "compliance"}
+)
 
 // image returns an image of one static program, the directories that it may write, and nothing else: no shell, no
 // libraries, no base image. The certificate authorities are in the programs (golang.org/x/crypto/x509roots).
@@ -80,6 +82,9 @@ func layerOf(program []byte, created time.Time) (v1.Layer, error) {
 	all := slices.Clone(directories)
 	for _, id := range identities {
 		all = append(all, "hand-out/"+id)
+	}
+	for _, id := range twice {
+		all = append(all, "hand-out/"+id, "hand-out/"+id+"@b")
 	}
 	for _, dir := range all {
 		if err := put(tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o700, Uid: user, Gid: user}, nil); err != nil {

@@ -94,6 +94,11 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if err := os.MkdirAll(f.Config.Cursors, 0o700); err != nil {
 		return err
 	}
+	free, err := f.alone(ctx)
+	if err != nil || free == nil {
+		return err
+	}
+	defer free()
 	counted, err := newMetrics(f.Metrics, f.Config.Targets)
 	if err != nil {
 		return err

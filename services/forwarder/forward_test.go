@@ -211,6 +211,29 @@ func TestAWebhookGetsEverythingInOrderWhateverItAnswers(t *testing.T) {
 	}
 }
 
+// Of two copies with the same cursors one sends; when it stops, the other goes on where it was.
+func TestASecondCopyStandsBy(t *testing.T) {
+	w := begin(t)
+	key, public := w.key()
+	hook := w.hook(public, func(int) int { return http.StatusOK })
+	hook.Webhook.KeyFile = key
+	first := w.run(hook)
+	w.happen(5)
+	w.until(5)
+	second := w.run(hook)
+	w.happen(5)
+	w.until(10)
+	must(t, first())
+	w.happen(5)
+	w.until(15)
+	must(t, second())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.arrived) != 15 {
+		t.Errorf("15 events arrived as %v", w.arrived)
+	}
+}
+
 func TestAWebhookThatIsGoneGetsNothingMore(t *testing.T) {
 	t.Parallel()
 	w := begin(t)

@@ -37,13 +37,12 @@ func Local() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
 // Create makes what is missing in a directory: an authority (KeyFile, bus.CAFile) and a server's certificate
 // (bus.CertificateFile, bus.CertificateKey) for the given hosts, names or addresses, and for Local. It replaces
-// nothing, and returns the names of the files that it made. To renew the server's certificate, remove its two files
-// first.
+// nothing, and returns the names of the files that it made. See Renew and Replace for what runs out.
 func Create(dir string, hosts []string, now time.Time) (made []string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	d := directory{dir: dir, now: now}
+	d := directory{dir: dir, now: now, put: durable.Create}
 	missing, err := d.missing(bus.CertificateFile, bus.CertificateKey)
 	if err != nil || !missing {
 		return nil, err
@@ -53,7 +52,7 @@ func Create(dir string, hosts []string, now time.Time) (made []string, err error
 		return nil, err
 	}
 	if missing {
-		if err := d.authority(); err != nil {
+		if err := d.authority(bus.CAFile, KeyFile); err != nil {
 			return nil, err
 		}
 	}
@@ -64,6 +63,7 @@ func Create(dir string, hosts []string, now time.Time) (made []string, err error
 type directory struct {
 	dir  string
 	now  time.Time
+	put  func(path string, data []byte, mode fs.FileMode) error
 	made []string
 }
 
@@ -79,7 +79,7 @@ func (d *directory) missing(files ...string) (bool, error) {
 	return len(there) == 0, nil
 }
 
-func (d *directory) authority() error {
+func (d *directory) authority(certificateFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (d *directory) authority() error {
 		NotBefore: d.now.Add(-clockSkew), NotAfter: d.now.Add(authorityLife),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	return d.write(bus.CAFile, KeyFile, certificate, certificate, key, key)
+	return d.write(certificateFile, keyFile, certificate, certificate, key, key)
 }
 
 func (d *directory) server(hosts []string) error {
@@ -169,7 +169,7 @@ func (d *directory) write(
 		mode       fs.FileMode
 	}{{keyFile, "PRIVATE KEY", private, 0o600}, {certificateFile, "CERTIFICATE", der, 0o644}} {
 		data := pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der})
-		if err := durable.Create(filepath.Join(d.dir, f.name), data, f.mode); err != nil {
+		if err := d.put(filepath.Join(d.dir, f.name), data, f.mode); err != nil {
 			return err
 		}
 		d.made = append(d.made, f.name)

@@ -17,12 +17,16 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"go.uber.org/zap"
 )
 
 const (
 	startTimeout = 30 * time.Second
 	poll         = 2 * time.Millisecond
+	// goodbye is how long a server of a cluster still serves its clients after it was asked to stop, and within how long
+	// it then sends them to the others.
+	goodbye = time.Second
 )
 
 // Server is a running NATS server. It is also a nats.InProcessConnProvider.
@@ -32,6 +36,8 @@ type Server struct {
 	lock   *os.File
 	events *logger
 	log    *zap.SugaredLogger
+	// key encrypts the store. It is that of the start: another would take effect at the next.
+	key bus.StoreKey
 
 	mu      sync.Mutex
 	options bus.ServerOptions
@@ -45,12 +51,22 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	if _, _, err := state(o); err != nil {
 		return nil, err // before there is a directory
 	}
+	var key bus.StoreKey
+	if o.StoreKey != "" {
+		var err error
+		if key, err = bus.ReadStoreKey(o.StoreKey); err != nil {
+			return nil, err
+		}
+	}
 	lock, err := lockDir(o.StoreDir)
 	if err != nil {
 		return nil, err
 	}
+	if err := key.OpenStore(o.StoreDir, o.StoreKey); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	events := newLogger(log)
-	s := &Server{lock: lock, events: events, log: events.log}
+	s := &Server{lock: lock, events: events, log: events.log, key: key}
 	if err := s.begin(ctx, o, o.Cluster != nil); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -63,7 +79,7 @@ func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) e
 	if err != nil {
 		return err
 	}
-	opts, err := parse(config, o)
+	opts, err := parse(config, o, s.key)
 	if err != nil {
 		return err
 	}
@@ -73,7 +89,7 @@ func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) e
 	}
 	ns.SetLoggerV2(s.events, false, false, false)
 	go ns.Start()
-	if err := await(ctx, ns, s.events.fatal, current); err != nil {
+	if err := s.await(ctx, ns, current); err != nil {
 		end(ns)
 		return err
 	}
@@ -84,6 +100,9 @@ func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) e
 
 // state returns the configuration, and a text that differs once it or a certificate has changed.
 func state(o bus.ServerOptions) (config, state string, err error) {
+	if o.StoreKey != "" {
+		o.StoreKey, o.PlainStore = "", true // it is no part of the text, and is not reloaded
+	}
 	if config, err = bus.ServerConfig(o); err != nil || o.TLS == nil {
 		return config, config, err
 	}
@@ -98,12 +117,16 @@ func state(o bus.ServerOptions) (config, state string, err error) {
 	return config, state, nil
 }
 
-func parse(config string, o bus.ServerOptions) (*server.Options, error) {
+func parse(config string, o bus.ServerOptions, key bus.StoreKey) (*server.Options, error) {
 	opts := &server.Options{}
 	if err := opts.ProcessConfigString(config); err != nil {
 		return nil, fmt.Errorf("embedded: configuration: %w", err)
 	}
 	opts.NoSigs = true
+	if opts.JetStreamKey = string(key); key != "" {
+		opts.JetStreamCipher = server.AES
+	}
+	opts.LameDuckGracePeriod, opts.LameDuckDuration = goodbye, 2*goodbye
 	opts.DontListen = o.Host == ""
 	return opts, nil
 }
@@ -120,7 +143,7 @@ func (s *Server) Reload(o bus.ServerOptions) error {
 	if state == s.loaded {
 		return nil
 	}
-	opts, err := parse(config, o)
+	opts, err := parse(config, o, s.key)
 	if err != nil {
 		return err
 	}
@@ -164,19 +187,25 @@ func (s *Server) Follow(ctx context.Context, signals <-chan os.Signal, read func
 	}
 }
 
-func await(ctx context.Context, ns *server.Server, fatal <-chan string, current bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+func (s *Server) await(ctx context.Context, ns *server.Server, current bool) error {
+	late := time.NewTimer(startTimeout)
+	defer late.Stop()
 	for {
+		listening := ns.ReadyForConnections(time.Millisecond)
+		if listening && (!current || ns.JetStreamIsCurrent()) {
+			return nil
+		}
 		select {
-		case reason := <-fatal:
+		case reason := <-s.events.fatal:
 			return fmt.Errorf("embedded: the NATS server did not start: %s", reason)
 		case <-ctx.Done():
 			return fmt.Errorf("embedded: the NATS server was not ready in time: %w", ctx.Err())
+		case <-late.C:
+			if !listening {
+				return fmt.Errorf("embedded: the NATS server was not ready in time: %w", context.DeadlineExceeded)
+			}
+			s.log.Warn("waiting for the other servers of the cluster")
 		case <-time.After(poll):
-		}
-		if ns.ReadyForConnections(time.Millisecond) && (!current || ns.JetStreamIsCurrent()) {
-			return nil
 		}
 	}
 }
@@ -199,6 +228,12 @@ func (s *Server) ClientURL() string {
 	return u.String()
 }
 
+// Leave is Shutdown for a server of a cluster: it first hands over what it leads, and sends its clients to the others.
+func (s *Server) Leave() {
+	s.nats.Load().LameDuckShutdown() // which does nothing without a listener
+	s.Shutdown()
+}
+
 // Shutdown stops the server and waits until everything is on disk and the store directory is free again.
 func (s *Server) Shutdown() {
 	s.mu.Lock()
@@ -211,6 +246,24 @@ func (s *Server) Shutdown() {
 func end(ns *server.Server) {
 	ns.Shutdown()
 	ns.WaitForShutdown()
+}
+
+// SetAside moves the store of a stopped server away, and returns where it is. In a cluster, the server then gets
+// everything from the others.
+func SetAside(dir string, now time.Time) (aside string, err error) {
+	if _, err := os.Stat(filepath.Join(dir, bus.StoreName)); err != nil {
+		return "", fmt.Errorf("embedded: no server's directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }()
+	aside = filepath.Join(dir, bus.StoreName+".aside."+now.UTC().Format("20060102T150405Z"))
+	if err := os.Rename(filepath.Join(dir, bus.StoreName), aside); err != nil {
+		return "", fmt.Errorf("embedded: %w", err)
+	}
+	return aside, errors.Join(bus.ForgetStore(dir), durable.Sync(dir))
 }
 
 // lockDir prevents a second server from using the same files; NATS itself does not, and two writers would corrupt the

@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,18 +22,29 @@ func TestAStockServerTakesTheConfiguration(t *testing.T) {
 	must(t, err)
 	o.PublicKeys[bus.Tool("console")] = public[bus.Tool("console")]
 
+	dir := t.TempDir()
+	must(t, bus.CreateStoreKey(dir))
+	o.StoreKey = filepath.Join(dir, bus.StoreKeyFile)
+	o.Monitor = fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	o.Cluster = &bus.ClusterOptions{Name: "lockbox", Host: "0.0.0.0", Port: 6222, Routes: []string{"a.example:6222"}}
 	text, err := bus.ServerConfig(o)
 	must(t, err)
-	must(t, new(server.Options).ProcessConfigString(text))
+	path := filepath.Join(dir, "nats.conf")
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	_, err = server.ProcessConfigFile(path)
+	must(t, err)
 
 	o.Cluster = nil
 	text, err = bus.ServerConfig(o)
 	must(t, err)
-	path := filepath.Join(t.TempDir(), "nats.conf")
 	must(t, os.WriteFile(path, []byte(text), 0o600))
 	opts, err := server.ProcessConfigFile(path)
 	must(t, err)
+	key, err := bus.ReadStoreKey(o.StoreKey)
+	must(t, err)
+	if opts.JetStreamKey != string(key) || opts.JetStreamCipher != server.AES {
+		t.Error("the streams on disk are not encrypted with the key beside the configuration")
+	}
 	opts.NoSigs = true // which would stop the tests
 	stock, err := server.NewServer(opts)
 	must(t, err)

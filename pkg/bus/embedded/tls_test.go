@@ -156,7 +156,7 @@ func TestAListenerForOtherMachinesNeedsTLS(t *testing.T) {
 
 func TestAServerForOtherMachinesIsReachedFromThisOne(t *testing.T) {
 	o, keys, ca := secured(t)
-	o.Host = "0.0.0.0"
+	o.Host, o.PlainStore = "0.0.0.0", true
 	connect(t, bus.Connection{URL: start(t, o).ClientURL(), Identity: bus.Client, Seed: keys[bus.Client], CA: ca})
 }
 

@@ -27,7 +27,7 @@ func busCommand() *cobra.Command {
 		Use: "bus", Short: "Set up the bus, and show who may do what on it", Args: cobra.NoArgs,
 		Long: "The bus is one or more NATS servers, in which every part of Lockbox has a key of its own and exactly the rights that it needs.",
 	}
-	c.AddCommand(initCommand(), rightsCommand())
+	c.AddCommand(initCommand(), rightsCommand(), rotateCommand(), setAsideCommand())
 	return c
 }
 
@@ -104,10 +104,6 @@ func (k *keyring) distribute(keys bus.Keys) error {
 	if k.handOut == "" {
 		return nil
 	}
-	public, err := keys.Public()
-	if err != nil {
-		return err
-	}
 	put := func(owner, file string, data []byte, mode os.FileMode) error {
 		if err := os.MkdirAll(filepath.Join(k.handOut, owner), 0o700); err != nil {
 			return err
@@ -121,14 +117,15 @@ func (k *keyring) distribute(keys bus.Keys) error {
 		}
 		return put(owner, file, data, mode)
 	}
-	_, err = os.Stat(filepath.Join(k.dir, bus.CAFile))
-	secure := err == nil
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	there := func(file string) bool {
+		_, err := os.Stat(filepath.Join(k.dir, file))
+		return err == nil
 	}
+	secure := there(bus.CAFile)
+	var err error
 	for id, seed := range keys {
 		err = errors.Join(err, put(string(id), bus.SeedFile(id), seed, 0o600),
-			put("nats", bus.PublicKeyFile(id), []byte(public[id]+"\n"), 0o644))
+			hand("nats", bus.PublicKeyFile(id), 0o644))
 		if id.Of() == bus.Projector {
 			err = errors.Join(err, hand(string(id), logkeys.SigningKeyFile, 0o600), hand(string(id), logkeys.SaltsFile, 0o600))
 		}
@@ -145,6 +142,9 @@ func (k *keyring) distribute(keys bus.Keys) error {
 		err = errors.Join(err, hand("nats", bus.CAFile, 0o644), hand("nats", bus.CertificateFile, 0o644),
 			hand("nats", bus.CertificateKey, 0o600))
 	}
+	if there(bus.StoreKeyFile) {
+		err = errors.Join(err, hand("nats", bus.StoreKeyFile, 0o600))
+	}
 	return err
 }
 
@@ -160,9 +160,9 @@ func initCommand() *cobra.Command {
 		Short: "Make what a bus with TLS needs: certificates, keys, the server's configuration",
 		Long: "Makes in --dir what is not there yet: all that lockbox keys makes; an authority for the bus alone (ca.crt, ca.key, good for ten\n" +
 			"years); a certificate of it for the servers (tls.crt, tls.key, good for one year), in the name of this machine and of every\n" +
-			"--host; and the configuration of a nats-server (nats.conf). Nothing is ever replaced. With an authority of your own, put its\n" +
-			"ca.crt and a tls.crt and tls.key there first.\n\n" +
-			"To renew the certificate, remove tls.crt and tls.key and run this again: a server that runs shows the new one within a second.",
+			"--host; the key that encrypts the streams on disk (store.key); and the configuration of a nats-server (nats.conf). Nothing is\n" +
+			"ever replaced: that is what lockbox bus rotate is for. With an authority of your own, put its ca.crt and a tls.crt and tls.key\n" +
+			"there first.",
 		Example: "  lockbox bus init --dir keys --host bus.example.org --tool ticketing --copy client@laptop",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -177,6 +177,9 @@ func initCommand() *cobra.Command {
 				return err
 			}
 			if _, err := devca.Create(dir, hosts, time.Now()); err != nil {
+				return err
+			}
+			if err := bus.CreateStoreKey(dir); err != nil {
 				return err
 			}
 			stale, err := k.configure(listen)
@@ -199,7 +202,8 @@ func initCommand() *cobra.Command {
 
 // configure writes the server's configuration, and reports whether one that is there already is another.
 func (k *keyring) configure(listen string) (stale bool, err error) {
-	n := node{keys: k.dir, data: filepath.Join(k.dir, "data"), listen: listen, tls: k.dir}
+	n := node{keys: k.dir, data: filepath.Join(k.dir, "data"), listen: listen, tls: k.dir,
+		storeKey: filepath.Join(k.dir, bus.StoreKeyFile)}
 	o, err := n.options()
 	if err != nil {
 		return false, err
@@ -240,14 +244,16 @@ func (k *keyring) explain(out io.Writer, made []string, stale bool, listen, host
 	if stale {
 		say("%s was there and is another than it would be now; lockbox nats --print-config prints that.", configFile)
 	}
-	run := fmt.Sprintf("--keys %[1]s --tls %[1]s --data %[2]s --listen %[3]s", k.dir, filepath.Join(k.dir, "data"), listen)
+	run := fmt.Sprintf("--keys %[1]s --tls %[1]s --store-key %[4]s --data %[2]s --listen %[3]s", k.dir,
+		filepath.Join(k.dir, "data"), listen, filepath.Join(k.dir, bus.StoreKeyFile))
 	_, port, _ := strings.Cut(listen[strings.LastIndex(listen, ":"):], ":")
 	say("\nNext:\n  1. Keep %s elsewhere: only the next certificate needs it.", devca.KeyFile)
 	say("  2. Start a server: lockbox nats %s\n     or your own: nats-server --config %s", run,
 		filepath.Join(k.dir, configFile))
 	say("  3. Make the streams: lockbox provision --url tls://%s:%s --ca %s --keys %s", host, port,
 		filepath.Join(k.dir, bus.CAFile), k.dir)
-	say("  4. Give each service its own .nk file and %s, and nobody another's (--hand-out DIR sorts them).", bus.CAFile)
+	say("  4. Keep a copy of %s elsewhere: without it the streams are lost.", bus.StoreKeyFile)
+	say("  5. Give each service its own .nk file and %s, and nobody another's (--hand-out DIR sorts them).", bus.CAFile)
 	_, err := io.WriteString(out, b.String())
 	return err
 }

@@ -63,7 +63,8 @@ func TestABusIsSetUp(t *testing.T) {
 	if !strings.Contains(again, "nothing, everything") {
 		t.Errorf("the second time: %s", again)
 	}
-	node := []string{"nats", "--keys", dir, "--tls", dir, "--data", in("data"), "--listen", address}
+	node := []string{"nats", "--keys", dir, "--tls", dir, "--store-key", in(bus.StoreKeyFile), "--data", in("data"),
+		"--listen", address}
 	if printed := succeeds(t, append(node, "--print-config")...); printed != string(config) {
 		t.Error("the printed configuration is not the one that was written")
 	}
@@ -143,12 +144,14 @@ func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
 			"the key of provisioner in " + filepath.Join(dir, "none", "provisioner.nk") + ": no such file"},
 		"an open one": {[]string{"provision", "--wait", "--keys", dir},
 			open + ": others may read or write it (mode 0644)"},
-		"one that is kept":   {[]string{"keys", "--dir", dir}, open + ": others may read or write it (mode 0644)"},
-		"not a copy":         {[]string{"keys", "--dir", dir, "--copy", "client"}, "not a copy"},
-		"a copy's bad name":  {[]string{"provision", "--projector-copy", "*"}, "--projector-copy"},
+		"one that is kept":  {[]string{"keys", "--dir", dir}, open + ": others may read or write it (mode 0644)"},
+		"not a copy":        {[]string{"keys", "--dir", dir, "--copy", "client"}, "not a copy"},
+		"a copy's bad name": {[]string{"provision", "--projector-copy", "*"}, "--projector-copy"},
+		"a plain store": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0", "--tls", dir},
+			"--store-key"},
 		"plain text outside": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0"}, "--tls"},
-		"no certificate": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0", "--tls", dir},
-			filepath.Join(dir, bus.CertificateFile)},
+		"no certificate": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0", "--tls", dir,
+			"--plain-store"}, filepath.Join(dir, bus.CertificateFile)},
 	} {
 		code, out, errs := lockbox(t.Context(), c.args...)
 		if code != 1 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.says) {

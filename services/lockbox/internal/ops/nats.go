@@ -25,8 +25,12 @@ import (
 
 // node is one NATS server, as the flags of lockbox nats describe it.
 type node struct {
-	keys, data, listen, tls, name, cluster string
-	limit, routes                          []string
+	keys, data, listen, tls, name, cluster, monitor string
+	// storeKey is the file of the key that encrypts the streams; plainStore permits to do without.
+	storeKey   string
+	plainStore bool
+	limit      []string
+	routes     []string
 }
 
 func natsCommand() *cobra.Command {
@@ -39,9 +43,11 @@ func natsCommand() *cobra.Command {
 			"with exactly the rights that lockbox bus rights shows, and every acknowledged write is on disk.\n\n" +
 			"A .pub file that is added or removed takes effect within a second, or at once on SIGHUP, and so does a renewed certificate:\n" +
 			"whoever has lost their key is cut off, and nobody else notices. Where other machines can reach it, it needs a certificate\n" +
-			"(--tls). --print-config prints the configuration, for a nats-server of your own, instead of running one.",
+			"(--tls) and encrypts the streams on disk (--store-key). The servers of a cluster show each other the same certificate, and let\n" +
+			"in only who shows one of --tls's ca.crt. --print-config prints the configuration, for a nats-server of your own, instead of\n" +
+			"running one; put the file of --store-key beside it.",
 		Example: "  lockbox nats --keys keys --data data\n" +
-			"  lockbox nats --keys keys --data data --tls keys --listen 0.0.0.0:4222\n" +
+			"  lockbox nats --keys keys --data data --tls keys --store-key keys/store.key --listen 0.0.0.0:4222\n" +
 			"  lockbox nats --keys keys --data data --print-config > nats.conf",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -63,7 +69,11 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&n.data, "data", "data", "directory of the streams")
 	c.Flags().StringVar(&n.listen, "listen", "127.0.0.1:4222", "address for clients")
 	c.Flags().StringVar(&n.tls, "tls", "", "`directory` of the certificate: tls.crt, tls.key, ca.crt")
-	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster")
+	c.Flags().StringVar(&n.storeKey, "store-key", "", "`file` of the key that encrypts the streams on disk")
+	c.Flags().BoolVar(&n.plainStore, "plain-store", false,
+		"keep the streams unencrypted although other machines can reach the server")
+	c.Flags().StringVar(&n.monitor, "monitor", "", "`address` of this machine for NATS's own health and figures (HTTP)")
+	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster; by default this machine's")
 	c.Flags().StringVar(&n.cluster, "cluster", "", "`address` for the other servers of a cluster")
 	c.Flags().StringSliceVar(&n.routes, "route", nil, "`address` of another server of the cluster (repeat for several)")
 	c.Flags().StringArrayVar(&n.limit, "limit-tool", nil,
@@ -73,7 +83,7 @@ func natsCommand() *cobra.Command {
 }
 
 func (n *node) options() (o bus.ServerOptions, err error) {
-	o = bus.ServerOptions{Name: n.name}
+	o = bus.ServerOptions{Name: n.name, PlainStore: n.plainStore, Monitor: n.monitor}
 	if o.Host, o.Port, err = hostPort(n.listen); err != nil {
 		return o, err
 	}
@@ -82,6 +92,11 @@ func (n *node) options() (o bus.ServerOptions, err error) {
 		if err != nil {
 			return o, err
 		}
+		if o.Name == "" {
+			if o.Name, err = os.Hostname(); err != nil {
+				return o, err
+			}
+		}
 		o.Cluster = &bus.ClusterOptions{Name: "lockbox", Host: host, Port: port, Routes: n.routes}
 	}
 	if o.ToolTenants, err = toolTenants(n.limit); err != nil {
@@ -89,6 +104,11 @@ func (n *node) options() (o bus.ServerOptions, err error) {
 	}
 	if o.StoreDir, err = filepath.Abs(n.data); err != nil {
 		return o, err
+	}
+	if n.storeKey != "" {
+		if o.StoreKey, err = filepath.Abs(n.storeKey); err != nil {
+			return o, err
+		}
 	}
 	if n.tls != "" {
 		dir, err := filepath.Abs(n.tls)
@@ -113,8 +133,13 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 	if err != nil {
 		return err
 	}
-	defer s.Shutdown()
-	log.Info("ready", zap.String("url", s.ClientURL()))
+	stop := s.Shutdown
+	if o.Cluster != nil {
+		stop = s.Leave
+	}
+	defer stop()
+	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil),
+		zap.Bool("encrypted", o.StoreKey != ""), zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Watch(ctx) })
 	g.Go(func() error {
@@ -157,7 +182,9 @@ func provisionCommand() *cobra.Command {
 		Use:   "provision",
 		Short: "Make the streams and consumers that are missing",
 		Long: "Makes what is missing and changes nothing that is there; a stream whose settings are weaker than ours is an error. Run it after\n" +
-			"every update, and with --projector-copy before another audit-projector starts.",
+			"every update, and with --projector-copy before another audit-projector starts. It refuses a bus that other machines reach\n" +
+			"without TLS, a cluster with one replica unless --replicas 1 is said, and more replicas than there are servers. That writes are\n" +
+			"on disk when they are acknowledged and the streams encrypted there is what lockbox nats sees to when it starts.",
 		Example: "  lockbox provision --url tls://bus.example.org:4222 --ca ca.crt --keys keys --replicas 3 --projector-copy b",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -172,9 +199,10 @@ func provisionCommand() *cobra.Command {
 				readers = append(readers, bus.Projector.Copy(name))
 			}
 			for {
-				err := provision(ctx, to, replicas, readers)
+				err := provision(ctx, to, replicas, c.Flags().Changed("replicas"), readers)
 				var drift *bus.DriftError
-				if err == nil || !wait || errors.As(err, &drift) || bus.Permanent(err) {
+				var unsafe *bus.UnsafeError
+				if err == nil || !wait || errors.As(err, &drift) || errors.As(err, &unsafe) || bus.Permanent(err) {
 					return err
 				}
 				select {
@@ -194,12 +222,15 @@ func provisionCommand() *cobra.Command {
 	return c
 }
 
-func provision(ctx context.Context, to bus.Connection, replicas int, readers []bus.Identity) error {
+func provision(ctx context.Context, to bus.Connection, replicas int, explicit bool, readers []bus.Identity) error {
 	nc, err := bus.Connect(to)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	if err := bus.CheckSafe(nc, replicas, explicit); err != nil {
+		return err
+	}
 	return bus.Provision(ctx, nc, replicas, readers...)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 	"github.com/spf13/cobra"
 )
@@ -14,7 +15,21 @@ import (
 // Commands returns the commands to add to the command line.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{upCommand(), busCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
-		repairCommand(), mailboxCommand(), demoCommand(), configCommand()}
+		repairCommand(), mailboxCommand(), demoCommand(), configCommand(), healthCommand()}
+}
+
+func healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "health URL",
+		Short: "Ask a part of Lockbox that runs here whether it is well",
+		Long: "Gets the address, prints the answer, and succeeds if it is 200. It is for containers, whose images have nothing else to ask\n" +
+			"with. A service asks itself: jit-evaluator --config FILE --health.",
+		Example: "  lockbox health 'http://127.0.0.1:8222/healthz?js-server-only=true'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return observe.Ask(c.Context(), args[0], c.OutOrStdout())
+		},
+	}
 }
 
 func mailboxCommand() *cobra.Command {

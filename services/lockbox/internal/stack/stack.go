@@ -125,7 +125,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	}
 	options := bus.ServerOptions{
 		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
-		TLS: c.TLS,
+		TLS: c.TLS, PlainStore: true,
 	}
 	if s.server, err = embedded.Start(ctx, options, c.Log.Named("nats")); err != nil {
 		return nil, err

@@ -120,7 +120,8 @@ func (c *connection) limit(ctx context.Context) (stop func() bool) {
 
 // deliver sends one mail.
 func (c *connection) deliver(ctx context.Context, from, to string, mail []byte) error {
-	defer c.limit(ctx)()
+	stop := c.limit(ctx)
+	defer stop()
 	again := c.used
 	c.used, c.usable = true, false
 	if err := c.client.Mail("<" + from + ">"); err != nil {
@@ -140,6 +141,11 @@ func (c *connection) deliver(ctx context.Context, from, to string, mail []byte) 
 	}
 	if _, err := body.Write(mail); err != nil {
 		return fmt.Errorf("smtp: DATA: %w", err)
+	}
+	// From its end on the mail may have been taken. So the answer is awaited even by a service that is being stopped:
+	// otherwise it would send the mail once more.
+	if !stop() {
+		return fmt.Errorf("smtp: DATA: %w", context.Cause(ctx))
 	}
 	if err := body.Close(); err != nil {
 		return c.rejected("DATA", err, true)

@@ -265,6 +265,23 @@ func TestSendingEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A service that stops while the server answers learns whether the mail was taken: otherwise it would go out twice.
+func TestTheAnswerToAWholeMailIsAwaited(t *testing.T) {
+	received, answer := make(chan struct{}), make(chan struct{})
+	b := set(t, smtptest.Options{AnswerData: func(string, int) error { close(received); <-answer; return nil }})
+	b.config.Timeout = time.Minute
+	ctx, cancel := context.WithCancel(context.Background())
+	s := b.sender()
+	done := make(chan error, 1)
+	go func() { done <- s.Send(ctx, "a@example.org", "b@example.org", []byte(mail)) }()
+	<-received
+	cancel()
+	close(answer)
+	if err := <-done; err != nil {
+		t.Errorf("the mail was taken, and it says %v", err)
+	}
+}
+
 func TestAConfigurationThatIsNotSafeIsRefused(t *testing.T) {
 	good := smtp.Config{Host: "mail.example", From: "lockbox@example.org"}
 	if err := good.Check(); err != nil {

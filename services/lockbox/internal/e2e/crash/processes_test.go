@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ type process struct {
 	log  *os.File
 	cmd  *exec.Cmd
 	done chan struct{}
+	// health is where it says whether it is ready.
+	health string
 }
 
 func (p *process) start() {
@@ -51,6 +54,18 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// stop asks the process to end, and waits until it has.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	<-p.done
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with %d", p.name, code)
+	}
+	return nil
+}
+
 // ended reports whether the process has stopped by itself.
 func (p *process) ended() bool {
 	select {
@@ -65,6 +80,12 @@ func (p *process) ended() bool {
 type machine struct {
 	*testing.T
 	dir, url string
+	// lockbox is the path of the program; the others lie beside it.
+	lockbox string
+	// ca is the file of the bus's authority; empty: it has no TLS.
+	ca       string
+	terms    string
+	smtp     string
 	issuer   *devissuer.Issuer
 	nats     *process
 	services []*process
@@ -87,12 +108,13 @@ func (m *machine) Fatalf(format string, args ...any) {
 	m.FailNow()
 }
 
-const terms = `  terms: {internal_approval: 10s, customer_approval: 25s, grant: 2s, remind_before: [5s]}
-`
+// terms end soon, because the test waits for what nobody answers.
+const terms = `{internal_approval: 10s, customer_approval: 25s, grant: 2s, remind_before: [5s]}`
 
-func boot(t *testing.T) *machine {
+// build makes the programs.
+func build(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{T: t, dir: t.TempDir()}
+	m := &machine{T: t, dir: t.TempDir(), terms: terms}
 	t.Cleanup(func() {
 		for _, what := range m.wrong {
 			t.Log("wrong:", what)
@@ -108,43 +130,76 @@ func boot(t *testing.T) *machine {
 		"github.com/openlockbox/lockbox/services/notifier/cmd/notifier",
 		"github.com/openlockbox/lockbox/services/audit-projector/cmd/audit-projector",
 		"github.com/openlockbox/lockbox/services/portal/cmd/portal")
-	lockbox := filepath.Join(bin, "lockbox")
-	m.run(lockbox, "keys", "--dir", m.path("keys"), "--tool", tool)
+	m.lockbox = filepath.Join(bin, "lockbox")
+	return m
+}
+
+func boot(t *testing.T) *machine {
+	t.Helper()
+	m := build(t)
+	m.run(m.lockbox, "keys", "--dir", m.path("keys"), "--tool", tool)
 	address := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	m.url = "nats://" + address
-	m.nats = m.process("nats", lockbox, "nats", "--keys", m.path("keys"), "--data", m.path("nats"), "--listen", address)
+	m.nats = m.process("nats", m.lockbox, "nats", "--keys", m.path("keys"), "--data", m.path("nats"), "--listen", address)
 	m.nats.start()
-	m.run(lockbox, "provision", "--url", m.url, "--keys", m.path("keys"), "--wait")
-
-	var err error
-	m.issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: m.path("demo")})
-	must(t, err)
-	provider := m.issuer.ProviderIssuer()
-	must(t, os.WriteFile(m.path("provider.jwks"), provider.JWKS, 0o600))
-	issuers := fmt.Sprintf("issuers:\n  - {url: %q, audience: %s, jwks_file: %s}\n", provider.URL, provider.Audience,
-		m.path("provider.jwks"))
-	smtp := m.serveMailbox()
-	m.portal = fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
-	for name, own := range map[string]string{
-		"jit-evaluator": issuers + "service:\n" + terms +
-			"  limits: {open_per_engineer: -1, open_per_ticket: -1}\n  tools: [{name: " + tool +
-			", tenants: ['*'], services: ['*']}]\n",
-		"lockbox-orchestrator": issuers + "service:\n" + terms,
-		"notifier":             issuers + "service:\n" + notifierConfig(smtp),
-		"audit-projector": issuers + fmt.Sprintf("service:\n  dir: %s\n  log: {signing_key_file: %s, salts_file: %s}\n",
-			m.path("projection"), m.path("keys", "log.key"), m.path("keys", "log.salts")),
-		"portal": portalConfig(m.portal, provider),
-	} {
-		must(t, os.WriteFile(m.path(name+".yaml"), []byte(config(m, name)+own), 0o600))
-		p := m.process(name, filepath.Join(bin, name), "--config", m.path(name+".yaml"))
-		p.start()
-		m.services = append(m.services, p)
+	m.run(m.lockbox, "provision", "--url", m.url, "--keys", m.path("keys"), "--wait")
+	m.prepare()
+	for _, name := range serviceNames {
+		m.services = append(m.services, m.serve(name, ""))
 	}
 	return m
 }
 
-func config(m *machine, name string) string {
-	return fmt.Sprintf("nats: {url: %q, seed_file: %s}\nobserve: {log: warn}\n", m.url, m.path("keys", name+".nk"))
+var serviceNames = []string{"jit-evaluator", "lockbox-orchestrator", "notifier", "audit-projector", "portal"}
+
+// prepare makes what the services need besides the bus: an issuer and a mail server.
+func (m *machine) prepare() {
+	m.Helper()
+	var err error
+	m.issuer, err = devissuer.New(devissuer.Config{Demo: true, Dir: m.path("demo")})
+	must(m, err)
+	must(m, os.WriteFile(m.path("provider.jwks"), m.issuer.ProviderIssuer().JWKS, 0o600))
+	m.smtp = m.serveMailbox()
+}
+
+// serve starts a service, or the copy of it that has this name.
+func (m *machine) serve(name, copied string) *process {
+	m.Helper()
+	identity := name
+	if copied != "" {
+		identity += "@" + copied
+	}
+	provider := m.issuer.ProviderIssuer()
+	issuers := fmt.Sprintf("issuers:\n  - {url: %q, audience: %s, jwks_file: %s}\n", provider.URL, provider.Audience,
+		m.path("provider.jwks"))
+	own := ""
+	switch name {
+	case "jit-evaluator":
+		own = issuers + "service:\n  terms: " + m.terms +
+			"\n  limits: {open_per_engineer: -1, open_per_ticket: -1, per_engineer_and_day: -1}\n  tools: [{name: " + tool +
+			", tenants: ['*'], services: ['*']}]\n"
+	case "lockbox-orchestrator":
+		own = issuers + "service:\n  terms: " + m.terms + "\n"
+	case "notifier":
+		own = "service:\n" + notifierConfig(m.smtp)
+	case "audit-projector":
+		own = issuers + fmt.Sprintf("service:\n  dir: %s\n  log: {signing_key_file: %s, salts_file: %s}\n",
+			m.path("projection"+copied), m.path("keys", "log.key"), m.path("keys", "log.salts"))
+	case "portal":
+		address := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(m.T))
+		if copied == "" {
+			m.portal = address
+		}
+		own = portalConfig(address, provider)
+	}
+	health := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(m.T))
+	common := fmt.Sprintf("nats: {url: %q, seed_file: %s, copy: %q, tls: {ca: %q}}\nobserve: {log: warn, listen: %q}\n",
+		m.url, m.path("keys", identity+".nk"), copied, m.ca, health)
+	must(m, os.WriteFile(m.path(identity+".yaml"), []byte(common+own), 0o600))
+	p := m.process(identity, filepath.Join(filepath.Dir(m.lockbox), name), "--config", m.path(identity+".yaml"))
+	p.health = "http://" + health + "/readyz"
+	p.start()
+	return p
 }
 
 func portalConfig(address string, provider identity.Issuer) string {
@@ -188,11 +243,19 @@ func (m *machine) path(elem ...string) string {
 
 func (m *machine) run(args ...string) {
 	m.Helper()
+	if err := m.try(args...); err != nil {
+		m.Fatalf("%v", err)
+	}
+}
+
+func (m *machine) try(args ...string) error {
 	ctx, cancel := context.WithTimeout(m.Context(), 5*time.Minute)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { // #nosec G204 -- our own programs
-		m.Fatalf("%v: %v\n%s", args, err, out)
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() // #nosec G204 -- our own programs
+	if err != nil {
+		return fmt.Errorf("%v: %w\n%s", args, err, out)
 	}
+	return nil
 }
 
 func (m *machine) process(name string, args ...string) *process {
