@@ -196,7 +196,8 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 		}
 	}
 	for _, name := range entries(t, "deploy") {
-		if !slices.Contains([]string{"nats", "docker", "config", "kubernetes", "compliance", "README.md"}, name) {
+		if !slices.Contains([]string{"nats", "docker", "config", "kubernetes", "compliance", "monitoring", "runbooks",
+			"README.md"}, name) {
 			t.Errorf("deploy/%s does not belong there", name)
 		}
 	}

@@ -52,7 +52,8 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 			"issuers":  func(context.Context) error { return observe.Warning(withoutKeys(issuers)) },
 			string(id): rt.check,
 		}
-		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		return observed(ctx, f, m, c, &rt.Connected, checks,
+			func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
 }
 
@@ -76,7 +77,7 @@ func NewConnected[C any](
 		}
 		defer rt.Close()
 		checks := map[string]observe.Check{name: rt.check}
-		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		return observed(ctx, f, m, c, rt, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
 }
 

@@ -74,7 +74,7 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	defer rt.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, map[string]observe.Check{},
+		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt, map[string]observe.Check{},
 			func(ctx context.Context) error {
 				<-ctx.Done()
 				return nil
@@ -116,7 +116,7 @@ func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
 	file.Observe.Listen = l.Addr().String()
 	must(t, l.Close())
 	go func() {
-		_ = observed(t.Context(), &file, metrics, c, rt.Conn, map[string]observe.Check{"portal": rt.check},
+		_ = observed(t.Context(), &file, metrics, c, rt, map[string]observe.Check{"portal": rt.check},
 			func(ctx context.Context) error {
 				<-ctx.Done()
 				return nil

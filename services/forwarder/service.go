@@ -152,6 +152,7 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	defer j.Close()
+	rt.Counters.Disk("cursors", c.Cursors)
 	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log, Metrics: rt.Counters.Registerer(),
 		Health: rt.Healthy}).Run(ctx)
 }

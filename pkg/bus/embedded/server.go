@@ -29,6 +29,7 @@ type Server struct {
 	nats *server.Server
 	lock *os.File
 	log  *zap.SugaredLogger
+	told told
 
 	mu     sync.Mutex
 	loaded string

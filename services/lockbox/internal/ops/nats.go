@@ -20,12 +20,13 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // node is one NATS server, as the flags of lockbox nats describe it.
 type node struct {
-	keys, data, listen, tls, name, cluster string
-	limit, routes                          []string
+	keys, data, listen, tls, name, cluster, metrics string
+	limit, routes                                   []string
 }
 
 func natsCommand() *cobra.Command {
@@ -62,6 +63,7 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&n.data, "data", "data", "directory of the streams")
 	c.Flags().StringVar(&n.listen, "listen", "127.0.0.1:4222", "address for clients")
 	c.Flags().StringVar(&n.tls, "tls", "", "`directory` of the certificate: tls.crt, tls.key, ca.crt")
+	c.Flags().StringVar(&n.metrics, "metrics", "", "`address` that serves /metrics, /livez and /readyz; empty: none")
 	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster")
 	c.Flags().StringVar(&n.cluster, "cluster", "", "`address` for the other servers of a cluster")
 	c.Flags().StringSliceVar(&n.routes, "route", nil, "`address` of another server of the cluster (repeat for several)")
@@ -113,9 +115,16 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 		return err
 	}
 	defer s.Shutdown()
+	metrics := observe.NewMetrics()
+	s.Observe(metrics.For("nats"), o)
 	log.Info("ready", zap.String("url", s.ClientURL()))
-	s.Follow(ctx, signals, n.reread)
-	return nil
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return metrics.Serve(ctx, n.metrics, map[string]observe.Check{"nats": s.Check}) })
+	parts.Go(func() error {
+		s.Follow(ctx, signals, n.reread)
+		return nil
+	})
+	return parts.Wait()
 }
 
 // reread returns the options again. A limit of a tool whose key was removed is a slip at the start only: here it must

@@ -1,0 +1,43 @@
+package journal
+
+import (
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+)
+
+// Lag is how far a durable consumer that is followed here is behind.
+type Lag struct {
+	Durable string
+	// Pending messages wait to be delivered, Unacknowledged ones were delivered and are not done; in all copies of the
+	// service together, as of the last WatchInterval.
+	Pending, Unacknowledged uint64
+	// Oldest is when the oldest message was stored that is in hand here; zero if there is none.
+	Oldest time.Time
+}
+
+// Lags returns the lag of each durable consumer that is followed now.
+func (j *Journal) Lags() (all []Lag) {
+	j.followers.Range(func(w, _ any) bool {
+		if w, is := w.(*worker); is {
+			all = append(all, w.lag())
+		}
+		return true
+	})
+	return all
+}
+
+func (w *worker) lag() Lag {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := Lag{Durable: w.durable}
+	if w.info != nil {
+		l.Pending, l.Unacknowledged = w.info.NumPending, uint64(min(max(w.info.NumAckPending, 0), bus.MaxAckPending))
+	}
+	for d := range w.inHand {
+		if stored := d.meta.Timestamp; l.Oldest.IsZero() || stored.Before(l.Oldest) {
+			l.Oldest = stored
+		}
+	}
+	return l
+}
