@@ -3,8 +3,8 @@
 # the notifier against (run by scripts/smtp-server.sh); glewlwyd, an independent OpenID Connect provider (run by
 # pkg/identity/jwks on its own database); Chromium with Japanese fonts, for the browser tests of the portal
 # (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an
-# intent (proto/examples); and a C compiler, which go test needs for the race detector. It starts no service and
-# configures no mail delivery.
+# intent (proto/examples); Prometheus, for promtool, which tests the alerts (services/lockbox/internal/monitoring); and a
+# C compiler, which go test needs for the race detector. It starts no service and configures no mail delivery.
 #
 #   scripts/install-test-deps.sh            all packages
 #   scripts/install-test-deps.sh compiler   the C compiler only
@@ -12,7 +12,7 @@ set -euo pipefail
 
 packages=()
 [ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk
-	python3 python3-protobuf python3-nacl protobuf-compiler libprotobuf-dev)
+	python3 python3-protobuf python3-nacl protobuf-compiler libprotobuf-dev prometheus)
 compiler=$(go env CC)
 command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)
 

@@ -98,7 +98,8 @@ func TestReadingsAreTakenAtEachScrape(t *testing.T) {
 		t.Error("it tells what it does not know")
 	}
 	away = true
-	if _, body = get(t, m.Handler(nil), "/metrics"); !strings.Contains(body, `lockbox_bus_connected{service="notifier"} 0`) {
+	_, body = get(t, m.Handler(nil), "/metrics")
+	if !strings.Contains(body, `lockbox_bus_connected{service="notifier"} 0`) {
 		t.Error("it tells what was")
 	}
 }

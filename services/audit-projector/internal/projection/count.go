@@ -26,12 +26,12 @@ func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter,
 	return n, v.store.checked(err)
 }
 
-// Overdue returns how many requests have a deadline before a time that passed without the event that follows from it,
-// and the first of these deadlines.
-func (v *Snapshot) Overdue(ctx context.Context, before time.Time) (n uint64, first time.Time, err error) {
+// Overdue returns how many requests have a deadline that has passed without the event that follows from it, and the
+// first of these deadlines.
+func (v *Snapshot) Overdue(ctx context.Context, now time.Time) (n uint64, first time.Time, err error) {
 	var due int64
 	for text, into := range map[string]any{"count(*)": &n, "coalesce(min(due), 0)": &due} {
-		err := v.one(ctx, "SELECT "+text+" FROM requests WHERE due > 0 AND due < ?", []any{before.UnixNano()}, into)
+		err := v.one(ctx, "SELECT "+text+" FROM requests WHERE due > 0 AND due <= ?", []any{now.UnixNano()}, into)
 		if err != nil {
 			return 0, time.Time{}, v.store.checked(err)
 		}

@@ -247,7 +247,8 @@ func TestEveryMetricExists(t *testing.T) {
 	}
 }
 
-var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*)", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+var description = regexp.MustCompile(
+	`^Desc\{fqName: "([^"]+)", help: "(.*)", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
 // told are the metrics of a process in which all of Lockbox runs, with their labels.
 func told(t *testing.T) map[string][]string {
