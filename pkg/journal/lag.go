@@ -1,17 +1,14 @@
 package journal
 
-import (
-	"time"
-
-	"github.com/openlockbox/lockbox/pkg/bus"
-)
+import "time"
 
 // Lag is how far a durable consumer that is followed here is behind.
 type Lag struct {
 	Durable string
 	// Pending messages wait to be delivered, Unacknowledged ones were delivered and are not done; in all copies of the
 	// service together, as of the last WatchInterval.
-	Pending, Unacknowledged uint64
+	Pending        uint64
+	Unacknowledged int
 	// Oldest is when the oldest message was stored that is in hand here; zero if there is none.
 	Oldest time.Time
 }
@@ -32,7 +29,7 @@ func (w *worker) lag() Lag {
 	defer w.mu.Unlock()
 	l := Lag{Durable: w.durable}
 	if w.info != nil {
-		l.Pending, l.Unacknowledged = w.info.NumPending, uint64(min(max(w.info.NumAckPending, 0), bus.MaxAckPending))
+		l.Pending, l.Unacknowledged = w.info.NumPending, w.info.NumAckPending
 	}
 	for d := range w.inHand {
 		if stored := d.meta.Timestamp; l.Oldest.IsZero() || stored.Before(l.Oldest) {

@@ -77,7 +77,7 @@ func TestPromtoolTakesTheRules(t *testing.T) {
 	for _, args := range [][]string{
 		{"check", "rules", "alerts.yaml"}, {"check", "config", "prometheus.yml"}, {"test", "rules", "alerts_test.yaml"},
 	} {
-		c := exec.CommandContext(t.Context(), "promtool", args...) // #nosec G204 -- these
+		c := exec.CommandContext(t.Context(), "promtool", args...) // #nosec G204 -- what stands above
 		c.Dir = dir
 		out, err := c.CombinedOutput()
 		if errors.Is(err, exec.ErrNotFound) {
@@ -196,15 +196,15 @@ func family(name string) string {
 // Every metric that a rule or the dashboard names is one that Lockbox tells, with these labels.
 func TestEveryMetricExists(t *testing.T) {
 	t.Parallel()
-	told := told(t)
-	if len(told) < 60 || !slices.Contains(told["lockbox_build_info"], "version") {
-		t.Fatalf("a Lockbox tells only %v", told)
+	all := told(t)
+	if len(all) < 60 || !slices.Contains(all["lockbox_build_info"], "version") {
+		t.Fatalf("a Lockbox tells only %v", all)
 	}
 	named := 0
 	check := func(where, expr string) {
 		for _, s := range selectors(expr) {
 			named++
-			labels, exists := told[family(s.name)]
+			labels, exists := all[family(s.name)]
 			if !exists {
 				t.Errorf("%s: no process of Lockbox tells %s", where, s.name)
 			}
