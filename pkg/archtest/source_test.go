@@ -197,7 +197,7 @@ func TestTheTopLevelIsAsDesigned(t *testing.T) {
 		}
 	}
 	for _, name := range entries(t, "deploy") {
-		known := []string{"nats", "compose", "config", "kubernetes", "compliance", "systemd", "README.md"}
+		known := []string{"compose", "config", "kubernetes", "compliance", "monitoring", "runbooks", "systemd", "README.md"}
 		if !slices.Contains(known, name) {
 			t.Errorf("deploy/%s does not belong there", name)
 		}

@@ -103,6 +103,17 @@ func (c *Clock) healthy(now time.Time) error {
 	return nil
 }
 
+// Skew returns how far the bus is ahead of this machine's clock now, and when they were compared; no time if they never
+// were.
+func (c *Clock) Skew() (skew time.Duration, compared time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checked.IsZero() {
+		return 0, time.Time{}
+	}
+	return c.skew - jumped(c.checked, time.Now()), c.checked
+}
+
 // jumped returns by how much the wall clock was set between two readings in this process, whose monotonic clock knows
 // how much time passed.
 func jumped(before, now time.Time) time.Duration {

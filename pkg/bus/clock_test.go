@@ -45,3 +45,15 @@ func TestClockRefusesToDecide(t *testing.T) {
 		t.Errorf("after one check that failed: %v", err)
 	}
 }
+
+func TestTheSkewIsToldWithWhatWasSetSince(t *testing.T) {
+	var clock Clock
+	if skew, compared := clock.Skew(); skew != 0 || !compared.IsZero() {
+		t.Errorf("before it was compared: %v at %v", skew, compared)
+	}
+	now := time.Now()
+	clock.set(300*time.Millisecond, nil, now)
+	if skew, compared := clock.Skew(); (skew-300*time.Millisecond).Abs() > 200*time.Millisecond || !compared.Equal(now) {
+		t.Errorf("%v at %v", skew, compared)
+	}
+}

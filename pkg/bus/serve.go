@@ -35,7 +35,10 @@ type Responder struct {
 	Answer func(ctx context.Context, subject string, data []byte) proto.Message
 	// Refuse returns the reply to a request that is not processed. It must not wait.
 	Refuse func(subject string, data []byte, why *lockboxv1.Refusal) proto.Message
-	Log    *zap.Logger
+	// Answered is called for each request, with the time since it arrived and the reply's refusal, if it is one; nil: it
+	// is not.
+	Answered func(took time.Duration, why *lockboxv1.Refusal)
+	Log      *zap.Logger
 }
 
 // shares is into how many parts the slots of known callers are divided while several of them ask.
@@ -56,9 +59,10 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 	// Not these: they share lanes, and some wait for a tenant's keys.
 	ofStrangers := fair.New(r.AtOnce, r.MostWaiting)
 	err = s.AddEndpoint(r.Endpoint, micro.HandlerFunc(func(request micro.Request) {
+		arrived := time.Now()
 		if r.Over != nil {
 			if err := r.Over(request.Subject(), request.Data()); err != nil {
-				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(err)))
+				r.respond(request, arrived, r.Refuse(request.Subject(), request.Data(), refusal.Of(err)))
 				return
 			}
 		}
@@ -70,13 +74,13 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 		turn := slots.Ask(lane)
 		running.Go(func() {
 			if !<-turn {
-				r.respond(request, r.Refuse(request.Subject(), request.Data(), refusal.Of(errBusy)))
+				r.respond(request, arrived, r.Refuse(request.Subject(), request.Data(), refusal.Of(errBusy)))
 				return
 			}
 			defer slots.Done(lane)
 			ctx, cancel := context.WithTimeout(ctx, r.TimeLimit)
 			defer cancel()
-			r.respond(request, r.Answer(ctx, request.Subject(), request.Data()))
+			r.respond(request, arrived, r.Answer(ctx, request.Subject(), request.Data()))
 		})
 	}), micro.WithEndpointSubject(r.Subject))
 	if err != nil {
@@ -89,7 +93,14 @@ func (r Responder) Serve(ctx context.Context, nc *nats.Conn) (stop func() error,
 	}, nil
 }
 
-func (r Responder) respond(request micro.Request, reply proto.Message) {
+func (r Responder) respond(request micro.Request, arrived time.Time, reply proto.Message) {
+	if r.Answered != nil {
+		var why *lockboxv1.Refusal
+		if refused, can := reply.(interface{ GetRefusal() *lockboxv1.Refusal }); can {
+			why = refused.GetRefusal()
+		}
+		r.Answered(time.Since(arrived), why)
+	}
 	data, err := proto.Marshal(reply)
 	if err == nil {
 		err = request.Respond(data)

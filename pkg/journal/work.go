@@ -85,6 +85,8 @@ type worker struct {
 	hurries int
 	// unhandled are given back once the last pull has ended.
 	unhandled []*delivery
+	// info is what the consumer said of itself when it was last looked at.
+	info *jetstream.ConsumerInfo
 }
 
 // line holds messages with one key; the first is handled or waits for it.
@@ -242,7 +244,11 @@ const WatchInterval = 10 * time.Second
 // arrive then either, and the connection reports the problem.
 func (w *worker) watch(consumer jetstream.Consumer, timeout time.Duration) {
 	for {
-		if err := bus.CheckConsumer(w.stream, consumer.CachedInfo().Config); err != nil {
+		info := consumer.CachedInfo()
+		w.mu.Lock()
+		w.info = info
+		w.mu.Unlock()
+		if err := bus.CheckConsumer(w.stream, info.Config); err != nil {
 			w.log.Error("ALARM: the consumer was changed", zap.Error(err))
 			w.stop(consumerError(w.stream, w.durable, err))
 			return

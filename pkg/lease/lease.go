@@ -82,6 +82,13 @@ func (h *Holder) extend(now time.Time, by time.Duration) bool {
 	return lapsed
 }
 
+// Expiry returns when the lease ends or has ended; zero if there never was one.
+func (h *Holder) Expiry() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.until
+}
+
 // Check refuses (UNAVAILABLE) unless there is a fresh lease.
 func (h *Holder) Check() error {
 	h.mu.Lock()

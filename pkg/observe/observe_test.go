@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -50,12 +52,103 @@ func TestWhatIsCountedIsShown(t *testing.T) {
 	}
 }
 
+func TestReadingsAreTakenAtEachScrape(t *testing.T) {
+	m := NewMetrics()
+	c := m.For("notifier")
+	away := false
+	c.Read(BusConnected, func(say Say) { say(1) })
+	c.Read(BusConnected, func(say Say) { say(Truth(!away)) }) // in place of the first
+	c.Read(BusReconnects, func(say Say) { say(3) })
+	c.Read(ConsumerPending, func(say Say) {
+		say(7, "notifier")
+		say(8, "notifier") // a scrape must not fail for it
+		say(9, "notifier-alarms")
+	})
+	c.Certificates("bus", func() map[string]time.Time { return map[string]time.Time{"": time.Unix(1000, 0)} })
+	c.Certificates("issuer", func() map[string]time.Time {
+		return map[string]time.Time{"https://a.example": time.Unix(2000, 5e8), "https://unseen.example": {}}
+	})
+	c.Disk("here", t.TempDir())
+	c.Disk("nowhere", "/nowhere/at/all")
+	c.Read(PartState, Parts(map[string]Check{
+		"bus":     func(context.Context) error { return errors.New("away") },
+		"issuers": func(context.Context) error { return Warning(errors.New("away")) },
+		"clock":   func(context.Context) error { return nil },
+	}))
+	m.For("portal").Read(BusConnected, func(say Say) { say(1) })
+	_, body := get(t, m.Handler(nil), "/metrics")
+	for _, want := range []string{
+		`lockbox_bus_connected{service="notifier"} 1`, `lockbox_bus_connected{service="portal"} 1`,
+		"# TYPE lockbox_bus_reconnects_total counter", "# TYPE lockbox_bus_connected gauge",
+		`lockbox_consumer_pending_messages{consumer="notifier",service="notifier"} 7`,
+		`lockbox_consumer_pending_messages{consumer="notifier-alarms",service="notifier"} 9`,
+		`lockbox_certificate_expiry_timestamp_seconds{certificate="bus",name="",service="notifier"} 1000`,
+		`lockbox_certificate_expiry_timestamp_seconds{certificate="issuer",name="https://a.example",service="notifier"} 2000.5`,
+		`lockbox_disk_free_bytes{directory="here",service="notifier"}`,
+		`lockbox_part_state{part="bus",service="notifier",state="failing"} 1`,
+		`lockbox_part_state{part="issuers",service="notifier",state="warning"} 1`,
+		`lockbox_part_state{part="clock",service="notifier",state="ok"} 1`,
+		`lockbox_build_info{`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not shown", want)
+		}
+	}
+	if strings.Contains(body, "unseen") || strings.Contains(body, "nowhere") {
+		t.Error("it tells what it does not know")
+	}
+	away = true
+	_, body = get(t, m.Handler(nil), "/metrics")
+	if !strings.Contains(body, `lockbox_bus_connected{service="notifier"} 0`) {
+		t.Error("it tells what was")
+	}
+}
+
+// What a reading means stands in one place, and all that a process can tell can be asked for.
+func TestEveryReadingIsDescribed(t *testing.T) {
+	m := NewMetrics()
+	all := make(chan *prometheus.Desc)
+	go func() {
+		m.Describe(all)
+		close(all)
+	}()
+	var names []string
+	for d := range all {
+		names = append(names, d.String())
+	}
+	for name, d := range descriptions {
+		if len(d.help) < 20 || !strings.HasSuffix(d.help, ".") && !strings.Contains(d.help, ". ") {
+			t.Errorf("%s says %q", name, d.help)
+		}
+		if !slices.ContainsFunc(names, func(told string) bool { return strings.Contains(told, `"`+string(name)+`"`) }) {
+			t.Errorf("%s is not told", name)
+		}
+	}
+	own := prometheus.NewCounter(prometheus.CounterOpts{Name: "own_total"})
+	if err := m.Register(own); err != nil || m.Register(own) == nil {
+		t.Errorf("it can be registered twice, or not at all: %v", err)
+	}
+	if !m.Unregister(own) || m.Register(own) != nil {
+		t.Error("it cannot be replaced")
+	}
+}
+
 func TestWithoutMetricsNothingIsCounted(t *testing.T) {
 	var m *Metrics
 	c := m.For("notifier")
 	c.Event("X")
 	c.DeadLetter()
 	c.Refused(&lockboxv1.Refusal{})
+	c.Read(BusConnected, func(Say) {})
+	c.Disk("x", "/")
+	c.Alarm("x")
+	c.ExpectAlarms("x")
+	c.Answered("x", 0, nil)
+	c.Mail(MailSent, 0)
+	c.ExpectMails()
+	if h := http.NotFoundHandler(); c.HTTP(h) == nil {
+		t.Error("there is no handler")
+	}
 	if m.Registerer() != nil {
 		t.Error("there is a registerer")
 	}

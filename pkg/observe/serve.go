@@ -37,30 +37,41 @@ const checkTimeout = 900 * time.Millisecond
 // health is what the checks found.
 type health struct {
 	parts []string // a line each
-	wrong []string // of those that are not well
-	ready bool
+	// states are ok, warning or failing, by part.
+	states map[string]string
+	wrong  []string // of those that are not well
+	ready  bool
 }
 
 func examine(ctx context.Context, checks map[string]Check) health {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	h := health{ready: true}
+	h := health{ready: true, states: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(checks)) {
 		err := checks[name](ctx)
-		line := "ok       " + name
+		state, said := "ok", name
 		if err != nil {
-			said, kind := name+": "+refusal.Of(err).GetMessage(), "failing  "
+			state, said = "failing", name+": "+refusal.Of(err).GetMessage()
 			if only := (*warning)(nil); errors.As(err, &only) {
-				kind = "warning  "
+				state = "warning"
 			} else {
 				h.ready = false
 			}
-			line = kind + said
 			h.wrong = append(h.wrong, said)
 		}
-		h.parts = append(h.parts, line)
+		h.states[name] = state
+		h.parts = append(h.parts, fmt.Sprintf("%-9s%s", state, said))
 	}
 	return h
+}
+
+// Parts has the state of each part read, as /readyz lists them.
+func Parts(checks map[string]Check) func(Say) {
+	return func(say Say) {
+		for part, state := range examine(context.Background(), checks).states {
+			say(1, part, state)
+		}
+	}
 }
 
 // Handler serves /metrics for Prometheus; /livez, which is 200 for as long as the process answers; /readyz, which lists

@@ -78,17 +78,18 @@ func under(section string, err error) error {
 
 // observed runs a service and its metrics and health server, until either ends or the bus withdraws the service's key.
 func observed[C any](
-	ctx context.Context, f *File[C], m *observe.Metrics, c bus.Connection, nc *nats.Conn, checks map[string]observe.Check,
+	ctx context.Context, f *File[C], m *observe.Metrics, c bus.Connection, rt *Connected, checks map[string]observe.Check,
 	run func(context.Context) error,
 ) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	closed := func(nc *nats.Conn) { stop(c.Explain(nc.LastError())) }
-	nc.SetClosedHandler(closed)
-	if nc.IsClosed() { // before there was a handler
-		closed(nc)
+	rt.Conn.SetClosedHandler(closed)
+	if rt.Conn.IsClosed() { // before there was a handler
+		closed(rt.Conn)
 	}
-	checks["bus"] = func(context.Context) error { return reachable(nc) }
+	checks["bus"] = func(context.Context) error { return reachable(rt.Conn) }
+	rt.Counters.Read(observe.PartState, observe.Parts(checks))
 	watching := make(chan error, 1)
 	go func() { watching <- m.Serve(ctx, f.Observe.Listen, checks) }()
 	c.Log.Info("ready")

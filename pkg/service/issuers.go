@@ -56,7 +56,7 @@ func OpenIssuers(
 	ctx context.Context, list []Issuer, log *zap.Logger, counters *observe.Counters,
 ) ([]identity.Issuer, error) {
 	issuers := make([]identity.Issuer, len(list))
-	var sources []*jwks.Source
+	sources := map[string]*jwks.Source{}
 	for i, iss := range list {
 		issuers[i] = identity.Issuer{
 			URL: iss.URL, Audience: iss.Audience, Side: lockboxv1.Side_SIDE_PROVIDER, Groups: iss.KeepGroups, Claims: iss.Claims,
@@ -79,11 +79,12 @@ func OpenIssuers(
 			return nil, err
 		}
 		issuers[i].Source = source
-		sources = append(sources, source)
+		sources[iss.URL] = source
 	}
 	if _, err := identity.NewVerifier(issuers); err != nil {
 		return nil, err
 	}
+	readIssuers(sources, counters)
 	for _, s := range sources {
 		go s.Run(ctx)
 	}

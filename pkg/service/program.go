@@ -58,7 +58,8 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 			"issuers":  func(context.Context) error { return observe.Warning(withoutKeys(issuers)) },
 			string(id): rt.check,
 		}
-		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		return observed(ctx, f, m, c, &rt.Connected, checks,
+			func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
 }
 
@@ -83,7 +84,7 @@ func NewConnected[C any](
 		defer rt.Close()
 		rt.Traces = t.For(name)
 		checks := map[string]observe.Check{name: rt.check}
-		return observed(ctx, f, m, c, rt.Conn, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
+		return observed(ctx, f, m, c, rt, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })
 	})
 }
 

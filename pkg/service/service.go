@@ -124,6 +124,7 @@ func Open(
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
 	}
+	rt.readRuntime()
 	return rt, nil
 }
 
@@ -137,6 +138,7 @@ func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) 
 	if err != nil {
 		return nil, err
 	}
+	rt.readConnection()
 	return &rt, nil
 }
 

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -76,7 +80,7 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	defer rt.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt.Conn, map[string]observe.Check{},
+		ended <- observed(t.Context(), &File[struct{}]{}, metrics, c, rt, map[string]observe.Check{},
 			func(ctx context.Context) error {
 				<-ctx.Done()
 				return nil
@@ -118,7 +122,7 @@ func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
 	file.Observe.Listen = l.Addr().String()
 	must(t, l.Close())
 	go func() {
-		_ = observed(t.Context(), &file, metrics, c, rt.Conn, map[string]observe.Check{"portal": rt.check},
+		_ = observed(t.Context(), &file, metrics, c, rt, map[string]observe.Check{"portal": rt.check},
 			func(ctx context.Context) error {
 				<-ctx.Done()
 				return nil
@@ -144,6 +148,49 @@ func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
 	s.Shutdown()
 	says("/readyz", "503 Service Unavailable\nfailing  bus: does not answer\nok       portal\n")
 	says("/livez", "200 OK\nok\n")
+	answer, err := http.Get("http://" + file.Observe.Listen + "/metrics")
+	must(t, err)
+	body, err := io.ReadAll(answer.Body)
+	must(t, errors.Join(err, answer.Body.Close()))
+	for _, want := range []string{
+		`lockbox_bus_connected{service="portal"} 0`, `lockbox_part_state{part="bus",service="portal",state="failing"} 1`,
+		`lockbox_part_state{part="portal",service="portal",state="ok"} 1`,
+	} {
+		if !strings.Contains(string(body), want+"\n") {
+			t.Errorf("metrics do not tell %s", want)
+		}
+	}
+}
+
+// The end of the bus's certificate is told as it is shown, and that of the authority that signed it.
+func TestTheBussCertificateIsTold(t *testing.T) {
+	dir := t.TempDir()
+	_, err := bus.LoadOrCreateKeys(dir, nil)
+	must(t, err)
+	public, err := bus.ReadPublicKeys(dir)
+	must(t, err)
+	_, err = devca.Create(dir, nil, time.Now())
+	must(t, err)
+	s, err := embedded.Start(t.Context(), bus.ServerOptions{StoreDir: t.TempDir(), PublicKeys: public, Host: "127.0.0.1",
+		Port: -1, TLS: bus.TLSIn(dir)}, nil)
+	must(t, err)
+	t.Cleanup(s.Shutdown)
+	metrics := observe.NewMetrics()
+	rt, err := Connect(t.Context(), bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, Log: zap.NewNop(),
+		SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)), CA: filepath.Join(dir, bus.CAFile)}, metrics.For("portal"))
+	must(t, err)
+	defer rt.Close()
+	w := httptest.NewRecorder()
+	metrics.Handler(nil).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for kind, days := range map[string]float64{"bus": 365, "bus authority": 3650} {
+		series := `lockbox_certificate_expiry_timestamp_seconds{certificate="` + kind + `",name="",service="portal"} `
+		_, rest, told := strings.Cut(w.Body.String(), series)
+		line, _, _ := strings.Cut(rest, "\n")
+		at, err := strconv.ParseFloat(line, 64)
+		if left := (at - observe.Seconds(time.Now())) / 86400; !told || err != nil || left < days-3 || left > days+4 {
+			t.Errorf("%s: told %t, %v days are left, %v", kind, told, left, err)
+		}
+	}
 }
 
 // A service starts again while the bus does not answer or its disk is full, and ends with anything else.

@@ -34,18 +34,23 @@ const (
 
 // The kinds of alarms; the metric counts alarms under these names.
 const (
-	alarmUnknownFact   = "unknown event"
-	alarmNotAnEvent    = "not an event"
-	alarmCorruptStream = "I6"
+	alarmUnknownFact   = "unknown_event"
+	alarmNotAnEvent    = "not_an_event"
+	alarmCorruptStream = "stream_gap"
+	// alarmContradiction is about an event that cannot be true where it stands; alarmGrant is one that grants access.
 	alarmContradiction = "contradiction"
-	alarmDamage        = "projection damaged"
-	alarmLog           = "log differs"
-	alarmMail          = "mail overdue"
+	alarmGrant         = "grant_without_basis"
+	alarmDamage        = "projection_damaged"
+	alarmLog           = "log_differs"
+	alarmMail          = "mail_overdue"
 )
 
-// alarm is counted in the metric of refusals, as the reason why something is unavailable.
-func alarm(what string) *lockboxv1.Refusal {
-	return &lockboxv1.Refusal{Code: lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, Rule: what}
+// contradiction is the kind of the alarm about an event that cannot be true where it stands.
+func contradiction(e *lockboxv1.Event) string {
+	if e.GetAccessGranted() != nil {
+		return alarmGrant
+	}
+	return alarmContradiction
 }
 
 // Source supplies the events: *journal.Journal.
@@ -277,7 +282,9 @@ func (f *follower) examine(ctx context.Context, store *projection.Store, built b
 // open opens the projection, or starts a new one if the old one belongs to another stream. target is the last sequence
 // in the stream now.
 func (f *follower) open(ctx context.Context) (store *projection.Store, target uint64, err error) {
-	options := projection.Options{Log: f.log, Contradiction: func() { f.alarm(alarmContradiction) }}
+	options := projection.Options{Log: f.log, Contradiction: func(e *lockboxv1.Event) {
+		f.alarm(contradiction(e))
+	}}
 	if store, err = projection.Open(ctx, f.dir, options); err != nil {
 		return nil, 0, err
 	}

@@ -25,7 +25,8 @@ func queries(rt *service.Runtime, a *answer.Answerer) bus.Responder {
 	return bus.Responder{
 		Name: Name, Description: "Answers queries about requests, tickets, tenants and the activity log", Endpoint: "query",
 		Subject: bus.AnyQuery, AtOnce: queriesAtOnce, MostWaiting: queriesWaiting, TimeLimit: queryTime, Log: rt.Log,
-		Lane: a.Lane,
+		Lane:     a.Lane,
+		Answered: func(took time.Duration, why *lockboxv1.Refusal) { rt.Counters.Answered("query", took, why) },
 		Refuse: func(subject string, data []byte, r *lockboxv1.Refusal) proto.Message {
 			rt.Counters.Refused(r)
 			return a.Refuse(subject, data, r)

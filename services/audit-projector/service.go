@@ -24,6 +24,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -126,6 +127,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	rt.Counters.ExpectAlarms(alarmUnknownFact, alarmNotAnEvent, alarmCorruptStream, alarmContradiction, alarmGrant,
+		alarmDamage, alarmLog, alarmMail)
 	log, err := openLog(rt, c)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
@@ -147,12 +150,18 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", Name, err)
 		}
-		running.Go(func() { cosign.Run(building, log, policy, rt.Log) })
+		cosigned := cosign.NewSeen()
+		rt.Counters.Read(observe.WitnessCosigned, func(say observe.Say) {
+			for witness := range policy.Witnesses() {
+				say(observe.Seconds(cosigned.At(witness)), witness)
+			}
+		})
+		running.Go(func() { cosign.Run(building, log, policy, cosigned, rt.Log) })
 	}
 	watching := &guard.Guard{
 		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
 		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, verified, rt.Now()) },
-		Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+		Alarm: func() { rt.Counters.Alarm(alarmLog) },
 		Projection: func(ctx context.Context) guard.Projection {
 			if a := answering.Load(); a != nil {
 				if c, err := a.Store.Compare(ctx); err == nil {
@@ -163,9 +172,14 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		},
 	}
 	running.Go(func() { watching.Run(building) })
+	rt.Counters.Disk("projection", c.Dir)
+	readLog(rt.Counters, log)
+	readGuard(rt.Counters, watching)
+	overdue := readProjection(rt, &answering)
+	running.Go(func() { overdue.run(building) })
 	mails := &mailWatch{
 		file: filepath.Join(c.Dir, mailsName), stream: rt.Journal, within: cmp.Or(c.MailsWithin, invariant.MailWithin),
-		alarm: func() { rt.Counters.Refused(alarm(alarmMail)) }, now: rt.Now, log: rt.Log,
+		alarm: func() { rt.Counters.Alarm(alarmMail) }, now: rt.Now, log: rt.Log,
 	}
 	running.Go(func() { mails.run(building) })
 	trail := accesslog.Start(rt.Identity, rt.Journal.PutAccess, rt.Now, rt.Log, rt.Counters)
@@ -180,7 +194,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	})
 	grown := make(chan struct{}, 1) // the projection shows more than before
 	f := &follower{
-		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: func(what string) { rt.Counters.Refused(alarm(what)) },
+		dir: c.Dir, source: rt.Journal, log: rt.Log, alarm: rt.Counters.Alarm,
 		serve: func(ctx context.Context, store *projection.Store) (stop func() error, err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
@@ -244,7 +258,7 @@ func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
 	return ledger.Open(ledger.Options{
 		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys,
 		Interval: cmp.Or(c.Log.Interval, defaultInterval),
-		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Refused(alarm(alarmLog)) },
+		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Alarm(alarmLog) },
 	})
 }
 

@@ -153,6 +153,7 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	}
 	defer j.Close()
 	rt.Keeps(ctx, c.Cursors)
+	rt.Counters.Disk("cursors", c.Cursors)
 	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log, Metrics: rt.Counters.Registerer(),
 		Health: rt.Healthy}).Run(ctx)
 }

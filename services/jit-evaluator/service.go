@@ -159,6 +159,8 @@ func (e *evaluator) handle(ctx context.Context, in journal.Intent) error {
 	} else if err != nil {
 		return err
 	}
+	// From the bus's clock to this one's, which is at most 2 s off.
+	e.Counters.Answered("intent", max(0, e.Now().Sub(in.Stored)), outcome.GetRefusal())
 	e.tell(tool, outcome)
 	if speaks != "" && speaks != tool {
 		e.tell(speaks, outcome)

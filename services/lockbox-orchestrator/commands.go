@@ -39,7 +39,8 @@ func (o *orchestrator) commands() bus.Responder {
 		Name: Name, Description: "Decides requests, tenants, roles and tickets", Endpoint: "command",
 		Subject: bus.AnyCommand, AtOnce: commandsAtOnce, MostWaiting: commandsWaiting, TimeLimit: commandTime,
 		Lane: o.lane, Over: o.over, Answer: o.answer, Log: o.Log,
-		Refuse: o.refuse,
+		Refuse:   o.refuse,
+		Answered: func(took time.Duration, why *lockboxv1.Refusal) { o.Counters.Answered("command", took, why) },
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
+	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -57,6 +58,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	rt.Counters.Read(observe.LeaseValid, func(say observe.Say) { say(observe.Truth(o.lease.Check() == nil)) })
+	rt.Counters.Read(observe.LeaseExpiry, func(say observe.Say) { say(observe.Seconds(o.lease.Expiry())) })
 	if err := o.adopt(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

@@ -134,6 +134,13 @@ func (h *holding) send(d *digest, deliver func(plan.Notification) error) (mail p
 	return mail, err
 }
 
+// held returns how many mails are held.
+func (h *holding) held() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pacer.Held()
+}
+
 // forget drops a mail that was reported.
 func (h *holding) forget(id string) {
 	h.mu.Lock()

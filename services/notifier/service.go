@@ -145,6 +145,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		rt.Log.Warn("no address for alarms about the log: groups." + aggregate.SecurityOfficers + " is empty")
 	}
 	rt.Healthy(n.healthy)
+	n.readings()
 	parts, following := errgroup.WithContext(ctx)
 	// Alarms have a consumer of their own, so that mails that wait for a mail server, or a large number of them, do not
 	// hold them up.
@@ -311,6 +312,9 @@ func (n *notifier) tell(
 	if err == nil {
 		n.holding.forget(to.ID)
 	}
+	if stored {
+		n.Counters.Mail(outcomeOf(failure), n.Now().Sub(e.GetTime().AsTime()))
+	}
 	return err
 }
 
@@ -357,6 +361,9 @@ func (n *notifier) send(
 		answer := smtp.OneLine(err.Error())
 		return messageID, failed(fmt.Sprintf("given up after %s: %s", n.giveUp, answer),
 			lockboxv1.ReasonCode_REASON_CODE_MAIL_GIVEN_UP, answer), nil
+	}
+	if ctx.Err() == nil {
+		n.Counters.Mail(observe.MailDeferred, 0)
 	}
 	return "", nil, fmt.Errorf("notification %s: %w", to.ID, err)
 }

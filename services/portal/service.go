@@ -122,7 +122,8 @@ func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Li
 		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout,
+		Handler:           rt.Counters.HTTP(handler),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}

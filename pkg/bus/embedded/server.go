@@ -38,6 +38,7 @@ type Server struct {
 	log    *zap.SugaredLogger
 	// key encrypts the store. It is that of the start: another would take effect at the next.
 	key bus.StoreKey
+	told told
 
 	mu      sync.Mutex
 	options bus.ServerOptions

@@ -30,6 +30,9 @@ func TestKeysComeOverHTTPS(t *testing.T) {
 		if err := s.Refresh(t.Context()); (err == nil) != c.ok || (s.Keys() != nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
+		if c.ok != s.CertificateExpiry().Equal(i.server.Certificate().NotAfter) || c.ok == s.Fetched().IsZero() {
+			t.Errorf("%s: fetched at %v, and the certificate ends at %v", name, s.Fetched(), s.CertificateExpiry())
+		}
 	}
 	// Discovery over https does not lead out of it.
 	plain := serve(t, httptest.NewServer, k)

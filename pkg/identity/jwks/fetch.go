@@ -75,6 +75,9 @@ func (s *Source) get(ctx context.Context, at string, limit int64) ([]byte, error
 		return nil, Certificate(err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	if t := response.TLS; t != nil && len(t.PeerCertificates) > 0 {
+		s.expiry.Store(&t.PeerCertificates[0].NotAfter)
+	}
 	if response.StatusCode != http.StatusOK {
 		return nil, &statusError{at, response.StatusCode}
 	}

@@ -79,6 +79,7 @@ type Source struct {
 	config Config
 	client *http.Client
 	held   atomic.Pointer[keys]
+	expiry atomic.Pointer[time.Time]
 
 	waiting atomic.Int32
 	mu      sync.Mutex // one fetch at a time
@@ -153,6 +154,22 @@ func (s *Source) Keys() *identity.KeySet {
 		return nil
 	}
 	return k.set
+}
+
+// Fetched returns when the keys were fetched; zero if they never were.
+func (s *Source) Fetched() time.Time {
+	if k := s.held.Load(); k != nil {
+		return k.fetched
+	}
+	return time.Time{}
+}
+
+// CertificateExpiry returns when the certificate ends that the issuer's server last showed; zero if it showed none.
+func (s *Source) CertificateExpiry() time.Time {
+	if at := s.expiry.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // Renew fetches the keys, unless that was tried less than RenewInterval ago, and returns those trusted afterwards.

@@ -34,12 +34,34 @@ type Log interface {
 	Cosign(policy *merkle.Policy, line []byte) error
 }
 
+// Seen is when each witness was last seen to have cosigned the newest checkpoint.
+type Seen struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// NewSeen returns a Seen of no witness.
+func NewSeen() *Seen { return &Seen{at: map[string]time.Time{}} }
+
+// At returns when that was; zero if it never was.
+func (s *Seen) At(witness string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[witness]
+}
+
+func (s *Seen) now(witness string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at[witness] = time.Now()
+}
+
 // Run asks the policy's witnesses until ctx ends.
-func Run(ctx context.Context, log Log, policy *merkle.Policy, logger *zap.Logger) {
+func Run(ctx context.Context, log Log, policy *merkle.Policy, seen *Seen, logger *zap.Logger) {
 	var running sync.WaitGroup
 	for name, url := range policy.Witnesses() {
 		w := &witness{name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint", log: log, policy: policy,
-			logger: logger}
+			logger: logger, seen: seen}
 		running.Go(func() { w.run(ctx) })
 	}
 	running.Wait()
@@ -50,6 +72,7 @@ type witness struct {
 	log       Log
 	policy    *merkle.Policy
 	logger    *zap.Logger
+	seen      *Seen
 	// size is the size of the last checkpoint that the witness cosigned, as far as is known.
 	size int64
 	// done is the text of that checkpoint.
@@ -66,10 +89,16 @@ func (w *witness) run(ctx context.Context) {
 		}
 		wait = lookEvery
 		signed, err := w.log.Checkpoint()
-		if err != nil || text(string(signed)) == w.done {
+		if err != nil {
 			continue
 		}
-		if err := w.ask(ctx); err != nil && ctx.Err() == nil {
+		if text(string(signed)) == w.done {
+			w.seen.now(w.name)
+			continue
+		}
+		if err := w.ask(ctx); err == nil {
+			w.seen.now(w.name)
+		} else if ctx.Err() == nil {
 			w.logger.Warn("a witness has not cosigned", zap.String("witness", w.name), zap.Error(err))
 			wait = againAfter
 		}

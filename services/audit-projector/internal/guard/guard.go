@@ -61,6 +61,49 @@ type Guard struct {
 	// differed holds the servers whose copies differed when they were last read.
 	differed map[string]bool
 	misfits  misfits
+	state    State
+}
+
+// State is what the guard knows of the stream, for metrics.
+type State struct {
+	// Verified is when the last complete comparison began that found no difference; zero if none did.
+	Verified time.Time
+	// Differences counts what the last comparison found, by kind.
+	Differences map[lockboxv1.DifferenceKind]int
+	// Last is the stream's last sequence. Current and Away count the servers' copies.
+	Last          uint64
+	Current, Away int
+}
+
+// State returns what is known now.
+func (g *Guard) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// copies asks for the state of the stream and its copies.
+func (g *Guard) copies(ctx context.Context) (journal.Copies, error) {
+	c, err := g.Stream.Copies(ctx)
+	if err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.state.Last, g.state.Current, g.state.Away = c.Last, len(c.Servers), len(c.Away)
+	}
+	return c, err
+}
+
+// compared remembers what a complete comparison found.
+func (g *Guard) compared(begun time.Time, found []*lockboxv1.DifferenceFound) {
+	kinds := map[lockboxv1.DifferenceKind]int{}
+	for _, d := range found {
+		kinds[d.GetKind()]++
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.Differences = kinds; len(found) == 0 {
+		g.state.Verified = begun
+	}
 }
 
 // verdict is the result of the last full comparison.
@@ -138,7 +181,7 @@ func (g *Guard) glance(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lease.RenewEvery)
 	defer cancel()
-	c, err := g.Stream.Copies(ctx)
+	c, err := g.copies(ctx)
 	v, vouched := g.vouches() // again: something may have been found while this waited for the reply
 	switch {
 	case err != nil:
@@ -184,6 +227,7 @@ func (g *Guard) look(ctx context.Context) {
 		return
 	case len(found) > 0:
 		g.conclude(verdict{})
+		g.compared(begun, found)
 		for _, d := range found {
 			g.raise(ctx, d)
 		}
@@ -191,6 +235,7 @@ func (g *Guard) look(ctx context.Context) {
 	}
 	v.well, v.begun = true, begun
 	g.conclude(v)
+	g.compared(begun, nil)
 	if g.misfits.any() { // one has been come upon meanwhile
 		g.conclude(verdict{})
 		return
@@ -207,7 +252,7 @@ func (g *Guard) compare(ctx context.Context) ([]*lockboxv1.DifferenceFound, verd
 	if g.Ledger.Passed().IsZero() {
 		return nil, verdict{}, errors.New("the trees have not reached the end of the stream yet")
 	}
-	copies, err := g.Stream.Copies(ctx)
+	copies, err := g.copies(ctx)
 	if err != nil {
 		return nil, verdict{}, err
 	}

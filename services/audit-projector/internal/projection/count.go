@@ -25,3 +25,19 @@ func (v *Snapshot) CountRequests(ctx context.Context, of Scope, f RequestFilter,
 	err = v.one(ctx, "SELECT count(*) FROM ("+strings.Join(texts, " UNION ALL ")+" LIMIT ?)", append(args, most), &n)
 	return n, v.store.checked(err)
 }
+
+// Overdue returns how many requests have a deadline that has passed without the event that follows from it, and the
+// first of these deadlines.
+func (v *Snapshot) Overdue(ctx context.Context, now time.Time) (n uint64, first time.Time, err error) {
+	var due int64
+	for text, into := range map[string]any{"count(*)": &n, "coalesce(min(due), 0)": &due} {
+		err := v.one(ctx, "SELECT "+text+" FROM requests WHERE due > 0 AND due <= ?", []any{now.UnixNano()}, into)
+		if err != nil {
+			return 0, time.Time{}, v.store.checked(err)
+		}
+	}
+	if n > 0 {
+		first = time.Unix(0, due)
+	}
+	return n, first, nil
+}

@@ -151,6 +151,34 @@ func (l listed) due() int64 {
 	return math.MaxInt64
 }
 
+// What is overdue is counted at the deadline, and not a nanosecond before.
+func TestOverdueRequestsAreCounted(t *testing.T) {
+	st, list := all(t)
+	v := snapshot(t, built(t, asEvents(st.Entries)))
+	var dues []int64
+	for _, l := range list {
+		if due := l.due(); due != math.MaxInt64 {
+			dues = append(dues, due)
+		}
+	}
+	slices.Sort(dues)
+	if len(dues) < 3 {
+		t.Fatalf("only %d requests have a deadline", len(dues))
+	}
+	for _, at := range []int64{dues[0] - 1, dues[0], dues[len(dues)/2], dues[len(dues)-1]} {
+		want := uint64(0)
+		for _, due := range dues {
+			if due <= at {
+				want++
+			}
+		}
+		n, first, err := v.Overdue(t.Context(), time.Unix(0, at))
+		if err != nil || n != want || first.IsZero() != (n == 0) || n > 0 && first.UnixNano() != dues[0] {
+			t.Errorf("at %d: %d, not %d, the first at %v: %v", at, n, want, first, err)
+		}
+	}
+}
+
 // Whatever index a list goes by, and however it is counted, it is what scope and filter say.
 func TestListsAreWhatScopeAndFilterSay(t *testing.T) {
 	st, list := all(t)

@@ -422,7 +422,7 @@ func TestAContradictionIsToldOnceAndShown(t *testing.T) {
 	}
 	told := 0
 	s, err := projection.Open(t.Context(), t.TempDir(),
-		projection.Options{Log: zaptest.NewLogger(t), Contradiction: func() { told++ }})
+		projection.Options{Log: zaptest.NewLogger(t), Contradiction: func(*lockboxv1.Event) { told++ }})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) }) // after the snapshot
 	must(t, s.Apply(t.Context(), asEvents(st.Entries)))

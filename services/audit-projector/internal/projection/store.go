@@ -25,6 +25,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -38,8 +39,8 @@ var ErrUnusable = errors.New("the projection cannot be used")
 // Options configures a Store.
 type Options struct {
 	Log *zap.Logger
-	// Contradiction is called for each event that contradicts its history; it may be nil.
-	Contradiction func()
+	// Contradiction is called with each event that contradicts its history; it may be nil.
+	Contradiction func(*lockboxv1.Event)
 }
 
 // Store is an open projection.
@@ -142,7 +143,7 @@ func lockDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-func (s *Store) open(ctx context.Context, contradiction func()) (err error) {
+func (s *Store) open(ctx context.Context, contradiction func(*lockboxv1.Event)) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeFiles())

@@ -47,7 +47,7 @@ type Event struct {
 type writer struct {
 	conn          *sql.Conn
 	log           *zap.Logger
-	contradiction func()
+	contradiction func(*lockboxv1.Event)
 	statements    map[string]*statement
 
 	known
@@ -78,7 +78,9 @@ type place struct{ about, subscription int64 }
 
 type hour struct{ first, last uint64 }
 
-func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func()) (*writer, error) {
+func newWriter(
+	ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func(*lockboxv1.Event),
+) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func newWriter(ctx context.Context, db *sql.DB, building bool, log *zap.Logger, 
 		owned: map[string]bool{},
 	}
 	if contradiction == nil {
-		w.contradiction = func() {}
+		w.contradiction = func(*lockboxv1.Event) {}
 	}
 	w.tenants = newDictionary(w, math.MaxInt,
 		"SELECT id FROM tenants WHERE name = ?", "INSERT INTO tenants (name) VALUES (?)")
@@ -404,7 +406,7 @@ func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
 	if !faulty {
 		return
 	}
-	w.contradiction()
+	w.contradiction(e)
 	w.log.Error("ALARM: inconsistent history; no more decisions are based on it",
 		observe.AboutEvent(e, zap.Uint64("sequence", seq))...)
 }

@@ -25,7 +25,7 @@ import (
 
 // node is one NATS server, as the flags of lockbox nats describe it.
 type node struct {
-	keys, data, listen, tls, name, cluster, monitor string
+	keys, data, listen, tls, name, cluster, monitor, metrics string
 	// storeKey is the file of the key that encrypts the streams; plainStore permits to do without.
 	storeKey   string
 	plainStore bool
@@ -73,6 +73,7 @@ func natsCommand() *cobra.Command {
 	c.Flags().BoolVar(&n.plainStore, "plain-store", false,
 		"keep the streams unencrypted although other machines can reach the server")
 	c.Flags().StringVar(&n.monitor, "monitor", "", "`address` of this machine for NATS's own health and figures (HTTP)")
+	c.Flags().StringVar(&n.metrics, "metrics", "", "`address` that serves /metrics, /livez and /readyz; empty: none")
 	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster; by default this machine's")
 	c.Flags().StringVar(&n.cluster, "cluster", "", "`address` for the other servers of a cluster")
 	c.Flags().StringSliceVar(&n.routes, "route", nil, "`address` of another server of the cluster (repeat for several)")
@@ -140,6 +141,8 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 	defer stop()
 	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil),
 		zap.Bool("encrypted", o.StoreKey != ""), zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
+	metrics, disk := observe.NewMetrics(), observe.NewDisk(o.StoreDir, log)
+	s.Observe(metrics.For("nats"), o)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Watch(ctx) })
 	g.Go(func() error {
@@ -147,8 +150,11 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 		return nil
 	})
 	g.Go(func() error {
-		observe.NewDisk(o.StoreDir, log).Watch(ctx)
+		disk.Watch(ctx)
 		return nil
+	})
+	g.Go(func() error {
+		return metrics.Serve(ctx, n.metrics, map[string]observe.Check{"nats": s.Check, "disk": disk.Check})
 	})
 	return g.Wait()
 }

@@ -130,6 +130,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	if s.server, err = embedded.Start(ctx, options, c.Log.Named("nats")); err != nil {
 		return nil, err
 	}
+	s.server.Observe(c.Metrics.For("nats"), options)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.run("bus", s.server.Watch)
 	s.disk = observe.NewDisk(c.Dir, c.Log)
@@ -164,9 +165,8 @@ func (s *Stack) begin() error {
 		}
 	}
 	if addr := s.config.MetricsAddr; addr != "" {
-		s.run("metrics", func(ctx context.Context) error {
-			return s.config.Metrics.Serve(ctx, addr, map[string]observe.Check{"disk": s.disk.Check})
-		})
+		checks := map[string]observe.Check{"nats": s.server.Check, "disk": s.disk.Check}
+		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, checks) })
 	}
 	if s.runs(bus.Projector) {
 		if err := s.openLog(); err != nil {

@@ -67,4 +67,8 @@ func TestWitnessesCosignWhatTheLogShows(t *testing.T) {
 		})
 		l.requested(l.intent("erin"), request.CustomerNotified)
 	}
+	// The witness that is away is told as one that has never cosigned.
+	for name, is := range map[string]func(float64) bool{"alpha": some, "beta": some, "gamma": exactly(0)} {
+		l.gauges(`lockbox_witness_cosigned_timestamp_seconds{service="audit-projector",witness="`+name+`"}`, is)
+	}
 }

@@ -98,6 +98,9 @@ func (p *Pacer) Close(b *Batch) {
 	}
 }
 
+// Held returns how many notifications wait.
+func (p *Pacer) Held() int { return len(p.held) }
+
 // Forget drops a notification that was reported, and returns the batch in which it was; nil if in none.
 func (p *Pacer) Forget(id string) *Batch {
 	b := p.held[id]

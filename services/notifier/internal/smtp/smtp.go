@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/config"
@@ -119,6 +120,16 @@ type Sender struct {
 	// slots limits the connections in use; idle holds those that are not.
 	slots chan struct{}
 	idle  chan *connection
+	// expiry is when the certificate ends that the server last showed; nil: none was seen.
+	expiry atomic.Pointer[time.Time]
+}
+
+// CertificateExpiry returns when the certificate ends that the server last showed; zero if none was seen.
+func (s *Sender) CertificateExpiry() time.Time {
+	if at := s.expiry.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // idleTime is how long an idle connection is kept. Servers close theirs after minutes.
@@ -141,6 +152,10 @@ func New(c Config) (*Sender, error) {
 	s := &Sender{
 		config: c, tls: &tls.Config{ServerName: c.Host, MinVersion: tls.VersionTLS12},
 		slots: make(chan struct{}, c.Connections), idle: make(chan *connection, c.Connections),
+	}
+	s.tls.VerifyConnection = func(shown tls.ConnectionState) error { // after everything else was verified
+		s.expiry.Store(&shown.PeerCertificates[0].NotAfter)
+		return nil
 	}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)

@@ -101,8 +101,16 @@ func TestAMailArrivesAsItIs(t *testing.T) {
 func TestTLSFromTheFirstByte(t *testing.T) {
 	b := set(t, smtptest.Options{Implicit: true, Username: "lockbox", Password: "p"})
 	b.config.TLS = smtp.TLS
-	if err := send(b.sender()); err != nil {
+	s := b.sender()
+	if at := s.CertificateExpiry(); !at.IsZero() {
+		t.Errorf("before it has seen a certificate, one ends at %v", at)
+	}
+	if err := send(s); err != nil {
 		t.Fatal(err)
+	}
+	shown, err := x509.ParseCertificate(b.authority.Certificate.Certificate[0])
+	if err != nil || !s.CertificateExpiry().Equal(shown.NotAfter) {
+		t.Errorf("the certificate ends at %v, not at %v: %v", s.CertificateExpiry(), shown.NotAfter, err)
 	}
 }
 
