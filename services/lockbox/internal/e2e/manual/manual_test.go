@@ -163,7 +163,7 @@ func prepare(t *testing.T) *site {
 		"mail.nimbus.example", "127.0.0.1", "port: 587", "port: " + smtp + "\n    ca_file: " + dir + "/ca/ca.crt",
 		"127.0.0.1:8080", "127.0.0.1:" + portal, "8910", back, "127.0.0.1:8026", "127.0.0.1:" + port(), "SUBJECT", grace,
 	}
-	for n := 9101; n <= 9105; n++ {
+	for n := 9100; n <= 9105; n++ {
 		pairs = append(pairs, fmt.Sprintf("127.0.0.1:%d", n), "127.0.0.1:"+port())
 	}
 	s.names = strings.NewReplacer(pairs...)
