@@ -30,12 +30,13 @@ const (
 	trialTime = 30 * time.Second
 )
 
-// Try connects as an identity and compares what the server lets it publish and hear with Rights, over everything that
-// any identity may do and what nobody may. It has no effect, whatever the server permits: each message names a reply
-// subject that only the server may give out, for which the server refuses the message itself, after it has looked
-// whether the identity may publish on the subject; and nothing is subscribed to that the identity may hear. The server
-// logs each refusal.
-func Try(ctx context.Context, c Connection) ([]Trial, error) {
+// Try connects as an identity and compares what the server lets it publish and hear with Rights: one thing that it may
+// do and some that would harm most, or with all, whatever anybody may do and what nobody may.
+//
+// It has no effect, whatever the server permits: each message names a reply subject that only the server may give out,
+// for which the server refuses the message itself, after it has looked whether the identity may publish on the subject;
+// and nothing is subscribed to that the identity may hear. The server logs each refusal.
+func Try(ctx context.Context, c Connection, all bool) ([]Trial, error) {
 	nc, err := Connect(c)
 	if err != nil {
 		return nil, err
@@ -43,11 +44,15 @@ func Try(ctx context.Context, c Connection) ([]Trial, error) {
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
-	trials, err := tryPublishing(ctx, nc, c.Identity)
+	publish, hear := tried(c.Identity, Publishes, Asks), tried(c.Identity, Hears, Serves)
+	if !all {
+		publish, hear = few(c.Identity, publish, hear)
+	}
+	trials, err := tryPublishing(ctx, nc, c.Identity, publish)
 	if err != nil {
 		return nil, fmt.Errorf("bus: try the rights of %s: %w", c.Identity, err)
 	}
-	heard, err := tryHearing(ctx, nc, c.Identity)
+	heard, err := tryHearing(ctx, nc, c.Identity, hear)
 	if err != nil {
 		return nil, fmt.Errorf("bus: try the rights of %s: %w", c.Identity, err)
 	}
@@ -57,8 +62,7 @@ func Try(ctx context.Context, c Connection) ([]Trial, error) {
 // violation is how the server refuses a message, for its subject or for its reply subject.
 var violation = regexp.MustCompile(`(?i)permissions violation for publish (with reply of|to) "?([^"\s]+)`)
 
-func tryPublishing(ctx context.Context, nc *nats.Conn, id Identity) ([]Trial, error) {
-	subjects := tried(id, Publishes, Asks)
+func tryPublishing(ctx context.Context, nc *nats.Conn, id Identity, subjects []string) ([]Trial, error) {
 	type answer struct {
 		reply   bool
 		subject string
@@ -102,9 +106,9 @@ func tryPublishing(ctx context.Context, nc *nats.Conn, id Identity) ([]Trial, er
 }
 
 // tryHearing tries only what the identity must not hear: on the rest, it would take in what is meant for a service.
-func tryHearing(ctx context.Context, nc *nats.Conn, id Identity) (trials []Trial, err error) {
+func tryHearing(ctx context.Context, nc *nats.Conn, id Identity, subjects []string) (trials []Trial, err error) {
 	may := allowed(id, Hears, Serves)
-	for _, s := range tried(id, Hears, Serves) {
+	for _, s := range subjects {
 		if may(s) {
 			continue
 		}
@@ -166,6 +170,31 @@ func tried(id Identity, uses ...Use) (subjects []string) {
 	return append(subjects, apiPrefix+".STREAM.LIST", "$JS.API.STREAM.INFO."+StreamEvents,
 		"$JS.API.STREAM.DELETE."+StreamEvents, "$SYS.REQ.SERVER.PING", "lockbox."+anyToken)
 }
+
+// few returns, of what can be tried, one thing that the identity may do and what would harm most in wrong hands. The
+// server logs each refusal, and nobody wants to read thousands.
+func few(id Identity, publish, hear []string) (fewPublish, fewHear []string) {
+	may, mayHear := allowed(id, Publishes, Asks), allowed(id, Hears, Serves)
+	if i := slices.IndexFunc(publish, may); i >= 0 {
+		fewPublish = publish[i : i+1 : i+1]
+	}
+	for _, s := range publish {
+		if !may(s) && slices.ContainsFunc(harmful, func(h string) bool { return strings.HasSuffix(s, h) }) {
+			fewPublish = append(fewPublish, s)
+		}
+	}
+	for _, s := range hear {
+		if !mayHear(s) && (s == concrete(AnyCommand) || s == inbox(Client)+"."+anyToken) {
+			fewHear = append(fewHear, s)
+		}
+	}
+	return fewPublish, fewHear
+}
+
+// harmful are the ends of subjects that give access, hide something or lead everywhere.
+var harmful = []string{".AccessGranted", ".CustomerApproved", ".CheckpointSigned", LeaseSubject,
+	apiPrefix + ".STREAM.DELETE." + StreamEvents, apiPrefix + ".STREAM.PURGE." + StreamEvents,
+	"$JS.API.STREAM.INFO." + StreamEvents, "$SYS.REQ.SERVER.PING"}
 
 // concrete replaces the wildcards of a subject.
 func concrete(subject string) string {

@@ -16,7 +16,7 @@ func TestEveryKeyHasItsRightsAndNoMore(t *testing.T) {
 	b := shared.Bus(t)
 	before := state(t, b)
 	for id, seed := range b.Keys {
-		trials, err := bus.Try(t.Context(), bus.Connection{InProcess: b, Identity: id, Seed: seed})
+		trials, err := bus.Try(t.Context(), bus.Connection{InProcess: b, Identity: id, Seed: seed}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,6 +33,13 @@ func TestEveryKeyHasItsRightsAndNoMore(t *testing.T) {
 		}
 		if may == 0 || mayNot < 50 {
 			t.Errorf("%s: %d things that it may and %d that it may not were tried", id, may, mayNot)
+		}
+		if trials, err = bus.Try(t.Context(), bus.Connection{InProcess: b, Identity: id, Seed: seed}, false); err != nil {
+			t.Fatal(err)
+		}
+		wrong := func(trial bus.Trial) bool { return trial.May != trial.Could }
+		if len(trials) < 6 || len(trials) > 12 || slices.ContainsFunc(trials, wrong) {
+			t.Errorf("%s: of few things were tried %v", id, trials)
 		}
 	}
 	if after := state(t, b); !slices.Equal(before, after) {

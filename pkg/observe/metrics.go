@@ -61,7 +61,7 @@ func NewMetrics() *Metrics {
 		}, []string{"service"}),
 	}
 	m.registry.MustRegister(m.refusals, m.events, m.deadLetters, m.deadLettersLost, m.limited, m.keysPassedOver,
-		m.access, m.accessLeftOut, m.accessLost,
+		m.access, m.accessLeftOut, m.accessLost, buildInfo(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

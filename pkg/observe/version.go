@@ -3,6 +3,8 @@ package observe
 import (
 	"fmt"
 	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Build is what a program was built from.
@@ -45,4 +47,20 @@ func (b Build) String() string {
 		revision += " and changes that are not committed"
 	}
 	return fmt.Sprintf("%s (%s, built with %s)", b.Version, revision, b.Go)
+}
+
+// Labels is the version as the labels of lockbox_build_info, in the form in which Prometheus reads them.
+func (b Build) Labels() string {
+	return fmt.Sprintf("go=%q,revision=%q,version=%q", b.Go, b.Revision, b.Version)
+}
+
+// buildInfo is a metric that is always 1, and says in its labels what the program was built from.
+func buildInfo() prometheus.Collector {
+	b := Version()
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "lockbox_build_info", Help: "Always 1; the labels say what this program was built from.",
+		ConstLabels: prometheus.Labels{"go": b.Go, "revision": b.Revision, "version": b.Version},
+	})
+	g.Set(1)
+	return g
 }

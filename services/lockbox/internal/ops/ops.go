@@ -14,7 +14,7 @@ import (
 // Commands returns the commands to add to the command line.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{upCommand(), busCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
-		repairCommand(), mailboxCommand(), demoCommand(), configCommand()}
+		repairCommand(), mailboxCommand(), demoCommand(), configCommand(), doctorCommand()}
 }
 
 func mailboxCommand() *cobra.Command {
