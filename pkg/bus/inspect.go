@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,8 +20,9 @@ type Inspection struct {
 // StreamState is one stream.
 type StreamState struct {
 	Name string
-	// Info is nil if there is no such stream.
+	// Info is nil if there is no such stream, or if Err says why the bus cannot tell.
 	Info *jetstream.StreamInfo
+	Err  error
 	// Drift is a *DriftError if a setting is another; nil if none is.
 	Drift error
 }
@@ -28,8 +30,9 @@ type StreamState struct {
 // ConsumerState is one consumer.
 type ConsumerState struct {
 	Stream, Name string
-	// Info is nil if there is no such consumer.
+	// Info is nil if there is no such consumer, or if Err says why the bus cannot tell: the server that it is on is away.
 	Info *jetstream.ConsumerInfo
+	Err  error
 	// Drift is a *DriftError if a setting is another; nil if none is.
 	Drift error
 }
@@ -48,7 +51,10 @@ func Inspect(ctx context.Context, nc *nats.Conn, replicas int) (i Inspection, er
 		case err == nil:
 			state.Info = stream.CachedInfo()
 			state.Drift = drift(state.Info.Config, want)
-		case !errors.Is(err, jetstream.ErrStreamNotFound):
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+		case answered(err):
+			state.Err = err
+		default:
 			return i, fmt.Errorf("bus: stream %s: %w", want.Name, err)
 		}
 		i.Streams = append(i.Streams, state)
@@ -56,9 +62,13 @@ func Inspect(ctx context.Context, nc *nats.Conn, replicas int) (i Inspection, er
 	look := func(stream, name string) (ConsumerState, error) {
 		state := ConsumerState{Stream: stream, Name: name}
 		consumer, err := js.Consumer(ctx, stream, name)
-		if err == nil {
+		switch {
+		case err == nil:
 			state.Info = consumer.CachedInfo()
-		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		case answered(err):
+			state.Err = err
+		default:
 			return state, fmt.Errorf("bus: consumer %s of %s: %w", name, stream, err)
 		}
 		return state, nil
@@ -81,4 +91,10 @@ func Inspect(ctx context.Context, nc *nats.Conn, replicas int) (i Inspection, er
 		i.Readers = append(i.Readers, state)
 	}
 	return i, nil
+}
+
+// answered reports whether an error is an answer about this one thing, and not about the bus.
+func answered(err error) bool {
+	var answer *jetstream.APIError
+	return errors.As(err, &answer) && answer.Code != http.StatusServiceUnavailable
 }

@@ -220,6 +220,8 @@ func (e *exam) streams(ctx context.Context) (found []render.Finding) {
 	}
 	for _, s := range i.Streams {
 		switch {
+		case s.Err != nil:
+			found = append(found, failed("bring back the servers that are away; their logs say more", "%s: %v", s.Name, s.Err))
 		case s.Info == nil:
 			found = append(found, failed(provision, "there is no stream %s", s.Name))
 		case s.Drift != nil:
@@ -320,6 +322,9 @@ func (e *exam) consumers(ctx context.Context) (found []render.Finding) {
 	made := 0
 	for _, c := range i.Consumers {
 		switch {
+		case c.Err != nil:
+			found = append(found, failed("bring back the servers that are away; their logs say more", "%s of %s: %v", c.Name,
+				c.Stream, c.Err))
 		case c.Info == nil:
 			found = append(found, failed(provision, "%s has no consumer %s", c.Stream, c.Name))
 		case c.Drift != nil:
@@ -327,7 +332,7 @@ func (e *exam) consumers(ctx context.Context) (found []render.Finding) {
 		}
 	}
 	for _, r := range i.Readers {
-		if r.Info != nil {
+		if r.Info != nil || r.Err != nil { // where its server is away, replicas says so
 			made++
 		}
 	}

@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,9 +172,9 @@ func TestWhatIsWrongOnTheBus(t *testing.T) {
 
 func within(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("not within a minute")
+			t.Fatal("not within two minutes")
 		}
 	}
 }
@@ -277,10 +279,35 @@ func TestKeysInADirectory(t *testing.T) {
 	if Operates(dir) || Operates("") || Operates(filepath.Join(dir, "none")) {
 		t.Error("whoever has no key operates something")
 	}
-	for name, want := range map[string]bool{"client@laptop.nk": false, "tool-console.nk": false, "notifier.nk": true} {
-		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-		if Operates(dir) != want {
-			t.Errorf("with %s it is %v", name, !want)
+	must(t, os.Mkdir(filepath.Join(dir, "notifier"), 0o700))
+	for _, c := range []struct {
+		name           string
+		asks, operates bool
+	}{{"tool-console.nk", false, false}, {"client@laptop.nk", true, false}, {"notifier/notifier.nk", true, true}} {
+		must(t, os.WriteFile(filepath.Join(dir, c.name), nil, 0o600))
+		if Asks(dir) != c.asks || Operates(dir) != c.operates {
+			t.Errorf("with %s it is %v, %v", c.name, Asks(dir), Operates(dir))
 		}
 	}
+	if keys := keysIn(dir); len(keys) != 3 || keys[2].File != filepath.Join(dir, "notifier", "notifier.nk") {
+		t.Errorf("%+v", keys)
+	}
+}
+
+// In a cluster, each copy counts, and each server's.
+func TestACopyThatIsAway(t *testing.T) {
+	t.Parallel()
+	b := journaltest.Start(t, 3)
+	e := onBus(t, b)
+	e.Replicas = 3
+	within(t, func() bool { return e.examined(t)["replicas"].State == render.OK })
+	found := e.examined(t)
+	expects(t, found["replicas"], render.OK, "3 copies of each stream, all of them current")
+	expects(t, found["streams"], render.OK, "6 streams")
+	expects(t, found["consumers"], render.OK, "3 readers")
+	b.StopServer(2)
+	within(t, func() bool {
+		c := e.examined(t)["replicas"]
+		return c.State == render.Failed && strings.Contains(fmt.Sprint(c.Findings), "on n2 is away")
+	})
 }

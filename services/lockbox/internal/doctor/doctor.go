@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -217,10 +218,10 @@ func operators(id bus.Identity) bool {
 
 // Operates reports whether a directory holds keys that only an operator has.
 func Operates(keys string) bool {
-	for _, k := range keysIn(keys) {
-		if operators(k.Identity) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(keysIn(keys), func(k Key) bool { return operators(k.Identity) })
+}
+
+// Asks reports whether a directory holds a key of a command line.
+func Asks(keys string) bool {
+	return slices.ContainsFunc(keysIn(keys), func(k Key) bool { return k.Identity.Of() == bus.Client })
 }

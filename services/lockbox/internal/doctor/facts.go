@@ -124,14 +124,25 @@ func (s *Service) secrets(v reflect.Value) {
 	}
 }
 
-// keysIn returns the keys that lie in a directory.
+// keysIn returns the keys that lie in a directory, or in one of its own for each identity, as they are handed out.
 func keysIn(dir string) (keys []Key) {
-	paths, _ := filepath.Glob(filepath.Join(dir, bus.SeedFile("*"))) // the pattern is good
-	for _, path := range paths {
-		keys = append(keys, Key{Identity: bus.Identity(strings.TrimSuffix(filepath.Base(path), bus.SeedFile("")))})
-		keys[len(keys)-1].File = path
+	for _, path := range inKeys(dir, bus.SeedFile("*")) {
+		id := bus.Identity(strings.TrimSuffix(filepath.Base(path), bus.SeedFile("")))
+		if !slices.ContainsFunc(keys, func(k Key) bool { return k.Identity == id }) {
+			keys = append(keys, Key{Identity: id, File: path})
+		}
 	}
 	return keys
+}
+
+// inKeys returns the files of a pattern in a directory of keys and in those for each identity.
+func inKeys(dir, pattern string) []string {
+	if dir == "" {
+		return nil
+	}
+	flat, _ := filepath.Glob(filepath.Join(dir, pattern)) // the patterns are good
+	handedOut, _ := filepath.Glob(filepath.Join(dir, "*", pattern))
+	return append(flat, handedOut...)
 }
 
 // keyring returns every key that can be tried: those of the directory, and those that services are configured with and

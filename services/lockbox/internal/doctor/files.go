@@ -35,12 +35,9 @@ const webhookKeys = "webhooks"
 
 // secretFiles are the files that nobody else may read: those in the directory of keys, and those that services name.
 func (e *exam) secretFiles() (paths []string) {
-	if e.Keys != "" {
-		for _, pattern := range []string{bus.SeedFile("*"), devca.KeyFile, bus.CertificateKey, logkeys.SigningKeyFile,
-			logkeys.SaltsFile, webhookKeys + sealed.KeyFile} {
-			there, _ := filepath.Glob(filepath.Join(e.Keys, pattern)) // the patterns are good
-			paths = append(paths, there...)
-		}
+	for _, pattern := range []string{bus.SeedFile("*"), devca.KeyFile, bus.CertificateKey, logkeys.SigningKeyFile,
+		logkeys.SaltsFile, webhookKeys + sealed.KeyFile} {
+		paths = append(paths, inKeys(e.Keys, pattern)...)
 	}
 	for _, s := range e.Services {
 		paths = append(paths, s.Secrets...)
@@ -117,7 +114,7 @@ func (e *exam) completeness(context.Context) (found []render.Finding) {
 			found = append(found, failed("mend or replace the file", "%v", err))
 			continue
 		}
-		path := filepath.Join(e.Keys, bus.PublicKeyFile(k.Identity))
+		path := filepath.Join(filepath.Dir(k.File), bus.PublicKeyFile(k.Identity))
 		there, err := os.ReadFile(path) // #nosec G304 -- the operator names the directory
 		if err == nil && strings.TrimSpace(string(there)) != public[k.Identity] {
 			found = append(found, failed("remove it; "+again+" again, and then the servers need it",

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
@@ -114,7 +113,7 @@ func examine(c *cobra.Command, o doctor.Options, nagios bool) error {
 	var found render.Checkup
 	operator := o.Before || len(o.Services) > 0 || len(o.Stores)+len(o.Health) > 0 || doctor.Operates(o.Keys) ||
 		o.Data != "" && o.Running == nil
-	if !o.Before && (!operator || o.Running != nil || exists(filepath.Join(o.Keys, bus.SeedFile(bus.Client)))) {
+	if !o.Before && (!operator || o.Running != nil || doctor.Asks(o.Keys)) {
 		cli.FromHere(c, &found)
 	}
 	if operator {
