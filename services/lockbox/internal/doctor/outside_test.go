@@ -187,16 +187,16 @@ func TestServicesAreAskedWhetherTheyAreReady(t *testing.T) {
 		t.Cleanup(s.Close)
 		return strings.TrimPrefix(s.URL, "http://")
 	}
-	real := httptest.NewServer(observe.NewMetrics().Handler(map[string]observe.Check{}))
-	t.Cleanup(real.Close)
+	ours := httptest.NewServer(observe.NewMetrics().Handler(map[string]observe.Check{}))
+	t.Cleanup(ours.Close)
 	examine := func(at ...string) map[string]render.Check { return patient(Options{Health: at}).examined(t) }
 
-	found := examine(real.URL)
+	found := examine(ours.URL)
 	expects(t, found["services"], render.OK, "1 service ready")
 	expects(t, found["versions"], render.OK, "of this program's version")
 	other := serve(http.StatusServiceUnavailable, "failing  bus: is away\nok       clock\nwarning  issuers: no keys\n",
 		"x 1\nlockbox_build_info{go=\"go1.1\",revision=\"abc\",version=\"v0.1\"} 1\n")
-	found = examine(real.URL, other)
+	found = examine(ours.URL, other)
 	expects(t, found["services"], render.Failed, "bus: is away")
 	expects(t, found["services"], render.Warning, "issuers: no keys")
 	cured(t, found["versions"], render.Warning, `v0\.1`, "one version")

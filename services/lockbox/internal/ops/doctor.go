@@ -154,11 +154,11 @@ func steps(c *cobra.Command) (step func(check string), end func()) {
 	if !env.ErrTerminal || c.Flag("output").Value.String() != "table" {
 		return nil, func() {}
 	}
-	clear := func() { fmt.Fprint(env.Err, "\r\x1b[K") }
+	wipe := func() { fmt.Fprint(env.Err, "\r\x1b[K") }
 	return func(check string) {
-		clear()
+		wipe()
 		fmt.Fprintf(env.Err, "checking: %s …", check)
-	}, clear
+	}, wipe
 }
 
 // serviceOf reads a file as the service reads it whose name it has.

@@ -48,9 +48,9 @@ func TestAllIsWellOnAFreshLockbox(t *testing.T) {
 	defer stop()
 	ended := make(chan string, 1)
 	go func() {
-		const any = "127.0.0.1:0"
-		code, _, errs := lockbox(ctx, "up", "--demo", "--data", dir, "--listen", any, "--mailbox", any, "--portal", any,
-			"--log-server", any, "--issuer", any)
+		const free = "127.0.0.1:0"
+		code, _, errs := lockbox(ctx, "up", "--demo", "--data", dir, "--listen", free, "--mailbox", free, "--portal", free,
+			"--log-server", free, "--issuer", free)
 		ended <- fmt.Sprint(code, " ", errs)
 	}()
 	for {
