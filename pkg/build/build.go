@@ -54,6 +54,11 @@ func (b Info) Name() string {
 	return b.Version
 }
 
+// Labels is the version as labels of the metric lockbox_build_info, in the form in which Prometheus reads them.
+func (b Info) Labels() string {
+	return fmt.Sprintf("go=%q,revision=%q,version=%q", b.Go, b.Revision, b.Version)
+}
+
 // String is the version for a person: `v1.2.3 (revision, built with go1.26)`.
 func (b Info) String() string {
 	revision := b.Revision

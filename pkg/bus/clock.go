@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	maxSkew       = 2 * time.Second
+	// MaxSkew is how far a service's clock may be from the bus; further, it refuses to decide.
+	MaxSkew = 2 * time.Second
+
 	clockInterval = time.Minute
 	// clockStale is the maximum age of the last successful check; it allows for two failed ones.
 	clockStale   = 3*clockInterval + 10*time.Second
@@ -95,10 +97,10 @@ func (c *Clock) healthy(now time.Time) error {
 		return refusal.Unavailable("", "I11", "the clock could not be compared with the bus: %v", c.err)
 	case now.Sub(c.checked) > clockStale:
 		return refusal.Unavailable("", "I11", "the clock has not been compared with the bus for long")
-	case jumped(c.checked, now).Abs() > maxSkew:
+	case jumped(c.checked, now).Abs() > MaxSkew:
 		return refusal.Unavailable("", "I11", "the clock was set since it was compared with the bus")
-	case c.skew.Abs() > maxSkew:
-		return refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, maxSkew)
+	case c.skew.Abs() > MaxSkew:
+		return refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, MaxSkew)
 	}
 	return nil
 }

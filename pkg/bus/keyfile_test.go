@@ -44,7 +44,7 @@ func TestWhoMayReadAKey(t *testing.T) {
 		{"another group", file{mode: 0o440, owner: root, group: other}, false},
 		{"whoever owns it could choose the group", file{mode: 0o440, owner: somebody, group: ours}, false},
 	} {
-		if got := isOwn(c.file); got != c.want {
+		if got := IsOwn(c.file); got != c.want {
 			t.Errorf("%s: %v", c.says, got)
 		}
 	}

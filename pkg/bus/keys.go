@@ -66,9 +66,9 @@ func ReadSeed(id Identity, file string) ([]byte, error) {
 	return seed, nil
 }
 
-// isOwn reports whether nobody else may read or write a key. The group may read one of root's if it is the process's
+// IsOwn reports whether nobody else may read or write a key. The group may read one of root's if it is the process's
 // own: so Kubernetes mounts secrets for a pod that has an fsGroup.
-func isOwn(key fs.FileInfo) bool {
+func IsOwn(key fs.FileInfo) bool {
 	others := key.Mode().Perm() & 0o077
 	if at, is := key.Sys().(*syscall.Stat_t); is && others == 0o040 && at.Uid == 0 {
 		groups, err := os.Getgroups()
@@ -88,7 +88,7 @@ func isCredential(file string, key fs.FileInfo) bool {
 
 func readSecret(file string) ([]byte, error) {
 	info, err := os.Stat(file)
-	if err == nil && !isOwn(info) && !isCredential(file, info) {
+	if err == nil && !IsOwn(info) && !isCredential(file, info) {
 		return nil, fmt.Errorf("others may read or write it (mode %04o): chmod 600 %s", info.Mode().Perm(), file)
 	}
 	var seed []byte

@@ -132,6 +132,29 @@ func (iss Issuer) check() error {
 	return nil
 }
 
+// Fetch reads the issuer's keys now, from where the configuration says. It keeps none.
+func (iss Issuer) Fetch(ctx context.Context) (*identity.KeySet, error) {
+	if err := iss.check(); err != nil {
+		return nil, err
+	}
+	if iss.JWKSFile != "" {
+		keys, err := os.ReadFile(iss.JWKSFile)
+		if err != nil {
+			return nil, err
+		}
+		return identity.ParseKeysUpTo(keys, identity.MostJWKS)
+	}
+	iss.JWKSCache = ""
+	source, err := iss.source(zap.NewNop(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return source.Keys(), nil
+}
+
 func (iss Issuer) source(log *zap.Logger, counters *observe.Counters) (*jwks.Source, error) {
 	roots, err := jwks.Roots(iss.CAFile)
 	if err != nil {

@@ -136,9 +136,12 @@ func program[C any](
 
 // Check reads a configuration as the service does when it starts, and returns what is wrong with it.
 func (p Program) Check(path string, env []string) error {
-	_, err := p.load(path, env)
+	_, err := p.Read(path, env)
 	return err
 }
+
+// Read returns a configuration as the service reads it when it starts: a *File of the service's own settings.
+func (p Program) Read(path string, env []string) (any, error) { return p.load(path, env) }
 
 // Main runs the service until SIGTERM or an interrupt, and exits: with 0 when it was stopped, with 1 if it could not
 // run, and with 2 if its arguments make no sense. On SIGHUP, it reads its configuration again, and starts again with it

@@ -45,6 +45,16 @@ const Name = "notifier"
 // SMTP configures the connection to the mail server.
 type SMTP = smtp.Config
 
+// Reach connects to the mail server and authenticates as for a mail, but sends none.
+func Reach(ctx context.Context, c SMTP) error {
+	sender, err := smtp.New(c)
+	if err != nil {
+		return err
+	}
+	defer sender.Close()
+	return sender.Reach(ctx)
+}
+
 // Config is the service's configuration, besides the connection to the bus.
 type Config struct {
 	SMTP SMTP `yaml:"smtp"`

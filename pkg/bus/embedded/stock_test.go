@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,4 +62,55 @@ func TestAStockServerTakesTheConfiguration(t *testing.T) {
 	must(t, bus.Provision(t.Context(), nc, 1))
 	must(t, stock.Reload())
 	must(t, nc.Flush())
+}
+
+// A server that permits a key more than it should have does not keep that from whoever tries the key, and nothing
+// happens by trying.
+func TestAKeyWithTooManyRightsIsFound(t *testing.T) {
+	o, keys := options(t)
+	o.Host, o.Port = "127.0.0.1", -1
+	text, err := bus.ServerConfig(o)
+	must(t, err)
+	const own = `publish: {allow: ["lockbox.command.EDGE.*", "lockbox.query.EDGE.*"]}`
+	if !strings.Contains(text, own) {
+		t.Fatal("the command line's rights are others than this test knows")
+	}
+	opts := new(server.Options)
+	must(t, opts.ProcessConfigString(strings.Replace(text, own, `publish: {allow: [">"]}`, 1)))
+	opts.NoSigs = true
+	stock, err := server.NewServer(opts)
+	must(t, err)
+	stock.Start()
+	t.Cleanup(func() {
+		stock.Shutdown()
+		stock.WaitForShutdown()
+	})
+	if !stock.ReadyForConnections(time.Minute) {
+		t.Fatal("it does not start")
+	}
+	to := bus.Connection{URL: stock.ClientURL(), Identity: bus.Provisioner, Seed: keys[bus.Provisioner]}
+	nc := connect(t, to)
+	must(t, bus.Provision(t.Context(), nc, 1))
+	for _, all := range []bool{false, true} {
+		trials, err := bus.Try(t.Context(), bus.Connection{URL: to.URL, Identity: bus.Client, Seed: keys[bus.Client]}, all)
+		must(t, err)
+		tooMuch := map[string]bool{}
+		for _, trial := range trials {
+			if trial.Could && !trial.May {
+				tooMuch[trial.Subject] = true
+			}
+		}
+		for _, s := range []string{"LB.API.STREAM.DELETE.EVENTS", "lockbox.lease", "$SYS.REQ.SERVER.PING"} {
+			if !tooMuch[s] {
+				t.Errorf("%s is not among the %d things that the key must not do", s, len(tooMuch))
+			}
+		}
+	}
+	i, err := bus.Inspect(t.Context(), nc, 1)
+	must(t, err)
+	for _, s := range i.Streams {
+		if s.Info == nil || s.Info.State.LastSeq > 0 {
+			t.Errorf("%s was touched", s.Name)
+		}
+	}
 }

@@ -198,7 +198,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 		return below
 	})
 	for g, commands := range map[string][]*cobra.Command{
-		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.doctorCommand()},
+		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
 		groupAudit:    {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -18,66 +19,67 @@ import (
 // depend on it.
 const maxDrift = 5 * time.Second
 
-// checkup is what the doctor found, check by check.
+// checkup is what was found of what one person needs, check by check.
 type checkup struct {
 	*session
-	findings []render.Finding
-	failed   error // of the first check that failed
+	checks []render.Check
 }
 
-func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor", Short: "Check that everything works from here, and say what to do", Args: exactly(),
-		ValidArgsFunction: nothing,
-		Long: `Checks one after the other: whether a Lockbox is found and its bus answers, whether its services do, whether the services take
-your token and what it lacks, whether your organisation's issuer has keys that cannot be used or is about to change, and whether
-the portal answers and agrees about the time. Nothing is changed; the services are asked twice without a token, and count and
-record that they refused. It ends with the exit code of the first check that failed.`,
-		Example: "  lockbox doctor\n  lockbox doctor --as erin -o json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			d := &checkup{}
-			s, err := a.open(c)
-			if d.found("Lockbox", err, "", "start one (`lockbox up --demo`), or name one with --url and --keys") {
-				defer s.Close()
-				d.session = s
-				d.examine(c.Context())
-			}
-			if err := a.write(page{
-				json:  func() (string, error) { return render.ValueJSON(d.findings) },
-				human: func(l render.Look) string { return render.Findings(l, d.findings) },
-			}); err != nil {
-				return err
-			}
-			return d.failed
-		},
+// FromHere checks what somebody at this command line needs, and adds it to a checkup: that there is a Lockbox whose bus
+// and services answer, that these take the caller's token, that their organisation's issuer has keys that can be used,
+// and that the portal answers and agrees about the time.
+func FromHere(c *cobra.Command, into *render.Checkup) {
+	a := &app{Environment: System()}
+	for name, value := range map[string]*string{"data": &a.data, "url": &a.url, "keys": &a.keys, "ca": &a.ca,
+		"token-file": &a.tokenFile, "as": &a.as, "profile": &a.profile, "tenant": &a.tenant} {
+		*value = c.Flag(name).Value.String()
 	}
+	a.timeout, _ = time.ParseDuration(c.Flag("timeout").Value.String()) // pflag has parsed it
+	d := &checkup{}
+	s, err := a.open(c)
+	if d.found("Lockbox", err, "found", "start one (`lockbox up --demo`), or name one with --url and --keys") {
+		defer s.Close()
+		d.session = s
+		d.examine(c.Context())
+	}
+	for _, check := range d.checks {
+		into.Add("From here", check)
+	}
+}
+
+// add adds a finding to its check.
+func (d *checkup) add(check string, f render.Finding) {
+	for i := range d.checks {
+		if c := &d.checks[i]; c.Name == check {
+			c.Findings = append(c.Findings, f)
+			return
+		}
+	}
+	id := "here-" + strings.ToLower(strings.NewReplacer(" ", "-", "'", "").Replace(check))
+	d.checks = append(d.checks, render.Check{ID: id, Name: check, Findings: []render.Finding{f}})
 }
 
 // found records a check. It returns whether it succeeded.
-func (d *checkup) found(check string, err error, says, advice string) bool {
-	f := render.Finding{Check: check, State: render.Fine, Says: says}
+func (d *checkup) found(check string, err error, says, cure string) bool {
+	f := render.Finding{State: render.OK, Says: says}
 	if err != nil {
-		f.State, f.Says, f.Advice = render.Failed, err.Error(), advice
+		f.State, f.Says, f.Cure = render.Failed, err.Error(), cure
 		if r, refused := refusal.As(err); refused {
 			f.Says = r.GetMessage()
 		}
-		if d.failed == nil {
-			d.failed = fmt.Errorf("%s: %w", check, err)
-		}
 	}
-	d.findings = append(d.findings, f)
+	d.add(check, f)
 	return err == nil
 }
 
 // mind records something that works and still wants attention.
-func (d *checkup) mind(check, says, advice string) {
-	d.findings = append(d.findings, render.Finding{Check: check, State: render.Mind, Says: says, Advice: advice})
+func (d *checkup) mind(check, says, cure string) {
+	d.add(check, render.Finding{State: render.Warning, Says: says, Cure: cure})
 }
 
 func (d *checkup) examine(ctx context.Context) {
-	d.findings[0].Says = "found, with its portal at " + d.portal
-	if d.portal == "" {
-		d.findings[0].Says = "found"
+	if d.portal != "" {
+		d.checks[0].Findings[0].Says = "found, with its portal at " + d.portal
 	}
 	anybody, took, err := d.Reach()
 	if !d.found("Bus", err, fmt.Sprintf("answers in %s", took.Round(10*time.Microsecond)),
@@ -105,18 +107,18 @@ func answered(err error) error {
 // person checks the caller's token, and their organisation's sign-in.
 func (d *checkup) person(ctx context.Context) {
 	if d.from == "" {
-		d.mind("You", "are not signed in", "sign in with `lockbox login`; in the demo, be somebody with --as")
+		d.add("You", render.Finding{State: render.NotChecked, Says: "you are not signed in",
+			Cure: "`lockbox login` signs you in; in the demo, be somebody with --as"})
 		return
 	}
 	v, err := d.self(ctx)
-	if !d.found("You", err, "", "see `lockbox whoami`; sign in again with `lockbox login`") {
-		return
-	}
 	says := render.PersonName(v.GetActor().GetPerson()) + ", by " + d.from
 	if v.GetTenant() != "" {
 		says += ", of " + v.GetTenantName()
 	}
-	d.findings[len(d.findings)-1].Says = says
+	if !d.found("You", err, says, "see `lockbox whoami`; sign in again with `lockbox login`") {
+		return
+	}
 	if v.GetActor().GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.GetActor().GetMultiFactor() {
 		d.mind("Second factor", "your sign-in does not show one, and access to customers' data needs it",
 			"`lockbox whoami` says which claims would")

@@ -31,6 +31,9 @@ const (
 	exitPrecondition    = 8
 	exitUnavailable     = 9
 	exitNotTrue         = 10
+	exitFailure         = 11
+	exitWarning         = 12
+	exitUnknown         = 13
 	exitInterrupted     = 130
 )
 
@@ -65,12 +68,32 @@ var (
 	ErrNotTrue = errors.New("the stream is not true")
 )
 
+// CheckedError ends a command that has said what it found, with nothing to add.
+type CheckedError struct {
+	State render.State
+	// Nagios asks for the exit codes of Nagios instead.
+	Nagios bool
+}
+
+func (e *CheckedError) Error() string { return "not all is well" }
+
+func (e *CheckedError) exitCode() int {
+	code := map[render.State]int{render.Failed: exitFailure, render.Unknown: exitUnknown, render.Warning: exitWarning}
+	if e.Nagios {
+		code = map[render.State]int{render.Warning: 1, render.Failed: 2, render.Unknown: 3}
+	}
+	return code[e.State]
+}
+
 // ExitCode is the only mapping from errors to exit codes; `lockbox help exit-codes` explains it.
 func ExitCode(err error) int {
 	var wrong *usageError
+	var checked *CheckedError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &checked):
+		return checked.exitCode()
 	case errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, errInterrupted):
@@ -116,6 +139,9 @@ type problem struct {
 
 // complain reports an error on stderr, as text or JSON.
 func (a *app) complain(err error) {
+	if checked := (*CheckedError)(nil); errors.As(err, &checked) {
+		return
+	}
 	p := problem{ExitCode: ExitCode(err), Code: "ERROR", Message: err.Error(), Hint: a.hint(err)}
 	r, refused := refusal.As(err)
 	if refused {

@@ -13,13 +13,14 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/ops"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"lockbox": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		code := cli.Run(ctx, os.Args[1:], cli.System())
+		code := cli.Run(ctx, os.Args[1:], cli.System(), ops.Commands()...)
 		stop()
 		os.Exit(code)
 	}, "click-persona": func() {

@@ -18,6 +18,9 @@ func topics() []*cobra.Command {
     8  refused: its state does not allow it any more, or not yet (PRECONDITION)
     9  not available: nothing runs, or something that must be asked does not answer (UNAVAILABLE); never a yes
    10  what was verified is not true (audit verify, watch, repair)
+   11  doctor found a failure
+   12  doctor found warnings only
+   13  doctor found no failure, and could not check everything
   130  interrupted
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:

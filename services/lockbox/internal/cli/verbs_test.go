@@ -46,7 +46,7 @@ var verbs = map[string]struct {
 	// line runs a dangerous one without --yes; says is a part of the effect that is named then.
 	line, says string
 }{
-	"login": {kind: adds}, "logout": {kind: adds}, "whoami": {}, "doctor": {}, "version": {},
+	"login": {kind: adds}, "logout": {kind: adds}, "whoami": {}, "version": {},
 	"intent submit": {kind: asks},
 	"request list":  {}, "request show": {}, "request watch": {}, "request withdraw": {kind: asks},
 	"request release": {kind: asks}, "internal list": {}, "internal refuse": {kind: asks},

@@ -48,6 +48,16 @@ func (s *Sender) connect(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
+// Reach opens a session up to the point where mails can be sent, authentication included, and ends it.
+func (s *Sender) Reach(ctx context.Context) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	c.quit()
+	return nil
+}
+
 func (s *Sender) greet(ctx context.Context, c *connection) error {
 	conn := c.raw
 	if s.config.TLS == TLS {

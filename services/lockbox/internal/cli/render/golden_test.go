@@ -113,6 +113,7 @@ func views() map[string]func(Look) string {
 				"【Lockbox】ご承認のお願い: 診療システム"}, {"20260512T122800.000000000Z-0001", now.Add(-2 * time.Minute),
 				"otto@meadowbank.example", "Please decide: memory dump of payments-1 for Erin Ellis of Nimbus Cloud"}})
 		},
+		"checkup": func(l Look) string { return Findings(l, checkup()) },
 		"paragraphs": func(l Look) string {
 			return Paragraphs(l, "Guten Tag,\r\n\r\n"+strings.Repeat("ein langer Satz ", 12)+"\r\n\tund \x1b[31mrot\n")
 		},
