@@ -2779,6 +2779,8 @@ type TenantView struct {
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
+	// Why, of each key in `issuer_keys_passed_over`, in the same order.
+	IssuerKeysCodedPassedOver []*Reason `protobuf:"bytes,72,rep,name=issuer_keys_coded_passed_over,json=issuerKeysCodedPassedOver,proto3" json:"issuer_keys_coded_passed_over,omitempty"`
 	// The tenant's own webhooks, the oldest first.
 	Webhooks []*Webhook `protobuf:"bytes,71,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
 	// The invitations to roles on the tenant itself, newest first; those that are long over are left out.
@@ -2911,6 +2913,13 @@ func (x *TenantView) GetIssuerKeys() uint32 {
 func (x *TenantView) GetIssuerKeysPassedOver() []string {
 	if x != nil {
 		return x.IssuerKeysPassedOver
+	}
+	return nil
+}
+
+func (x *TenantView) GetIssuerKeysCodedPassedOver() []*Reason {
+	if x != nil {
+		return x.IssuerKeysCodedPassedOver
 	}
 	return nil
 }
@@ -3191,9 +3200,11 @@ type IssuerKeys struct {
 	// How many can be used now; none if they could not be fetched yet.
 	Usable uint32 `protobuf:"varint,1,opt,name=usable,proto3" json:"usable,omitempty"`
 	// Those that cannot be used, each with the reason; they harm no other.
-	PassedOver    []string `protobuf:"bytes,2,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PassedOver []string `protobuf:"bytes,2,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
+	// Why, of each key in `passed_over`, in the same order.
+	CodedPassedOver []*Reason `protobuf:"bytes,3,rep,name=coded_passed_over,json=codedPassedOver,proto3" json:"coded_passed_over,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IssuerKeys) Reset() {
@@ -3236,6 +3247,13 @@ func (x *IssuerKeys) GetUsable() uint32 {
 func (x *IssuerKeys) GetPassedOver() []string {
 	if x != nil {
 		return x.PassedOver
+	}
+	return nil
+}
+
+func (x *IssuerKeys) GetCodedPassedOver() []*Reason {
+	if x != nil {
+		return x.CodedPassedOver
 	}
 	return nil
 }
@@ -5173,7 +5191,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\x12\x1b\n" +
 	"\tticket_id\x18* \x01(\tR\bticketId\x12\x1c\n" +
 	"\temergency\x18Z \x01(\bR\temergency\"\v\n" +
-	"\tGetTenant\"\xb7\x05\n" +
+	"\tGetTenant\"\x8d\x06\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -5191,7 +5209,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
-	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12T\n" +
+	"\x1dissuer_keys_coded_passed_over\x18H \x03(\v2\x12.lockbox.v1.ReasonR\x19issuerKeysCodedPassedOver\x12/\n" +
 	"\bwebhooks\x18G \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\x12<\n" +
 	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x8a\x04\n" +
 	"\x0eInvitationView\x12:\n" +
@@ -5223,12 +5242,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tsigned_in\x18\x03 \x01(\bR\bsignedIn\x129\n" +
 	"\apending\x18\x04 \x01(\v2\x1f.lockbox.v1.PendingSignInChangeR\apending\x127\n" +
 	"\vformer_keys\x18\x05 \x03(\v2\x16.lockbox.v1.IssuerKeysR\n" +
-	"formerKeys\"E\n" +
+	"formerKeys\"\x85\x01\n" +
 	"\n" +
 	"IssuerKeys\x12\x16\n" +
 	"\x06usable\x18\x01 \x01(\rR\x06usable\x12\x1f\n" +
 	"\vpassed_over\x18\x02 \x03(\tR\n" +
-	"passedOver\"\xed\x02\n" +
+	"passedOver\x12>\n" +
+	"\x11coded_passed_over\x18\x03 \x03(\v2\x12.lockbox.v1.ReasonR\x0fcodedPassedOver\"\xed\x02\n" +
 	"\x13PendingSignInChange\x12\x1b\n" +
 	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12-\n" +
 	"\x05route\x18\x02 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
@@ -5570,65 +5590,67 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	32,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
 	31,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
 	26,  // 83: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	68,  // 84: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	24,  // 85: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	69,  // 86: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 87: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	58,  // 88: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	56,  // 89: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	57,  // 90: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	56,  // 91: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	58,  // 92: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	56,  // 93: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	70,  // 94: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	70,  // 95: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	28,  // 96: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	27,  // 97: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	71,  // 98: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	72,  // 99: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	58,  // 100: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	56,  // 101: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	58,  // 102: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	56,  // 103: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	70,  // 104: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	32,  // 105: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 106: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	73,  // 107: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	56,  // 108: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	63,  // 109: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	36,  // 110: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	57,  // 111: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	56,  // 112: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	58,  // 113: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 114: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	74,  // 115: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	75,  // 116: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	76,  // 117: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	57,  // 118: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 119: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	77,  // 120: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	56,  // 121: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	56,  // 122: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	58,  // 123: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	56,  // 124: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	56,  // 125: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	63,  // 126: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	58,  // 127: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 128: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	64,  // 129: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 130: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	47,  // 131: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	78,  // 132: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	78,  // 133: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	58,  // 134: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	56,  // 135: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	50,  // 136: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	79,  // 137: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	138, // [138:138] is the sub-list for method output_type
-	138, // [138:138] is the sub-list for method input_type
-	138, // [138:138] is the sub-list for extension type_name
-	138, // [138:138] is the sub-list for extension extendee
-	0,   // [0:138] is the sub-list for field type_name
+	63,  // 84: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	68,  // 85: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	24,  // 86: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	69,  // 87: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 88: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	58,  // 89: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	56,  // 90: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	57,  // 91: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	56,  // 92: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	58,  // 93: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	56,  // 94: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	70,  // 95: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	70,  // 96: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	28,  // 97: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	27,  // 98: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	63,  // 99: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	71,  // 100: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	72,  // 101: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	58,  // 102: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	56,  // 103: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	58,  // 104: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	56,  // 105: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	70,  // 106: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	32,  // 107: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 108: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	73,  // 109: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	56,  // 110: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	63,  // 111: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	36,  // 112: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	57,  // 113: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	56,  // 114: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	58,  // 115: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 116: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	74,  // 117: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	75,  // 118: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	76,  // 119: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	57,  // 120: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 121: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	77,  // 122: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	56,  // 123: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	56,  // 124: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	58,  // 125: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	56,  // 126: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	56,  // 127: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	63,  // 128: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	58,  // 129: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 130: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	64,  // 131: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 132: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	47,  // 133: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	78,  // 134: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	78,  // 135: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	58,  // 136: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	56,  // 137: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	50,  // 138: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	79,  // 139: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	140, // [140:140] is the sub-list for method output_type
+	140, // [140:140] is the sub-list for method input_type
+	140, // [140:140] is the sub-list for extension type_name
+	140, // [140:140] is the sub-list for extension extendee
+	0,   // [0:140] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
