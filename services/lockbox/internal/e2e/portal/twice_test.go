@@ -310,10 +310,14 @@ func TestR29WhatAPersonIsToldIsWhatIsInTheStream(t *testing.T) {
 	hasty := request.DefaultTerms()
 	hasty.CustomerApproval, hasty.InternalApproval, hasty.RemindBefore = 6*time.Second, 6*time.Second, nil
 	soon := startWith(t, quiet, hasty)
+	stories := emergencies
 	for _, v := range request.Verbs {
-		d := deeds[v.Name]
+		stories = append(stories, storyOf{v.Name, v, deeds[v.Name]})
+	}
+	for _, s := range stories {
+		v, d := s.verb, s.deed
 		for _, e := range edges {
-			t.Run(fmt.Sprintf("%s/%s/undisturbed", v.Name, e.name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s/undisturbed", s.name, e.name), func(t *testing.T) {
 				w := &world{T: t, info: w.info}
 				told, events := w.play(e, v, d, meanwhile{happens: func(*world, string) {}})
 				if !told.done || events != 1 {
@@ -321,7 +325,7 @@ func TestR29WhatAPersonIsToldIsWhatIsInTheStream(t *testing.T) {
 				}
 			})
 			for _, m := range d.meanwhile {
-				t.Run(fmt.Sprintf("%s/%s/%s", v.Name, e.name, m.name), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s", s.name, e.name, m.name), func(t *testing.T) {
 					w := &world{T: t, info: w.info}
 					if m.happens == nil {
 						t.Parallel() // they wait for nothing but the time
@@ -358,7 +362,11 @@ func (w *world) play(e edge, v request.Verb, d deed, m meanwhile) (told, int) {
 	happens := m.happens
 	if happens == nil {
 		happens = func(w *world, id string) {
-			w.reaches(bank, id, map[bool]request.Status{true: request.InternalExpired, false: request.Expired}[d.who == "derek"])
+			over := request.Expired
+			if v.Name == request.InternalApprove.Name || v.Name == request.InternalRefuse.Name {
+				over = request.InternalExpired
+			}
+			w.reaches(bank, id, over)
 		}
 	}
 	before := 0
