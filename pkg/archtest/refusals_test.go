@@ -170,7 +170,6 @@ var byTools = map[string]string{
 	"refusal.conflict.r18.aggregate_id":               "subscriptions are registered by the provider's inventory",
 	"refusal.conflict.r48.aggregate_id":               "subscriptions are registered by the provider's inventory",
 	"refusal.conflict.r48.from":                       "subscriptions are transferred at the command line",
-	"refusal.conflict.r65.propose_sign_in_change":     "changes of sign-in are proposed at the command line",
 	"refusal.forbidden.i6.token":                      "messages are set aside at the command line",
 	"refusal.forbidden.r1.token":                      "plans are changed at the command line",
 	"refusal.forbidden.r2.token":                      "customers are created at the command line",
@@ -181,7 +180,6 @@ var byTools = map[string]string{
 	"refusal.invalid.bad-input.message":               "intents are submitted at the command line",
 	"refusal.invalid.configuration.customer_approval": "a service's configuration",
 	"refusal.invalid.configuration.waived_report":     "a service's configuration",
-	"refusal.invalid.i10.url":                         "issuers are entered at the command line",
 	"refusal.invalid.r1":                              "plans are changed at the command line",
 	"refusal.invalid.-":                               "claims of an issuer are named at the command line",
 	"refusal.invalid.r13":                             "values of an issuer's claims are named at the command line",
@@ -203,11 +201,8 @@ var byTools = map[string]string{
 	"refusal.invalid.r57.types":                       "the page's form chooses no types",
 	"refusal.invalid.r62.signed":                      "intents are submitted at the command line",
 	"refusal.invalid.r62.token":                       "intents are submitted at the command line",
-	"refusal.invalid.r65.administrators":              "changes of sign-in are proposed at the command line",
-	"refusal.invalid.r65.change":                      "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r65.display_name":                "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r65.route":                       "changes of sign-in are proposed at the command line",
-	"refusal.invalid.r65.subject":                     "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r66.invitation":                  "the pages send what an invitation has to have",
 	"refusal.invalid.r66.administrator":               "customers are created at the command line",
 	"refusal.invalid.r66.invitation_id":               "the pages send the invitation's own role",
@@ -225,7 +220,6 @@ var byTools = map[string]string{
 	"refusal.precondition.r42.signed_approvals_only":  "no page offers it",
 	"refusal.precondition.r43.emergency":              "intents are submitted at the command line",
 	"refusal.precondition.r48.aggregate_id":           "subscriptions are registered by the provider's inventory",
-	"refusal.precondition.r65.issuer":                 "changes of sign-in are proposed at the command line",
 	"refusal.precondition.r65.route":                  "changes of sign-in are proposed at the command line",
 	"refusal.precondition.r66":                        "first invitations are made at the command line",
 	"refusal.unauthenticated.r13.login":               "the pages of the sign-in say it by its kind",
@@ -245,6 +239,8 @@ var passedOn = map[string][]string{
 // alike are messages that say several things in one way, because whoever reads them does the same about each.
 var alike = []string{"refusal.invalid.r57", "refusal.invalid.r57.secret_url", "refusal.invalid.r67.group",
 	"refusal.invalid.r27.duration", "refusal.invalid.r13.audiences", "refusal.invalid.r13.jwks_url",
+	"refusal.conflict.r65.propose_sign_in_change",
+	"refusal.invalid.i10.url", "refusal.invalid.r65.administrators",
 	"refusal.conflict.r66.id"}
 
 // What a service refuses has words in the reader's language on the portal's pages, and different things have different

@@ -25,8 +25,8 @@ var (
 	}
 	quoted = regexp.MustCompile(`“[^”]*”|«[^»]*»|「[^」]*」`)
 	// wordsOfEnglish are such as no sentence does without, and that neither French nor Japanese has.
-	wordsOfEnglish = regexp.MustCompile(`(?i)\b(the|of|and|with|was|were|is|are|has|have|had|you|your|this|that|from|which|not|` +
-		`been|will|who|when|by|to|until|request|requests|role|roles|approved|denied|view|show|back)\b`)
+	wordsOfEnglish = regexp.MustCompile(`(?i)\b(the|of|and|with|was|were|is|are|has|have|had|you|your|this|that|` +
+		`from|which|not|been|will|who|when|by|to|until|request|requests|role|roles|approved|denied|view|show|back)\b`)
 )
 
 // englishIn returns the pieces of a page in another language that read like English.
