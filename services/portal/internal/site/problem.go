@@ -64,6 +64,9 @@ func Lost(err error) error {
 // lostRoles says of each role that the visitor lost lately who removed it, and when. What is not known is not said: the
 // page is about something else. If there must be one, because a service knows of it, the projection is waited for.
 func (v *Visit) lostRoles(must bool) (said []string) {
+	if v.Session == nil { // refused before anybody looked who it is
+		return nil
+	}
 	self, err := v.selfAnew()
 	end := time.Now().Add(patience)
 	for must && err == nil && len(self.GetLostRoles()) == 0 && time.Now().Before(end) {

@@ -2,6 +2,7 @@ package site_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,18 @@ func TestWhoLostARoleIsToldByWhomAndWhen(t *testing.T) {
 	}
 	if page := sitetest.Get(h, "/t/meadowbank/forbidden").Body.String(); strings.Contains(page, "Grace") {
 		t.Errorf("nothing was sent: %s", page)
+	}
+}
+
+// What another site sends is refused before anybody looks who it is, so nobody's roles are looked at.
+func TestWhatAnotherSiteSendsIsAPageToo(t *testing.T) {
+	b := &sitetest.Backend{}
+	h := sitetest.Server(sitetest.New(t, b, sitetest.Otto()), []site.Route{{Method: "POST", Path: "/x", Side: site.Both}})
+	r := httptest.NewRequest(http.MethodPost, "/t/meadowbank/x", nil) //nolint:noctx // the test's server has no other
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || len(b.Asked) != 0 {
+		t.Errorf("%d, asked %v: %s", w.Code, b.Asked, w.Body)
 	}
 }
