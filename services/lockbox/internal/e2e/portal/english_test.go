@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue"
@@ -37,18 +38,16 @@ func englishIn(body string) (left []string) {
 	}
 	for _, text := range strings.Split(markup.ReplaceAllString(body, "\x00"), "\x00") {
 		text = quoted.ReplaceAllString(html.UnescapeString(text), " ")
-		for _, name := range named() {
-			text = strings.ReplaceAll(text, name, " ")
-		}
-		if text = strings.TrimSpace(text); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
+		if text = strings.TrimSpace(named().Replace(text)); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
 			left = append(left, text)
 		}
 	}
 	return left
 }
 
-// named are what the catalogue calls services and operations, the longest first.
-func named() (names []string) {
+// named takes out what the catalogue calls services and operations, the longest first.
+var named = sync.OnceValue(func() *strings.Replacer {
+	var names []string
 	for _, s := range catalogue.Default().Services() {
 		names = append(names, s.Name)
 		for _, scenario := range s.Scenarios {
@@ -56,8 +55,12 @@ func named() (names []string) {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
-	return names
-}
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, " ")
+	}
+	return strings.NewReplacer(pairs...)
+})
 
 // Nobody who reads another language is left with words of English, but for what people and the catalogue named.
 func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
