@@ -31,6 +31,8 @@ const (
 
 	// mostText is the largest text of a record, in bytes, and mostFilter that of a filter.
 	mostText, mostFilter = 256, 512
+	// mostTerms is how many terms of a filter are kept, and values of each.
+	mostTerms = 16
 )
 
 // Recorder writes access records in the background. Recording never waits, and never fails what is recorded. It is safe
@@ -179,6 +181,12 @@ func texts(r *lockboxv1.AccessRecord, do func(text *string, most int)) {
 		do(text, mostText)
 	}
 	do(&r.Filter, mostFilter)
+	for _, term := range r.GetFilterTerms() {
+		do(&term.Name, mostText)
+		for i := range term.Values {
+			do(&term.Values[i], mostText)
+		}
+	}
 	if who := r.GetWho(); who != nil {
 		for _, text := range []*string{&who.Issuer, &who.Subject, &who.Name, &who.Employer} {
 			do(text, mostText)
@@ -193,6 +201,10 @@ func bound(r *lockboxv1.AccessRecord) {
 	}
 	if input.Token("sender", r.GetSender()) != nil {
 		r.Sender = "unknown"
+	}
+	r.FilterTerms = r.FilterTerms[:min(mostTerms, len(r.FilterTerms))]
+	for _, term := range r.GetFilterTerms() {
+		term.Values = term.Values[:min(mostTerms, len(term.Values))]
 	}
 	texts(r, func(text *string, most int) {
 		if len(*text) > most {

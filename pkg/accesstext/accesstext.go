@@ -2,9 +2,12 @@
 package accesstext
 
 import (
+	"cmp"
 	"embed"
+	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -82,12 +85,15 @@ func (l *Language) What(r *lockboxv1.AccessRecord) string {
 	verb := dashed(r.GetAction())
 	switch r.GetKind() {
 	case lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED:
-		if verb == "submit-intent" {
+		switch id := kind + "/" + verb; {
+		case verb == "submit-intent":
 			kind = verb
+		case l.Has(id):
+			kind = id
 		}
 	case lockboxv1.AccessKind_ACCESS_KIND_READ:
 		if l.Has(verb) && (strings.HasPrefix(verb, "list-") || strings.HasPrefix(verb, "get-") ||
-			verb == "preview-approvers" || verb == "whole-log") {
+			slices.Contains([]string{"preview-approvers", "whole-log", "group-requests"}, verb)) {
 			kind = verb
 		}
 	case lockboxv1.AccessKind_ACCESS_KIND_EXPORT:
@@ -136,6 +142,41 @@ func (l *Language) Outcome(r *lockboxv1.AccessRecord) (phrases []string) {
 		phrases = append(phrases, l.count("times", n))
 	}
 	return phrases
+}
+
+// Filter says by what a list was filtered, a phrase for each term, unless the record is of a version that kept only
+// the words of AccessRecord.filter.
+func (l *Language) Filter(r *lockboxv1.AccessRecord) (phrases []string) {
+	for _, term := range r.GetFilterTerms() {
+		name, values := dashed(term.GetName()), make([]string, len(term.GetValues()))
+		for i, value := range term.GetValues() {
+			values[i] = l.value(name, value)
+		}
+		said := term.GetName()
+		if id := "filter/" + name; l.Has(id) {
+			said = l.say(id)
+		}
+		if len(values) > 0 {
+			said = l.say("filter", "Name", said, "Values", strings.Join(values, ", "))
+		}
+		phrases = append(phrases, said)
+	}
+	return phrases
+}
+
+// value says a value of a filter: one of a list of ours in words, everything else as it was typed.
+func (l *Language) value(filter, value string) string {
+	switch id := filter + "/" + dashed(value); {
+	case filter == "kinds":
+		if k := Named(value); k != lockboxv1.AccessKind_ACCESS_KIND_UNSPECIFIED {
+			return l.Kind(k)
+		}
+	case filter == "actions":
+		return cmp.Or(activity.In(l.Tag).Title(value), value)
+	case l.Has(id) && (filter == "statuses" || filter == "by"):
+		return l.say(id)
+	}
+	return value
 }
 
 // Who returns a person's name, or that nobody knows it.

@@ -17,7 +17,7 @@ import (
 // No page writes to tickets, so pkg/ticket is none of them.
 var refusers = []string{"pkg/request", "pkg/tenant", "services/lockbox-orchestrator",
 	"services/portal/internal/administration", "services/portal/internal/requests", "services/portal/internal/form",
-	"services/portal/internal/site"}
+	"services/portal/internal/site", "pkg/identity", "pkg/identity/oidcclient"}
 
 // A refused is one place in the source that refuses something.
 type refused struct {
@@ -160,7 +160,7 @@ func lastPart(of ast.Expr, constants map[string]string) string {
 }
 
 // wordless are the codes whose sentence no page shows: the pages say it themselves, alike for all.
-var wordless = []string{"notfound", "unavailable", "unauthenticated"}
+var wordless = []string{"notfound", "unavailable"}
 
 // byTools are refusals that only tools meet, each with the reason why nobody does who uses the portal's forms.
 var byTools = map[string]string{
@@ -170,7 +170,6 @@ var byTools = map[string]string{
 	"refusal.conflict.r18.aggregate_id":               "subscriptions are registered by the provider's inventory",
 	"refusal.conflict.r48.aggregate_id":               "subscriptions are registered by the provider's inventory",
 	"refusal.conflict.r48.from":                       "subscriptions are transferred at the command line",
-	"refusal.conflict.r65.propose_sign_in_change":     "changes of sign-in are proposed at the command line",
 	"refusal.forbidden.i6.token":                      "messages are set aside at the command line",
 	"refusal.forbidden.r1.token":                      "plans are changed at the command line",
 	"refusal.forbidden.r2.token":                      "customers are created at the command line",
@@ -181,8 +180,16 @@ var byTools = map[string]string{
 	"refusal.invalid.bad-input.message":               "intents are submitted at the command line",
 	"refusal.invalid.configuration.customer_approval": "a service's configuration",
 	"refusal.invalid.configuration.waived_report":     "a service's configuration",
-	"refusal.invalid.i10.url":                         "issuers are entered at the command line",
 	"refusal.invalid.r1":                              "plans are changed at the command line",
+	"refusal.invalid.-":                               "claims of an issuer are named at the command line",
+	"refusal.invalid.r13":                             "values of an issuer's claims are named at the command line",
+	"refusal.invalid.r13.authorities":                 "an issuer's authorities are named at the command line",
+	"refusal.invalid.r13.issuer":                      "the portal's configuration, and its page always sends one",
+	"refusal.invalid.r13.jwks":                        "keys are recorded at the command line",
+	"refusal.invalid.r13.jwks_max_bytes":              "an issuer's limits are named at the command line",
+	"refusal.invalid.r13.leeway":                      "an issuer's limits are named at the command line",
+	"refusal.invalid.r13.private_key_jwt":             "how the portal proves itself is said at the command line",
+	"refusal.invalid.r13.token_max_bytes":             "an issuer's limits are named at the command line",
 	"refusal.invalid.r18.resource_ids":                "intents are submitted at the command line",
 	"refusal.invalid.r22.scope":                       "the pages send the scope of the page",
 	"refusal.invalid.r4.customer_may_be_told":         "intents are submitted at the command line",
@@ -194,11 +201,8 @@ var byTools = map[string]string{
 	"refusal.invalid.r57.types":                       "the page's form chooses no types",
 	"refusal.invalid.r62.signed":                      "intents are submitted at the command line",
 	"refusal.invalid.r62.token":                       "intents are submitted at the command line",
-	"refusal.invalid.r65.administrators":              "changes of sign-in are proposed at the command line",
-	"refusal.invalid.r65.change":                      "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r65.display_name":                "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r65.route":                       "changes of sign-in are proposed at the command line",
-	"refusal.invalid.r65.subject":                     "changes of sign-in are proposed at the command line",
 	"refusal.invalid.r66.invitation":                  "the pages send what an invitation has to have",
 	"refusal.invalid.r66.administrator":               "customers are created at the command line",
 	"refusal.invalid.r66.invitation_id":               "the pages send the invitation's own role",
@@ -206,6 +210,9 @@ var byTools = map[string]string{
 	"refusal.invalid.r66.secret_hash":                 "the pages make it",
 	"refusal.invalid.r66.token":                       "the service itself says whose the role is",
 	"refusal.invalid.r66.until":                       "the pages send the time that there is",
+	"refusal.invalid.r67.group_map":                   "an issuer's groups are mapped at the command line",
+	"refusal.invalid.r67.id":                          "an issuer's groups are mapped at the command line",
+	"refusal.invalid.r67.name":                        "an issuer's groups are mapped at the command line",
 	"refusal.invalid.r67.eligible_only":               "the page for groups always says so",
 	"refusal.invalid.r67.person":                      "the page for groups sends no person",
 	"refusal.invalid.-.duration":                      "intents are submitted at the command line",
@@ -213,9 +220,10 @@ var byTools = map[string]string{
 	"refusal.precondition.r42.signed_approvals_only":  "no page offers it",
 	"refusal.precondition.r43.emergency":              "intents are submitted at the command line",
 	"refusal.precondition.r48.aggregate_id":           "subscriptions are registered by the provider's inventory",
-	"refusal.precondition.r65.issuer":                 "changes of sign-in are proposed at the command line",
 	"refusal.precondition.r65.route":                  "changes of sign-in are proposed at the command line",
 	"refusal.precondition.r66":                        "first invitations are made at the command line",
+	"refusal.unauthenticated.r13.login":               "the pages of the sign-in say it by its kind",
+	"refusal.unauthenticated.r25.auth_time":           "the pages have people sign in once more",
 }
 
 // passedOn are refusals whose rule or field another function gives, with the messages of those that it may be.
@@ -230,7 +238,10 @@ var passedOn = map[string][]string{
 
 // alike are messages that say several things in one way, because whoever reads them does the same about each.
 var alike = []string{"refusal.invalid.r57", "refusal.invalid.r57.secret_url", "refusal.invalid.r67.group",
-	"refusal.invalid.r27.duration", "refusal.conflict.r66.id"}
+	"refusal.invalid.r27.duration", "refusal.invalid.r13.audiences", "refusal.invalid.r13.jwks_url",
+	"refusal.conflict.r65.propose_sign_in_change",
+	"refusal.invalid.i10.url", "refusal.invalid.r65.administrators",
+	"refusal.conflict.r66.id"}
 
 // What a service refuses has words in the reader's language on the portal's pages, and different things have different
 // words: nobody is told no in a language that they may not read.

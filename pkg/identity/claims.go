@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/json"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -145,8 +146,10 @@ func anyOf(said, accepted []string) bool {
 func (s claimSet) subject(claim string) (string, error) {
 	var subject string
 	if raw, _ := s.get(claim); json.Unmarshal(raw, &subject) != nil || !printableASCII(subject, maxSubject) {
-		return "", refusal.Unauthenticated(field, rule, "its subject (`%s`) is not 1 to %d printable ASCII characters",
-			claim, maxSubject)
+		return "", refusal.Because(
+			refusal.Unauthenticated(field, rule, "its subject (`%s`) is not 1 to %d printable ASCII characters",
+				claim, maxSubject),
+			reason.Of(claimUnreadable, "claim", claim))
 	}
 	return subject, nil
 }
@@ -168,14 +171,17 @@ func (s claimSet) employer(claim string) (string, error) {
 	}
 	named, ok := s.texts(claim)
 	if slices.Sort(named); !ok || len(slices.Compact(named)) > 1 {
-		return "", refusal.Unauthenticated(field, rule, "its `%s` is not the name of one company", claim)
+		return "", refusal.Because(
+			refusal.Unauthenticated(field, rule, "its `%s` is not the name of one company", claim),
+			reason.Of(claimUnreadable, "claim", claim))
 	}
 	if len(named) == 0 || named[0] == "" {
 		return "", nil
 	}
 	if prose.CheckLine(field, named[0], 1, maxName) != nil {
-		return "", refusal.Unauthenticated(field, rule,
-			"its `%s` is longer than %d characters, or holds some that are not shown", claim, maxName)
+		return "", refusal.Because(refusal.Unauthenticated(field, rule,
+			"its `%s` is longer than %d characters, or holds some that are not shown", claim, maxName),
+			reason.Of(claimUnreadable, "claim", claim))
 	}
 	return named[0], nil
 }

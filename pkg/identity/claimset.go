@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/json"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -116,9 +117,10 @@ func (s claimSet) elsewhere(claim string) error {
 	if by == "" {
 		return nil
 	}
-	return refusal.Unauthenticated(field, rule,
+	return refusal.Because(refusal.Unauthenticated(field, rule,
 		"its `%s` are too many to be in it: it only refers to them (`%s`), and references are not followed; have the issuer put in only the groups that are assigned to Lockbox, or name a claim with roles instead (`claims.groups`)",
-		claim, by)
+		claim, by),
+		reason.Of(claimElsewhere, "claim", claim, "by", by))
 }
 
 // instant reads a time: seconds since 1970 up to the year 5138 (RFC 7519 §2), truncated to whole ones, as a number or

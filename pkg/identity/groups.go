@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -97,7 +98,9 @@ func (t *trusted) readGroups(all claimSet) ([]string, error) {
 	}
 	said, ok := all.texts(claim)
 	if !ok {
-		return nil, refusal.Unauthenticated(field, rule, "its `%s` is neither a text nor a list of texts", claim)
+		return nil, refusal.Because(
+			refusal.Unauthenticated(field, rule, "its `%s` is neither a text nor a list of texts", claim),
+			reason.Of(claimUnreadable, "claim", claim))
 	}
 	return t.counting(said), nil
 }
@@ -106,23 +109,27 @@ func (t *trusted) readGroups(all claimSet) ([]string, error) {
 func (t *trusted) tenantGroups(all claimSet) (groups []string, unread error) {
 	claim := t.Claims.Groups
 	if len(t.groupMap) == 0 {
-		return nil, refusal.Forbidden(GroupsField, groupRule,
-			"your organisation's sign-in maps no groups, so those of your token (`%s`) count for nothing", claim)
+		return nil, refusal.Because(refusal.Forbidden(GroupsField, groupRule,
+			"your organisation's sign-in maps no groups, so those of your token (`%s`) count for nothing", claim),
+			reason.Of(groupsNotMapped, "claim", claim))
 	}
 	_, given := all.get(claim)
 	said, ok := all.texts(claim)
 	switch by := all.reference(claim); {
 	case by != "":
-		return nil, refusal.Forbidden(GroupsField, groupRule,
+		return nil, refusal.Because(refusal.Forbidden(GroupsField, groupRule,
 			"your groups (`%s`) are too many to be in your token: it only refers to them (`%s`), and references are not "+
 				"followed; have your identity provider put in only the groups that are assigned to Lockbox, or have another "+
-				"claim named for them", claim, by)
+				"claim named for them", claim, by),
+			reason.Of(claimElsewhere, "claim", claim, "by", by))
 	case !given:
-		return nil, refusal.Forbidden(GroupsField, groupRule,
-			"your token names no groups: it has no `%s`; have your identity provider put them in", claim)
+		return nil, refusal.Because(refusal.Forbidden(GroupsField, groupRule,
+			"your token names no groups: it has no `%s`; have your identity provider put them in", claim),
+			reason.Of(groupsNotNamed, "claim", claim))
 	case !ok:
-		return nil, refusal.Forbidden(GroupsField, groupRule,
-			"the `%s` of your token is neither a text nor a list of texts", claim)
+		return nil, refusal.Because(refusal.Forbidden(GroupsField, groupRule,
+			"the `%s` of your token is neither a text nor a list of texts", claim),
+			reason.Of(claimUnreadable, "claim", claim))
 	}
 	return t.counting(said), nil
 }

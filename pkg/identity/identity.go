@@ -24,6 +24,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/cache"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -192,7 +193,9 @@ func (v *Verifier) verify(token string, tenant *lockboxv1.TenantIssuer, explain 
 	}
 	t, err := v.trustTenant(tenant)
 	if err != nil {
-		return nil, refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err)
+		return nil, refusal.Because(
+			refusal.Unauthenticated(field, rule, "the tenant's issuer is registered wrongly: %v", err),
+			reason.Of(issuerRecordedWrongly))
 	}
 	return p.verify(t, explain)
 }

@@ -14,7 +14,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -30,6 +32,11 @@ func refused(t *testing.T, err error, why string) {
 	}
 	if r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED || r.GetField() != "token" || r.GetRule() == "" {
 		t.Errorf("refusal %v: want UNAUTHENTICATED for token with a rule", r)
+	}
+	for _, tag := range tenant.Languages {
+		if reason.Sentence(tag, r.GetCodedReason()) == "" {
+			t.Errorf("%q has no words in %s", r.GetMessage(), tag)
+		}
 	}
 	if !strings.Contains(r.GetMessage(), why) {
 		t.Errorf("refused because %q, want %q", r.GetMessage(), why)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -13,9 +14,12 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // webKey is one member of a key set (RFC 7517 §4), as far as it could be read.
@@ -23,12 +27,28 @@ type webKey struct {
 	publicKey
 	// material identifies the key whatever its other members say: a modulus, or a point of a curve.
 	material string
-	// why the key cannot be used; empty: it can.
-	why string
+	// why the key cannot be used; the zero value: it can.
+	why flaw
 	// secret means that private or symmetric key material is there, betrays of which keys.
 	secret  bool
 	betrays []string
 }
+
+// flaw is why a key cannot be used: in words, and as a code with the parameters of its sentence.
+type flaw struct {
+	text  string
+	code  lockboxv1.ReasonCode
+	pairs []string
+}
+
+func (f flaw) found() bool { return f.text != "" }
+
+func (f flaw) because(code lockboxv1.ReasonCode, pairs ...string) flaw {
+	f.code, f.pairs = code, pairs
+	return f
+}
+
+func flawed(format string, args ...any) flaw { return flaw{text: fmt.Sprintf(format, args...)} }
 
 // members are those of a key. Absent, null and empty ones are the same: some issuers write all members that exist.
 type members map[string]json.RawMessage
@@ -76,32 +96,33 @@ func readKey(raw json.RawMessage) *webKey {
 	k := &webKey{}
 	var m members
 	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
-		k.why = "it is not an object, or has a member twice"
+		k.why = flawed("it is not an object, or has a member twice").because(keyMalformed)
 		return k
 	}
 	texts := map[string]string{}
 	for _, name := range []string{"kid", "kty", "use", "alg", "crv"} {
 		s, ok := m.text(name)
-		if !ok && k.why == "" {
-			k.why = fmt.Sprintf("its `%s` is not a text", name)
+		if !ok && !k.why.found() {
+			k.why = flawed("its `%s` is not a text", name).because(partMalformed, "part", name)
 		}
 		texts[name] = s
 	}
 	k.kid = texts["kid"]
 	k.readMaterial(m, texts["kty"], texts["crv"])
 	if k.readSecret(m, texts["kty"], texts["crv"]); k.secret {
-		k.why = "it holds private or symmetric key material; replace it, for it is no secret any more"
+		k.why = flawed("it holds private or symmetric key material; replace it, for it is no secret any more").
+			because(keyNotSecret)
 		return k
 	}
-	if k.why == "" {
+	if !k.why.found() {
 		k.why = k.purpose(m, texts["use"], texts["alg"])
 	}
-	if k.why != "" {
+	if k.why.found() {
 		return k
 	}
 	sum, err := (&jose.JSONWebKey{Key: k.key}).Thumbprint(crypto.SHA256)
 	if err != nil {
-		k.why = "it is malformed"
+		k.why = flawed("it is malformed").because(keyMalformed)
 		return k
 	}
 	k.thumbprint = string(sum)
@@ -111,7 +132,7 @@ func readKey(raw json.RawMessage) *webKey {
 
 // readMaterial reads the public key.
 func (k *webKey) readMaterial(m members, kty, crv string) {
-	var why string
+	var why flaw
 	switch kty {
 	case "RSA":
 		why = k.readRSA(m)
@@ -120,11 +141,12 @@ func (k *webKey) readMaterial(m members, kty, crv string) {
 	case "OKP":
 		why = k.readEd25519(m, crv)
 	case "":
-		why = "it has no type (`kty`)"
+		why = flawed("it has no type (`kty`)").because(partMalformed, "part", "kty")
 	default:
-		why = fmt.Sprintf("its type (`kty`) %.40q is not used here", kty)
+		why = flawed("its type (`kty`) %.40q is not used here", kty).
+			because(keyOfUnusedKind, "part", "kty", "says", quoted(kty))
 	}
-	if k.why == "" {
+	if !k.why.found() {
 		k.why = why
 	}
 }
@@ -139,10 +161,10 @@ func (m members) bytes(name string) ([]byte, bool) {
 	return b, err == nil && len(b) > 0
 }
 
-func (k *webKey) readRSA(m members) (why string) {
+func (k *webKey) readRSA(m members) flaw {
 	n, ok := m.bytes("n")
 	if !ok {
-		return "its modulus (`n`) is malformed"
+		return flawed("its modulus (`n`) is malformed").because(partMalformed, "part", "n")
 	}
 	modulus := new(big.Int).SetBytes(n)
 	k.material = "RSA " + modulus.Text(16)
@@ -150,22 +172,23 @@ func (k *webKey) readRSA(m members) (why string) {
 	exponent := new(big.Int).SetBytes(e)
 	switch {
 	case !ok || exponent.BitLen() > 31 || exponent.Bit(0) == 0 || exponent.Cmp(big.NewInt(3)) < 0:
-		return "its exponent (`e`) is malformed"
+		return flawed("its exponent (`e`) is malformed").because(partMalformed, "part", "e")
 	case modulus.BitLen() < minRSABits || modulus.BitLen() > maxRSABits:
-		return fmt.Sprintf("it has %d bits; %d to %d are used", modulus.BitLen(), minRSABits, maxRSABits)
+		return flawed("it has %d bits; %d to %d are used", modulus.BitLen(), minRSABits, maxRSABits).because(keyOfUnusedSize,
+			"bits", strconv.Itoa(modulus.BitLen()), "least", strconv.Itoa(minRSABits), "most", strconv.Itoa(maxRSABits))
 	case modulus.Bit(0) == 0:
-		return "its modulus (`n`) is malformed"
+		return flawed("its modulus (`n`) is malformed").because(partMalformed, "part", "n")
 	}
 	k.key = &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}
-	return ""
+	return flaw{}
 }
 
 // readEC reads a point. Leading zero bytes of its coordinates may be missing, although RFC 7518 §6.2.1.2 demands them:
 // Debian's glewlwyd drops them.
-func (k *webKey) readEC(m members, crv string) (why string) {
+func (k *webKey) readEC(m members, crv string) flaw {
 	curve, known := curves[crv]
 	if !known {
-		return fmt.Sprintf("its curve (`crv`) %.40q is not used here", crv)
+		return unusedCurve(crv)
 	}
 	size := (curve.Params().BitSize + 7) / 8
 	point := []byte{4} // uncompressed
@@ -173,29 +196,37 @@ func (k *webKey) readEC(m members, crv string) (why string) {
 		b, ok := m.bytes(name)
 		c := new(big.Int).SetBytes(b)
 		if !ok || c.BitLen() > 8*size {
-			return fmt.Sprintf("its coordinate `%s` is malformed", name)
+			return flawed("its coordinate `%s` is malformed", name).because(partMalformed, "part", name)
 		}
 		point = append(point, c.FillBytes(make([]byte, size))...)
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(curve.Curve, point)
 	if err != nil {
-		return "its point is not on its curve"
+		return flawed("its point is not on its curve").because(keyMalformed)
 	}
 	k.key, k.material = key, pointOf(crv, point)
-	return ""
+	return flaw{}
 }
 
-func (k *webKey) readEd25519(m members, crv string) (why string) {
+func (k *webKey) readEd25519(m members, crv string) flaw {
 	if crv != "Ed25519" {
-		return fmt.Sprintf("its curve (`crv`) %.40q is not used here", crv)
+		return unusedCurve(crv)
 	}
 	x, ok := m.bytes("x")
 	if !ok || len(x) != ed25519.PublicKeySize {
-		return "its point (`x`) is malformed"
+		return flawed("its point (`x`) is malformed").because(partMalformed, "part", "x")
 	}
 	k.key, k.material = ed25519.PublicKey(x), pointOf(crv, x)
-	return ""
+	return flaw{}
 }
+
+func unusedCurve(crv string) flaw {
+	return flawed("its curve (`crv`) %.40q is not used here", crv).
+		because(keyOfUnusedKind, "part", "crv", "says", quoted(crv))
+}
+
+// quoted is what a foreign key says, in a form that can be shown; "-" if that is nothing.
+func quoted(said string) string { return cmp.Or(strings.Trim(fmt.Sprintf("%.40q", said), `"`), "-") }
 
 func pointOf(crv string, point []byte) string { return crv + " " + string(point) }
 
@@ -239,24 +270,25 @@ func (k *webKey) readSecret(m members, kty, crv string) {
 }
 
 // purpose returns why the key is not for signatures with an algorithm of ours.
-func (k *webKey) purpose(m members, use, alg string) (why string) {
+func (k *webKey) purpose(m members, use, alg string) flaw {
 	if use != "" && use != "sig" {
-		return fmt.Sprintf("it is not for signatures (its `use` is %.40q)", use)
+		return flawed("it is not for signatures (its `use` is %.40q)", use).because(keyNotForSignatures, "part", "use")
 	}
 	if m.has("key_ops") {
 		var operations []string
 		if json.Unmarshal(m["key_ops"], &operations) != nil || !slices.Contains(operations, "verify") {
-			return "it is not for verifying signatures (`key_ops`)"
+			return flawed("it is not for verifying signatures (`key_ops`)").because(keyNotForSignatures, "part", "key_ops")
 		}
 	}
 	if alg == "Ed25519" { // RFC 9864 names what EdDSA with this curve is
 		alg = string(jose.EdDSA)
 	}
 	if alg != "" && !suits(k.key, jose.SignatureAlgorithm(alg)) {
-		return fmt.Sprintf("its algorithm (`alg`) %.40q is not used here with such a key", alg)
+		return flawed("its algorithm (`alg`) %.40q is not used here with such a key", alg).
+			because(keyOfUnusedKind, "part", "alg", "says", quoted(alg))
 	}
 	k.algorithm = alg
-	return ""
+	return flaw{}
 }
 
 // readThumbs reads the thumbprints of the key's certificate, and computes them if the certificate is there and is the

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+	"github.com/openlockbox/lockbox/pkg/reason"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // algorithms are the accepted signature algorithms. Symmetric ones are absent: every verifier could forge tokens.
@@ -52,6 +55,8 @@ type PassedKey struct {
 	KeyID string
 	// Why completes the sentence "it is passed over because ...".
 	Why string
+	// Reason says the same as a code, for readers of other languages.
+	Reason *lockboxv1.Reason
 	// Secret means that the set gives away the key's private part.
 	Secret bool
 }
@@ -62,6 +67,11 @@ func (p PassedKey) String() string {
 		return fmt.Sprintf("key %d: %s", p.Number, p.Why)
 	}
 	return fmt.Sprintf("key %d (%.100q): %s", p.Number, p.KeyID, p.Why)
+}
+
+// Same reports whether another is passed over in the same place for the same reason.
+func (p PassedKey) Same(other PassedKey) bool {
+	return p.String() == other.String() && p.KeyID == other.KeyID && p.Secret == other.Secret
 }
 
 // Len returns the number of keys that can be used.
@@ -177,21 +187,32 @@ func ParseKeysUpTo(jwks []byte, limit int) (*KeySet, error) {
 	for i, k := range read {
 		why := k.why
 		switch {
-		case why != "":
+		case why.found():
 		case betrayed[k.material]:
-			why, k.secret = "its private part is published in the same key set; replace it, for it is no secret any more", true
+			why = flawed("its private part is published in the same key set; replace it, for it is no secret any more").
+				because(keyNotSecret)
+			k.secret = true
 		default:
 			why = s.add(k.publicKey)
 		}
-		if why != "" {
-			s.passed = append(s.passed, PassedKey{Number: i + 1, KeyID: k.kid, Why: why, Secret: k.secret})
+		if why.found() {
+			s.passed = append(s.passed, passedKey(i+1, k, why))
 		}
 	}
 	return s, nil
 }
 
+func passedKey(number int, k *webKey, why flaw) PassedKey {
+	named := strconv.Itoa(number)
+	if k.kid != "" {
+		named = fmt.Sprintf("%d, %.100q", number, k.kid)
+	}
+	return PassedKey{Number: number, KeyID: k.kid, Why: why.text, Secret: k.secret,
+		Reason: reason.Of(why.code, append([]string{"key", named}, why.pairs...)...)}
+}
+
 // add adds a key, or returns why not.
-func (s *KeySet) add(k publicKey) (why string) {
+func (s *KeySet) add(k publicKey) flaw {
 	namesakes := 0
 	for i := range s.keys {
 		other := &s.keys[i]
@@ -199,18 +220,19 @@ func (s *KeySet) add(k publicKey) (why string) {
 			continue // without a kid they are never tried one after the other
 		}
 		if namesakes++; namesakes == maxNamesakes {
-			return fmt.Sprintf("%d others have its `kid`", maxNamesakes)
+			return flawed("%d others have its `kid`", maxNamesakes).
+				because(tooManyNamesakes, "most", strconv.Itoa(maxNamesakes))
 		}
 		if other.thumbprint != k.thumbprint {
 			continue
 		}
 		if other.algorithm == k.algorithm || other.algorithm == "" {
 			other.x5t, other.x5t256 = append(other.x5t, k.x5t...), append(other.x5t256, k.x5t256...)
-			return "" // the same once more
+			return flaw{} // the same once more
 		}
 	}
 	s.keys = append(s.keys, k)
-	return ""
+	return flaw{}
 }
 
 // names are what a token's header says about the key that signed it.

@@ -13,12 +13,15 @@ import (
 	"encoding/json"
 	"math/big"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/reason"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -162,6 +165,12 @@ func TestR13AKeyThatCannotBeUsedHarmsNoOther(t *testing.T) {
 			if len(passed) != 1 || keys.Len() != 1 || !strings.Contains(passed[0].String(), c.why) ||
 				strings.ContainsAny(passed[0].String(), "\n\r") {
 				t.Errorf("%s: passed over %v", name, passed)
+			}
+			for _, tag := range tenant.Languages {
+				if said := reason.Sentence(tag, passed[0].Reason); !strings.Contains(said, strconv.Itoa(passed[0].Number)) ||
+					strings.Contains(said, "“”") || strings.ContainsAny(said, "\n\r") {
+					t.Errorf("%s in %s: %q", name, tag, said)
+				}
 			}
 			iss := identity.Issuer{URL: providerURL, Audience: audience, JWKS: set, Side: lockboxv1.Side_SIDE_PROVIDER}
 			if _, err := verify(t, goodToken, iss, now); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -57,38 +58,49 @@ func (r *result) check(now time.Time) error {
 	latest := now.Add(r.by.Leeway)
 	switch {
 	case !now.Before(r.expires):
-		return refusal.Unauthenticated(field, rule, "has expired; sign in again")
+		return refusal.Because(refusal.Unauthenticated(field, rule, "has expired; sign in again"),
+			reason.Of(tokenExpired))
 	case r.notBefore.After(latest):
-		return refusal.Unauthenticated(field, rule, "is not valid yet (`nbf`); is a clock wrong?")
+		return refusal.Because(refusal.Unauthenticated(field, rule, "is not valid yet (`nbf`); is a clock wrong?"),
+			reason.Of(aheadOfTime, "claim", "nbf"))
 	case r.made.After(latest):
-		return refusal.Unauthenticated(field, rule, "was issued in the future (`iat`); is a clock wrong?")
+		return refusal.Because(
+			refusal.Unauthenticated(field, rule, "was issued in the future (`iat`); is a clock wrong?"),
+			reason.Of(aheadOfTime, "claim", "iat"))
 	case r.signedIn.After(latest):
-		return refusal.Unauthenticated(field, rule, "is about a sign-in in the future (`auth_time`); is a clock wrong?")
+		return refusal.Because(
+			refusal.Unauthenticated(field, rule, "is about a sign-in in the future (`auth_time`); is a clock wrong?"),
+			reason.Of(aheadOfTime, "claim", "auth_time"))
 	}
 	return nil
 }
 
 func errTooLong(limit int) error {
-	return refusal.Unauthenticated(field, rule, "is longer than %d bytes", limit)
+	return refusal.Because(refusal.Unauthenticated(field, rule, "is longer than %d bytes", limit),
+		reason.Of(tokenTooLong, "most", strconv.Itoa(limit)))
 }
 
 func errForeign() error {
-	return refusal.Unauthenticated(field, rule,
-		"is from an issuer that is not trusted here; sign in with the organisation this is about")
+	return refusal.Because(refusal.Unauthenticated(field, rule,
+		"is from an issuer that is not trusted here; sign in with the organisation this is about"),
+		reason.Of(issuerNotTrusted))
 }
 
 func errClaim(name string) error {
-	return refusal.Unauthenticated(field, rule, "its claims are malformed: `%s`", name)
+	return refusal.Because(refusal.Unauthenticated(field, rule, "its claims are malformed: `%s`", name),
+		reason.Of(claimUnreadable, "claim", name))
 }
 
 func errMalformed() error {
-	return refusal.Unauthenticated(field, rule, "is not a signed JSON Web Token in compact form")
+	return refusal.Because(refusal.Unauthenticated(field, rule, "is not a signed JSON Web Token in compact form"),
+		reason.Of(tokenMalformed))
 }
 
 // parse checks only the form: size, alphabet, header.
 func parse(token string) (*parsed, error) {
 	if token == "" {
-		return nil, refusal.Unauthenticated(field, rule, "is missing; send the caller's own token")
+		return nil, refusal.Because(refusal.Unauthenticated(field, rule, "is missing; send the caller's own token"),
+			reason.Of(tokenMissing))
 	}
 	if len(token) > MaxToken {
 		return nil, errTooLong(MaxToken)
@@ -98,17 +110,21 @@ func parse(token string) (*parsed, error) {
 	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if unexpected := (*jose.ErrUnexpectedSignatureAlgorithm)(nil); errors.As(err, &unexpected) {
-		return nil, refusal.Unauthenticated(field, rule, "is not signed with %s", algorithmsAre)
+		return nil, refusal.Because(refusal.Unauthenticated(field, rule, "is not signed with %s", algorithmsAre),
+			reason.Of(algorithmNotUsed))
 	} else if err != nil {
 		return nil, errMalformed()
 	}
 	header := jws.Signatures[0].Protected
 	if _, critical := header.ExtraHeaders["crit"]; critical {
-		return nil, refusal.Unauthenticated(field, rule,
-			"has critical header parameters (`crit`), and none are understood here")
+		return nil, refusal.Because(refusal.Unauthenticated(field, rule,
+			"has critical header parameters (`crit`), and none are understood here"),
+			reason.Of(headersNotUnderstood))
 	}
 	if !plainJWT(header) {
-		return nil, refusal.Unauthenticated(field, rule, "is of another type (`typ`) than JWT or at+jwt")
+		return nil, refusal.Because(
+			refusal.Unauthenticated(field, rule, "is of another type (`typ`) than JWT or at+jwt"),
+			reason.Of(tokenOfAnotherType))
 	}
 	var c struct {
 		Issuer string `json:"iss"`
@@ -157,18 +173,24 @@ func (p *parsed) content(keys *KeySet) (payload []byte, renew bool, err error) {
 	anonymous := p.names.kid == "" && p.names.x5t == "" && p.names.x5t256 == ""
 	switch {
 	case len(from.keys) > 0:
-		return nil, !from.named, refusal.Unauthenticated(field, rule, "its signature is wrong")
+		return nil, !from.named, refusal.Because(refusal.Unauthenticated(field, rule, "its signature is wrong"),
+			reason.Of(signatureWrong))
 	case from.named:
-		return nil, false, refusal.Unauthenticated(field, rule, "is signed with an algorithm that its key is not for")
+		return nil, false, refusal.Because(
+			refusal.Unauthenticated(field, rule, "is signed with an algorithm that its key is not for"),
+			reason.Of(keyOfAnotherAlgorithm))
 	case anonymous && keys.fitting(p.names.algorithm) > 1:
-		return nil, false, refusal.Unauthenticated(field, rule,
-			"does not say which key signed it (`kid`), and several of its issuer's fit")
+		return nil, false, refusal.Because(refusal.Unauthenticated(field, rule,
+			"does not say which key signed it (`kid`), and several of its issuer's fit"),
+			reason.Of(keyNotNamed))
 	case anonymous:
-		return nil, true, refusal.Unauthenticated(field, rule,
-			"does not say which key signed it (`kid`), and none of its issuer's fits")
+		return nil, true, refusal.Because(refusal.Unauthenticated(field, rule,
+			"does not say which key signed it (`kid`), and none of its issuer's fits"),
+			reason.Of(keyNotNamed))
 	}
-	return nil, true, refusal.Unauthenticated(field, rule,
-		"is signed with a key that its issuer's key set here does not hold (`kid`)")
+	return nil, true, refusal.Because(refusal.Unauthenticated(field, rule,
+		"is signed with a key that its issuer's key set here does not hold (`kid`)"),
+		reason.Of(keyUnknown))
 }
 
 // verify checks signature and claims against one issuer and its keys, but no times.
@@ -191,7 +213,9 @@ func (p *parsed) verify(by *trusted, explain bool) (*result, error) {
 	case !ok:
 		return nil, errClaim("aud")
 	case !by.hears(audience):
-		return nil, refusal.Unauthenticated(field, rule, "is not made out to %q (`aud`)", by.Audience)
+		return nil, refusal.Because(
+			refusal.Unauthenticated(field, rule, "is not made out to %q (`aud`)", by.Audience),
+			reason.Of(forAnotherAudience, "audience", by.Audience))
 	}
 	r := &result{by: by, keys: keys, signedIn: all.signedIn(by.Claims.AuthTime)}
 	for name, into := range map[string]*time.Time{"exp": &r.expires, "nbf": &r.notBefore, "iat": &r.made} {
@@ -200,7 +224,8 @@ func (p *parsed) verify(by *trusted, explain bool) (*result, error) {
 		}
 	}
 	if r.expires.IsZero() {
-		return nil, refusal.Unauthenticated(field, rule, "does not say when it expires (`exp`)")
+		return nil, refusal.Because(refusal.Unauthenticated(field, rule, "does not say when it expires (`exp`)"),
+			reason.Of(tokenWithoutEnd))
 	}
 	said, err := by.read(all)
 	if err != nil {

@@ -31,7 +31,8 @@ func load() map[string]*message.Catalogue {
 var parameters = map[string]string{
 	"rule": "Rule", "group": "Group", "resource_type": "ResourceType", "scenario": "Scenario", "service": "Service",
 	"migration": "Migration", "answer": "Answer", "resource": "Resource", "pattern": "Pattern",
-	"most": "Most", "least": "Least",
+	"most": "Most", "least": "Least", "claim": "Claim", "by": "By", "audience": "Audience", "key": "Key", "part": "Part",
+	"says": "Says", "bits": "Bits",
 }
 
 // Of returns a reason with a code and parameters, given as pairs of names and values. Parameters with an empty value

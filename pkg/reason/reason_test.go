@@ -20,7 +20,8 @@ func every(code lockboxv1.ReasonCode) *lockboxv1.Reason {
 	return reason.Of(code, "rule", "<rule>", "group", "<group>", "resource_type", "<resource_type>", "scenario",
 		"<scenario>",
 		"service", "<service>", "migration", "<migration>", "answer", "<answer>", "resource",
-		"<resource>", "pattern", "<pattern>")
+		"<resource>", "pattern", "<pattern>", "most", "<most>", "least", "<least>", "claim", "<claim>", "by", "<by>",
+		"audience", "<audience>", "key", "<key>", "part", "<part>", "says", "<says>", "bits", "<bits>")
 }
 
 func TestEveryReasonIsSaidInEveryLanguage(t *testing.T) {

@@ -26,6 +26,8 @@ type Roles struct {
 	administrated bool
 	// seen are the accounts that did something here while a role here named them.
 	seen map[account]bool
+	// removals are the last that there were, oldest first, and not modified in place either.
+	removals []Removal
 }
 
 // change is a change of roles by somebody.
@@ -232,7 +234,7 @@ func (r *Roles) apply(t *State, e *lockboxv1.Event) (broken string) {
 		}
 		return r.assign(f.RoleAssigned.GetAssignment())
 	case *lockboxv1.Event_RoleRemoved:
-		return r.remove(f.RoleRemoved.GetAssignmentId())
+		return r.remove(e, f.RoleRemoved.GetAssignmentId())
 	case *lockboxv1.Event_RoleActivated:
 		if f.RoleActivated.GetAssignment() != nil {
 			return r.activatedGroup(t, e, f.RoleActivated)
@@ -262,12 +264,14 @@ func (r *Roles) assign(a *lockboxv1.RoleAssignment) (broken string) {
 }
 
 // remove folds that an assignment is gone; with a group's, all that people hold by it.
-func (r *Roles) remove(id string) (broken string) {
+func (r *Roles) remove(e *lockboxv1.Event, id string) (broken string) {
 	if !r.taken(id) {
 		return "only an assignment that exists is removed"
 	}
+	gone := func(a Assignment) bool { return a.GetId() == id || a.By == id }
+	r.removed(e, gone)
 	r.groups = slices.DeleteFunc(slices.Clone(r.groups), func(a *lockboxv1.RoleAssignment) bool { return a.GetId() == id })
-	r.list = slices.DeleteFunc(slices.Clone(r.list), func(a Assignment) bool { return a.GetId() == id || a.By == id })
+	r.list = slices.DeleteFunc(slices.Clone(r.list), gone)
 	return ""
 }
 

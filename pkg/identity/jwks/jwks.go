@@ -243,7 +243,7 @@ func (s *Source) take(raw []byte, fetched time.Time) error {
 	}
 	before := s.held.Load()
 	same := before != nil && bytes.Equal(before.usable, usable)
-	if same && slices.Equal(before.set.PassedOver(), set.PassedOver()) {
+	if same && slices.EqualFunc(before.set.PassedOver(), set.PassedOver(), identity.PassedKey.Same) {
 		set = before.set // keeps cached verifications valid
 	} else {
 		s.announce(set, !same)

@@ -8,9 +8,19 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/oauth2"
+)
+
+// Why an answer signs nobody in, for those who are told so in their own language.
+const (
+	answeredByAnother = lockboxv1.ReasonCode_REASON_CODE_SIGN_IN_ANSWERED_BY_ANOTHER
+	withoutToken      = lockboxv1.ReasonCode_REASON_CODE_SIGN_IN_WITHOUT_TOKEN
+	forAnotherSignIn  = lockboxv1.ReasonCode_REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN
+	forAnotherProgram = lockboxv1.ReasonCode_REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM
+	addressNotSecure  = lockboxv1.ReasonCode_REASON_CODE_ISSUER_ADDRESS_NOT_SECURE
 )
 
 // Person is a person who has signed in.
@@ -45,7 +55,9 @@ func (e *RefusedError) Unwrap() error { return e.refusal }
 // It returns UNAUTHENTICATED if the answer signs nobody in, and UNAVAILABLE if the issuer does not respond.
 func (i *Issuer) Finish(ctx context.Context, redirect string, a Attempt, answer url.Values) (Person, error) {
 	if by := answer.Get("iss"); by != i.Issuer && (by != "" || i.namesItself) { // RFC 9207 §2.4
-		return Person{}, refusal.Unauthenticated("login", rule, "another issuer answered than the one that was asked")
+		return Person{}, refusal.Because(
+			refusal.Unauthenticated("login", rule, "another issuer answered than the one that was asked"),
+			reason.Of(answeredByAnother))
 	}
 	if code := answer.Get("error"); code != "" {
 		return Person{}, i.refused(code, answer.Get("error_description"))
@@ -94,7 +106,8 @@ func (i *Issuer) Identify(ctx context.Context, answer *oauth2.Token, nonce strin
 func (i *Issuer) identify(ctx context.Context, answer *oauth2.Token, nonce *string) (Person, error) {
 	token, ok := answer.Extra("id_token").(string)
 	if !ok || token == "" {
-		return Person{}, refusal.Unauthenticated("login", rule, "%s gave no ID token", i.Issuer)
+		return Person{}, refusal.Because(refusal.Unauthenticated("login", rule, "%s gave no ID token", i.Issuer),
+			reason.Of(withoutToken))
 	}
 	id, err := i.ids.Read(token, i.Now())
 	if refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
@@ -104,12 +117,16 @@ func (i *Issuer) identify(ctx context.Context, answer *oauth2.Token, nonce *stri
 		return Person{}, i.notGood(err)
 	}
 	if said, _ := id.Text("nonce"); nonce != nil && subtle.ConstantTimeCompare([]byte(said), []byte(*nonce)) != 1 {
-		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s is for another sign-in (`nonce`)",
-			i.Issuer)
+		return Person{}, refusal.Because(
+			refusal.Unauthenticated("login", rule, "the ID token of %s is for another sign-in (`nonce`)",
+				i.Issuer),
+			reason.Of(forAnotherSignIn))
 	}
 	if party, named := id.Text("azp"); named && party != i.ID { // OpenID Connect Core 1.0 §3.1.3.7
-		return Person{}, refusal.Unauthenticated("login", rule, "the ID token of %s was made for another program (`azp`)",
-			i.Issuer)
+		return Person{}, refusal.Because(
+			refusal.Unauthenticated("login", rule, "the ID token of %s was made for another program (`azp`)",
+				i.Issuer),
+			reason.Of(forAnotherProgram))
 	}
 	p := Person{
 		Token: token, Subject: id.Person.GetSubject(), Name: id.Person.GetDisplayName(), Expires: id.Expires,
@@ -121,7 +138,9 @@ func (i *Issuer) identify(ctx context.Context, answer *oauth2.Token, nonce *stri
 
 func (i *Issuer) notGood(err error) error {
 	why, _ := refusal.As(err)
-	return refusal.Unauthenticated("login", rule, "the ID token of %s is not good: %.500s", i.Issuer, why.GetMessage())
+	return refusal.Because(
+		refusal.Unauthenticated("login", rule, "the ID token of %s is not good: %.500s", i.Issuer, why.GetMessage()),
+		why.GetCodedReason())
 }
 
 // Failed converts an error of the issuer's endpoints to a refusal.
@@ -160,6 +179,7 @@ func (i *Issuer) unavailable(ctx context.Context, err error) error {
 
 // Misleads returns the refusal for an issuer with an address that is not Trustworthy.
 func (i *Issuer) Misleads() error {
-	return refusal.Unauthenticated("issuer", rule,
-		"%s sends sign-ins to an address that is neither https nor on this machine", i.Issuer)
+	return refusal.Because(refusal.Unauthenticated("issuer", rule,
+		"%s sends sign-ins to an address that is neither https nor on this machine", i.Issuer),
+		reason.Of(addressNotSecure))
 }

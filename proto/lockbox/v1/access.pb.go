@@ -138,6 +138,8 @@ type AccessRecord struct {
 	// Of so many records of this kind, of this person or if absent of anybody, nothing but the number was kept, because there were
 	// too many at once or the bus did not take them.
 	LeftOut uint64 `protobuf:"varint,22,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// The terms of `filter`, for readers of every language.
+	FilterTerms []*FilterTerm `protobuf:"bytes,23,rep,name=filter_terms,json=filterTerms,proto3" json:"filter_terms,omitempty"`
 	// The subscription of the request or ticket that it was about; empty if none. Not stored, as the three below: it is looked up
 	// for whoever reads the record.
 	SubscriptionId string `protobuf:"bytes,60,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
@@ -335,6 +337,13 @@ func (x *AccessRecord) GetLeftOut() uint64 {
 	return 0
 }
 
+func (x *AccessRecord) GetFilterTerms() []*FilterTerm {
+	if x != nil {
+		return x.FilterTerms
+	}
+	return nil
+}
+
 func (x *AccessRecord) GetSubscriptionId() string {
 	if x != nil {
 		return x.SubscriptionId
@@ -363,6 +372,62 @@ func (x *AccessRecord) GetEmergency() bool {
 	return false
 }
 
+// One of the conditions by which a list was filtered.
+type FilterTerm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field of the query: `statuses`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it had to be, any of these: text as it was typed, a value of an enumeration without its prefix (`customer_notified`).
+	// None: the field is a condition by itself, such as `awaiting_me`.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterTerm) Reset() {
+	*x = FilterTerm{}
+	mi := &file_lockbox_v1_access_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterTerm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterTerm) ProtoMessage() {}
+
+func (x *FilterTerm) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_access_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterTerm.ProtoReflect.Descriptor instead.
+func (*FilterTerm) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FilterTerm) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FilterTerm) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // A person in an access record, as their verified token names them.
 type AccessPerson struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -382,7 +447,7 @@ type AccessPerson struct {
 
 func (x *AccessPerson) Reset() {
 	*x = AccessPerson{}
-	mi := &file_lockbox_v1_access_proto_msgTypes[1]
+	mi := &file_lockbox_v1_access_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +459,7 @@ func (x *AccessPerson) String() string {
 func (*AccessPerson) ProtoMessage() {}
 
 func (x *AccessPerson) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_access_proto_msgTypes[1]
+	mi := &file_lockbox_v1_access_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +472,7 @@ func (x *AccessPerson) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessPerson.ProtoReflect.Descriptor instead.
 func (*AccessPerson) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AccessPerson) GetIssuer() string {
@@ -468,7 +533,7 @@ type ListAccess struct {
 
 func (x *ListAccess) Reset() {
 	*x = ListAccess{}
-	mi := &file_lockbox_v1_access_proto_msgTypes[2]
+	mi := &file_lockbox_v1_access_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +545,7 @@ func (x *ListAccess) String() string {
 func (*ListAccess) ProtoMessage() {}
 
 func (x *ListAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_access_proto_msgTypes[2]
+	mi := &file_lockbox_v1_access_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +558,7 @@ func (x *ListAccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccess.ProtoReflect.Descriptor instead.
 func (*ListAccess) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListAccess) GetKinds() []AccessKind {
@@ -558,7 +623,7 @@ type AccessList struct {
 
 func (x *AccessList) Reset() {
 	*x = AccessList{}
-	mi := &file_lockbox_v1_access_proto_msgTypes[3]
+	mi := &file_lockbox_v1_access_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +635,7 @@ func (x *AccessList) String() string {
 func (*AccessList) ProtoMessage() {}
 
 func (x *AccessList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_access_proto_msgTypes[3]
+	mi := &file_lockbox_v1_access_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +648,7 @@ func (x *AccessList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessList.ProtoReflect.Descriptor instead.
 func (*AccessList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_access_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AccessList) GetRecords() []*AccessRecord {
@@ -605,7 +670,7 @@ var File_lockbox_v1_access_proto protoreflect.FileDescriptor
 const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/access.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\x90\a\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\"\xcb\a\n" +
 	"\fAccessRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12.\n" +
@@ -630,11 +695,16 @@ const file_lockbox_v1_access_proto_rawDesc = "" +
 	"\x06reason\x18\x13 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05count\x18\x14 \x01(\x04R\x05count\x120\n" +
 	"\x05since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x19\n" +
-	"\bleft_out\x18\x16 \x01(\x04R\aleftOut\x12'\n" +
+	"\bleft_out\x18\x16 \x01(\x04R\aleftOut\x129\n" +
+	"\ffilter_terms\x18\x17 \x03(\v2\x16.lockbox.v1.FilterTermR\vfilterTerms\x12'\n" +
 	"\x0fsubscription_id\x18< \x01(\tR\x0esubscriptionId\x12!\n" +
 	"\fresource_ids\x18= \x03(\tR\vresourceIds\x12\x1b\n" +
 	"\tticket_id\x18> \x01(\tR\bticketId\x12\x1c\n" +
-	"\temergency\x18Z \x01(\bR\temergency\"\x96\x01\n" +
+	"\temergency\x18Z \x01(\bR\temergency\"8\n" +
+	"\n" +
+	"FilterTerm\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\x96\x01\n" +
 	"\fAccessPerson\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
@@ -677,35 +747,37 @@ func file_lockbox_v1_access_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_lockbox_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_lockbox_v1_access_proto_goTypes = []any{
 	(AccessKind)(0),               // 0: lockbox.v1.AccessKind
 	(*AccessRecord)(nil),          // 1: lockbox.v1.AccessRecord
-	(*AccessPerson)(nil),          // 2: lockbox.v1.AccessPerson
-	(*ListAccess)(nil),            // 3: lockbox.v1.ListAccess
-	(*AccessList)(nil),            // 4: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(RefusalCode)(0),              // 6: lockbox.v1.RefusalCode
-	(Side)(0),                     // 7: lockbox.v1.Side
+	(*FilterTerm)(nil),            // 2: lockbox.v1.FilterTerm
+	(*AccessPerson)(nil),          // 3: lockbox.v1.AccessPerson
+	(*ListAccess)(nil),            // 4: lockbox.v1.ListAccess
+	(*AccessList)(nil),            // 5: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(RefusalCode)(0),              // 7: lockbox.v1.RefusalCode
+	(Side)(0),                     // 8: lockbox.v1.Side
 }
 var file_lockbox_v1_access_proto_depIdxs = []int32{
-	5,  // 0: lockbox.v1.AccessRecord.time:type_name -> google.protobuf.Timestamp
+	6,  // 0: lockbox.v1.AccessRecord.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: lockbox.v1.AccessRecord.kind:type_name -> lockbox.v1.AccessKind
-	2,  // 2: lockbox.v1.AccessRecord.who:type_name -> lockbox.v1.AccessPerson
-	5,  // 3: lockbox.v1.AccessRecord.filter_since:type_name -> google.protobuf.Timestamp
-	5,  // 4: lockbox.v1.AccessRecord.filter_until:type_name -> google.protobuf.Timestamp
-	6,  // 5: lockbox.v1.AccessRecord.refusal_code:type_name -> lockbox.v1.RefusalCode
-	5,  // 6: lockbox.v1.AccessRecord.since:type_name -> google.protobuf.Timestamp
-	7,  // 7: lockbox.v1.AccessPerson.side:type_name -> lockbox.v1.Side
-	0,  // 8: lockbox.v1.ListAccess.kinds:type_name -> lockbox.v1.AccessKind
-	5,  // 9: lockbox.v1.ListAccess.since:type_name -> google.protobuf.Timestamp
-	5,  // 10: lockbox.v1.ListAccess.until:type_name -> google.protobuf.Timestamp
-	1,  // 11: lockbox.v1.AccessList.records:type_name -> lockbox.v1.AccessRecord
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	3,  // 2: lockbox.v1.AccessRecord.who:type_name -> lockbox.v1.AccessPerson
+	6,  // 3: lockbox.v1.AccessRecord.filter_since:type_name -> google.protobuf.Timestamp
+	6,  // 4: lockbox.v1.AccessRecord.filter_until:type_name -> google.protobuf.Timestamp
+	7,  // 5: lockbox.v1.AccessRecord.refusal_code:type_name -> lockbox.v1.RefusalCode
+	6,  // 6: lockbox.v1.AccessRecord.since:type_name -> google.protobuf.Timestamp
+	2,  // 7: lockbox.v1.AccessRecord.filter_terms:type_name -> lockbox.v1.FilterTerm
+	8,  // 8: lockbox.v1.AccessPerson.side:type_name -> lockbox.v1.Side
+	0,  // 9: lockbox.v1.ListAccess.kinds:type_name -> lockbox.v1.AccessKind
+	6,  // 10: lockbox.v1.ListAccess.since:type_name -> google.protobuf.Timestamp
+	6,  // 11: lockbox.v1.ListAccess.until:type_name -> google.protobuf.Timestamp
+	1,  // 12: lockbox.v1.AccessList.records:type_name -> lockbox.v1.AccessRecord
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_access_proto_init() }
@@ -720,7 +792,7 @@ func file_lockbox_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_access_proto_rawDesc), len(file_lockbox_v1_access_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2779,6 +2779,8 @@ type TenantView struct {
 	IssuerKeys uint32 `protobuf:"varint,60,opt,name=issuer_keys,json=issuerKeys,proto3" json:"issuer_keys,omitempty"`
 	// The issuer's keys that cannot be used, each with the reason; they harm no other.
 	IssuerKeysPassedOver []string `protobuf:"bytes,61,rep,name=issuer_keys_passed_over,json=issuerKeysPassedOver,proto3" json:"issuer_keys_passed_over,omitempty"`
+	// Why, of each key in `issuer_keys_passed_over`, in the same order.
+	IssuerKeysCodedPassedOver []*Reason `protobuf:"bytes,72,rep,name=issuer_keys_coded_passed_over,json=issuerKeysCodedPassedOver,proto3" json:"issuer_keys_coded_passed_over,omitempty"`
 	// The tenant's own webhooks, the oldest first.
 	Webhooks []*Webhook `protobuf:"bytes,71,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
 	// The invitations to roles on the tenant itself, newest first; those that are long over are left out.
@@ -2911,6 +2913,13 @@ func (x *TenantView) GetIssuerKeys() uint32 {
 func (x *TenantView) GetIssuerKeysPassedOver() []string {
 	if x != nil {
 		return x.IssuerKeysPassedOver
+	}
+	return nil
+}
+
+func (x *TenantView) GetIssuerKeysCodedPassedOver() []*Reason {
+	if x != nil {
+		return x.IssuerKeysCodedPassedOver
 	}
 	return nil
 }
@@ -3191,9 +3200,11 @@ type IssuerKeys struct {
 	// How many can be used now; none if they could not be fetched yet.
 	Usable uint32 `protobuf:"varint,1,opt,name=usable,proto3" json:"usable,omitempty"`
 	// Those that cannot be used, each with the reason; they harm no other.
-	PassedOver    []string `protobuf:"bytes,2,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PassedOver []string `protobuf:"bytes,2,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
+	// Why, of each key in `passed_over`, in the same order.
+	CodedPassedOver []*Reason `protobuf:"bytes,3,rep,name=coded_passed_over,json=codedPassedOver,proto3" json:"coded_passed_over,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IssuerKeys) Reset() {
@@ -3236,6 +3247,13 @@ func (x *IssuerKeys) GetUsable() uint32 {
 func (x *IssuerKeys) GetPassedOver() []string {
 	if x != nil {
 		return x.PassedOver
+	}
+	return nil
+}
+
+func (x *IssuerKeys) GetCodedPassedOver() []*Reason {
+	if x != nil {
+		return x.CodedPassedOver
 	}
 	return nil
 }
@@ -4374,7 +4392,10 @@ type SelfView struct {
 	Claims []*ClaimReading `protobuf:"bytes,60,rep,name=claims,proto3" json:"claims,omitempty"`
 	// A subscription on which the caller holds a role, and on which their first sign-in is to be recorded (SignIn); empty if
 	// none is.
-	FirstSignIn   string `protobuf:"bytes,70,opt,name=first_sign_in,json=firstSignIn,proto3" json:"first_sign_in,omitempty"`
+	FirstSignIn string `protobuf:"bytes,70,opt,name=first_sign_in,json=firstSignIn,proto3" json:"first_sign_in,omitempty"`
+	// Roles that the caller lost within the last 30 days and does not hold again, the latest first, five at most. It tells
+	// somebody who can no longer see a request why.
+	LostRoles     []*LostRole `protobuf:"bytes,71,rep,name=lost_roles,json=lostRoles,proto3" json:"lost_roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4463,6 +4484,13 @@ func (x *SelfView) GetFirstSignIn() string {
 		return x.FirstSignIn
 	}
 	return ""
+}
+
+func (x *SelfView) GetLostRoles() []*LostRole {
+	if x != nil {
+		return x.LostRoles
+	}
+	return nil
 }
 
 // What one of a token's claims counted for.
@@ -4603,6 +4631,88 @@ func (x *HeldRole) GetSubscriptionId() string {
 	return ""
 }
 
+// A role that the caller held until it was removed, or ended by itself.
+type LostRole struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role Role `protobuf:"varint,1,opt,name=role,proto3,enum=lockbox.v1.Role" json:"role,omitempty"`
+	// Empty: of the tenant.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The subscription's name; empty: of the tenant.
+	SubscriptionName string `protobuf:"bytes,3,opt,name=subscription_name,json=subscriptionName,proto3" json:"subscription_name,omitempty"`
+	// Who removed it; absent: it ended by itself, when its time was over.
+	By *Actor `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// When.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LostRole) Reset() {
+	*x = LostRole{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LostRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LostRole) ProtoMessage() {}
+
+func (x *LostRole) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LostRole.ProtoReflect.Descriptor instead.
+func (*LostRole) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *LostRole) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *LostRole) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *LostRole) GetSubscriptionName() string {
+	if x != nil {
+		return x.SubscriptionName
+	}
+	return ""
+}
+
+func (x *LostRole) GetBy() *Actor {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *LostRole) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // What the service catalogue in force knows (R6).
 type ListServices struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4612,7 +4722,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4734,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4637,7 +4747,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 // Answers ListServices.
@@ -4653,7 +4763,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4665,7 +4775,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4678,7 +4788,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -4710,7 +4820,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4722,7 +4832,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4735,7 +4845,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -4771,7 +4881,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4783,7 +4893,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4796,7 +4906,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -4819,7 +4929,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4831,7 +4941,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4844,7 +4954,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -5081,7 +5191,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x16requested_resource_ids\x18) \x03(\tR\x14requestedResourceIds\x12\x1b\n" +
 	"\tticket_id\x18* \x01(\tR\bticketId\x12\x1c\n" +
 	"\temergency\x18Z \x01(\bR\temergency\"\v\n" +
-	"\tGetTenant\"\xb7\x05\n" +
+	"\tGetTenant\"\x8d\x06\n" +
 	"\n" +
 	"TenantView\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12!\n" +
@@ -5099,7 +5209,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\apartial\x18> \x01(\bR\apartial\x12\x1f\n" +
 	"\vissuer_keys\x18< \x01(\rR\n" +
 	"issuerKeys\x125\n" +
-	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12/\n" +
+	"\x17issuer_keys_passed_over\x18= \x03(\tR\x14issuerKeysPassedOver\x12T\n" +
+	"\x1dissuer_keys_coded_passed_over\x18H \x03(\v2\x12.lockbox.v1.ReasonR\x19issuerKeysCodedPassedOver\x12/\n" +
 	"\bwebhooks\x18G \x03(\v2\x13.lockbox.v1.WebhookR\bwebhooks\x12<\n" +
 	"\vinvitations\x18F \x03(\v2\x1a.lockbox.v1.InvitationViewR\vinvitations\"\x8a\x04\n" +
 	"\x0eInvitationView\x12:\n" +
@@ -5131,12 +5242,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tsigned_in\x18\x03 \x01(\bR\bsignedIn\x129\n" +
 	"\apending\x18\x04 \x01(\v2\x1f.lockbox.v1.PendingSignInChangeR\apending\x127\n" +
 	"\vformer_keys\x18\x05 \x03(\v2\x16.lockbox.v1.IssuerKeysR\n" +
-	"formerKeys\"E\n" +
+	"formerKeys\"\x85\x01\n" +
 	"\n" +
 	"IssuerKeys\x12\x16\n" +
 	"\x06usable\x18\x01 \x01(\rR\x06usable\x12\x1f\n" +
 	"\vpassed_over\x18\x02 \x03(\tR\n" +
-	"passedOver\"\xed\x02\n" +
+	"passedOver\x12>\n" +
+	"\x11coded_passed_over\x18\x03 \x03(\v2\x12.lockbox.v1.ReasonR\x0fcodedPassedOver\"\xed\x02\n" +
 	"\x13PendingSignInChange\x12\x1b\n" +
 	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12-\n" +
 	"\x05route\x18\x02 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
@@ -5219,7 +5331,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
 	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
-	"\aGetSelf\"\xea\x02\n" +
+	"\aGetSelf\"\x9f\x03\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
 	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
@@ -5229,7 +5341,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x10default_language\x18\x05 \x01(\tR\x0fdefaultLanguage\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x120\n" +
 	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\x12\"\n" +
-	"\rfirst_sign_in\x18F \x01(\tR\vfirstSignIn\"\x7f\n" +
+	"\rfirst_sign_in\x18F \x01(\tR\vfirstSignIn\x123\n" +
+	"\n" +
+	"lost_roles\x18G \x03(\v2\x14.lockbox.v1.LostRoleR\tlostRoles\"\x7f\n" +
 	"\fClaimReading\x12\x12\n" +
 	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\tR\x05claim\x12\x12\n" +
@@ -5238,7 +5352,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05needs\x18\x05 \x03(\tR\x05needs\"Y\n" +
 	"\bHeldRole\x12$\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12'\n" +
-	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\"\x0e\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\"\xd9\x01\n" +
+	"\bLostRole\x12$\n" +
+	"\x04role\x18\x01 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12+\n" +
+	"\x11subscription_name\x18\x03 \x01(\tR\x10subscriptionName\x12!\n" +
+	"\x02by\x18\x04 \x01(\v2\x11.lockbox.v1.ActorR\x02by\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x0e\n" +
 	"\fListServices\"\\\n" +
 	"\vServiceList\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x123\n" +
@@ -5302,7 +5422,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -5351,38 +5471,39 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*SelfView)(nil),              // 44: lockbox.v1.SelfView
 	(*ClaimReading)(nil),          // 45: lockbox.v1.ClaimReading
 	(*HeldRole)(nil),              // 46: lockbox.v1.HeldRole
-	(*ListServices)(nil),          // 47: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 48: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 49: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 50: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 51: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 52: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 53: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 54: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
-	(*Person)(nil),                // 56: lockbox.v1.Person
-	(*Actor)(nil),                 // 57: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 58: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 59: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 60: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 61: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 62: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 63: google.protobuf.Duration
-	(*Event)(nil),                 // 64: lockbox.v1.Event
-	(SupportPlan)(0),              // 65: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 66: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 67: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 68: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 69: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 70: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 71: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 72: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 73: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 74: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 75: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 76: lockbox.v1.Occurrence
-	(Role)(0),                     // 77: lockbox.v1.Role
-	(ServiceStage)(0),             // 78: lockbox.v1.ServiceStage
+	(*LostRole)(nil),              // 47: lockbox.v1.LostRole
+	(*ListServices)(nil),          // 48: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 49: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 50: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 51: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 52: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 53: lockbox.v1.ListAccess
+	(*Refusal)(nil),               // 54: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 55: lockbox.v1.AccessList
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*Person)(nil),                // 57: lockbox.v1.Person
+	(*Actor)(nil),                 // 58: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 59: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 60: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 61: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 62: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 63: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
+	(*Event)(nil),                 // 65: lockbox.v1.Event
+	(SupportPlan)(0),              // 66: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 67: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 68: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 69: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 70: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 71: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 72: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 73: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 74: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 75: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 76: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 77: lockbox.v1.Occurrence
+	(Role)(0),                     // 78: lockbox.v1.Role
+	(ServiceStage)(0),             // 79: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -5393,15 +5514,15 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	34,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
 	37,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
 	43,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	47,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	48,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
 	29,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
 	39,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	50,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	51,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
 	25,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	52,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	53,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	10,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	7,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	53,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	54,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
 	13,  // 17: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
 	15,  // 18: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
 	20,  // 19: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
@@ -5410,120 +5531,126 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	35,  // 22: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
 	38,  // 23: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
 	44,  // 24: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	48,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	49,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
 	30,  // 26: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
 	40,  // 27: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	51,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	52,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
 	24,  // 29: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	54,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	55,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
 	11,  // 31: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
 	8,   // 32: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
 	0,   // 33: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	55,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	56,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
 	1,   // 35: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	56,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	57,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
 	6,   // 37: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
 	2,   // 38: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
 	9,   // 39: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	57,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	55,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	58,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	56,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
 	12,  // 42: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
 	0,   // 43: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	55,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	55,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	56,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	56,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
 	15,  // 46: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
 	0,   // 47: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	58,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	57,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	55,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	59,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	60,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	59,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	58,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	56,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	60,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	61,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
 	16,  // 53: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
 	16,  // 54: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
 	17,  // 55: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	61,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	55,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	62,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	56,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
 	18,  // 58: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	55,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	56,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
 	42,  // 60: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	62,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	56,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	57,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	57,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	55,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	63,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	57,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	55,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	57,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	55,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	55,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	57,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	55,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	55,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	63,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	57,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	58,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	58,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	56,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	64,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	58,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	56,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	58,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	56,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	56,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	58,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	56,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	56,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
 	21,  // 75: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
 	18,  // 76: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	64,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	57,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	65,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	66,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	65,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	58,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	66,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	67,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
 	32,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
 	31,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
 	26,  // 83: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	67,  // 84: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	24,  // 85: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	68,  // 86: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 87: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	57,  // 88: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	55,  // 89: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	56,  // 90: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	55,  // 91: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	57,  // 92: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	55,  // 93: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	69,  // 94: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	69,  // 95: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	28,  // 96: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	27,  // 97: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	70,  // 98: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	71,  // 99: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	57,  // 100: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	55,  // 101: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	57,  // 102: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	55,  // 103: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	69,  // 104: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	32,  // 105: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 106: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	72,  // 107: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	55,  // 108: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	62,  // 109: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	36,  // 110: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	56,  // 111: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	55,  // 112: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	57,  // 113: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 114: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	73,  // 115: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	74,  // 116: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	75,  // 117: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	56,  // 118: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 119: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	76,  // 120: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	55,  // 121: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	55,  // 122: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	57,  // 123: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	55,  // 124: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	55,  // 125: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	62,  // 126: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	57,  // 127: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 128: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	63,  // 129: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 130: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	77,  // 131: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	49,  // 132: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	78,  // 133: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	134, // [134:134] is the sub-list for method output_type
-	134, // [134:134] is the sub-list for method input_type
-	134, // [134:134] is the sub-list for extension type_name
-	134, // [134:134] is the sub-list for extension extendee
-	0,   // [0:134] is the sub-list for field type_name
+	63,  // 84: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	68,  // 85: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	24,  // 86: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	69,  // 87: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 88: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	58,  // 89: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	56,  // 90: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	57,  // 91: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	56,  // 92: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	58,  // 93: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	56,  // 94: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	70,  // 95: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	70,  // 96: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	28,  // 97: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	27,  // 98: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	63,  // 99: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	71,  // 100: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	72,  // 101: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	58,  // 102: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	56,  // 103: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	58,  // 104: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	56,  // 105: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	70,  // 106: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	32,  // 107: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 108: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	73,  // 109: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	56,  // 110: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	63,  // 111: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	36,  // 112: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	57,  // 113: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	56,  // 114: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	58,  // 115: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 116: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	74,  // 117: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	75,  // 118: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	76,  // 119: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	57,  // 120: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 121: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	77,  // 122: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	56,  // 123: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	56,  // 124: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	58,  // 125: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	56,  // 126: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	56,  // 127: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	63,  // 128: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	58,  // 129: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 130: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	64,  // 131: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 132: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	47,  // 133: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	78,  // 134: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	78,  // 135: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	58,  // 136: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	56,  // 137: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	50,  // 138: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	79,  // 139: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	140, // [140:140] is the sub-list for method output_type
+	140, // [140:140] is the sub-list for method input_type
+	140, // [140:140] is the sub-list for extension type_name
+	140, // [140:140] is the sub-list for extension extendee
+	0,   // [0:140] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -5582,7 +5709,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

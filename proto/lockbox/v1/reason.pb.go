@@ -200,6 +200,72 @@ const (
 	ReasonCode_REASON_CODE_TEXT_NOT_ONE_LINE ReasonCode = 128
 	// A refusal: an alternate address is named twice (R24).
 	ReasonCode_REASON_CODE_ADDRESS_NAMED_TWICE ReasonCode = 129
+	// A refusal: a token has expired (R13).
+	ReasonCode_REASON_CODE_TOKEN_EXPIRED ReasonCode = 130
+	// A refusal: a token says of a time in the future that it is over, so that a clock is wrong (R13). Parameter: `claim`, the
+	// claim that says so.
+	ReasonCode_REASON_CODE_TOKEN_AHEAD_OF_TIME ReasonCode = 131
+	// A refusal: a token is too long (R13). Parameter: `most`, how many bytes it may have.
+	ReasonCode_REASON_CODE_TOKEN_TOO_LONG ReasonCode = 132
+	// A refusal: a token is of an issuer that is not trusted here (R13).
+	ReasonCode_REASON_CODE_TOKEN_ISSUER_NOT_TRUSTED ReasonCode = 133
+	// A refusal: a claim of a token has no form that it can have (R13). Parameter: `claim`.
+	ReasonCode_REASON_CODE_TOKEN_CLAIM_UNREADABLE ReasonCode = 134
+	// A refusal: what should be a token is none (R13).
+	ReasonCode_REASON_CODE_TOKEN_MALFORMED ReasonCode = 135
+	// A refusal: there is no token (R13).
+	ReasonCode_REASON_CODE_TOKEN_MISSING ReasonCode = 136
+	// A refusal: a token is signed with an algorithm that is not used here (R13).
+	ReasonCode_REASON_CODE_TOKEN_ALGORITHM_NOT_USED ReasonCode = 137
+	// A refusal: a token has critical header parameters, none of which is understood here (R13).
+	ReasonCode_REASON_CODE_TOKEN_HEADERS_NOT_UNDERSTOOD ReasonCode = 138
+	// A refusal: a token is of another type than those of a sign-in (R13).
+	ReasonCode_REASON_CODE_TOKEN_OF_ANOTHER_TYPE ReasonCode = 139
+	// A refusal: a token's signature is wrong (R13).
+	ReasonCode_REASON_CODE_TOKEN_SIGNATURE_WRONG ReasonCode = 140
+	// A refusal: a token is signed with an algorithm that its key is not for (R13).
+	ReasonCode_REASON_CODE_TOKEN_KEY_OF_ANOTHER_ALGORITHM ReasonCode = 141
+	// A refusal: a token does not say which key signed it, and not exactly one fits (R13).
+	ReasonCode_REASON_CODE_TOKEN_KEY_NOT_NAMED ReasonCode = 142
+	// A refusal: a token is signed with a key that its issuer's key set does not hold (R13).
+	ReasonCode_REASON_CODE_TOKEN_KEY_UNKNOWN ReasonCode = 143
+	// A refusal: a token is made out to somebody else (R13). Parameter: `audience`, to whom it has to be.
+	ReasonCode_REASON_CODE_TOKEN_FOR_ANOTHER_AUDIENCE ReasonCode = 144
+	// A refusal: a token does not say when it expires (R13).
+	ReasonCode_REASON_CODE_TOKEN_WITHOUT_END ReasonCode = 145
+	// A refusal: a claim is not in the token, which only refers to it (R13, R67). Parameters: `claim`; `by`, the claim that does.
+	ReasonCode_REASON_CODE_TOKEN_CLAIM_ELSEWHERE ReasonCode = 146
+	// A refusal: the tenant's issuer is recorded in a way that cannot be used (R13).
+	ReasonCode_REASON_CODE_ISSUER_RECORDED_WRONGLY ReasonCode = 147
+	// A refusal: the tenant's issuer maps no groups (R67). Parameter: `claim`, in which they would be.
+	ReasonCode_REASON_CODE_GROUPS_NOT_MAPPED ReasonCode = 148
+	// A refusal: a token names no groups (R67). Parameter: `claim`, in which they would be.
+	ReasonCode_REASON_CODE_GROUPS_NOT_NAMED ReasonCode = 149
+	// A refusal: another issuer than the one that was asked answered a sign-in.
+	ReasonCode_REASON_CODE_SIGN_IN_ANSWERED_BY_ANOTHER ReasonCode = 150
+	// A refusal: an issuer answered a sign-in without an ID token.
+	ReasonCode_REASON_CODE_SIGN_IN_WITHOUT_TOKEN ReasonCode = 151
+	// A refusal: the ID token is for another sign-in.
+	ReasonCode_REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN ReasonCode = 152
+	// A refusal: the ID token was made for another program.
+	ReasonCode_REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM ReasonCode = 153
+	// A refusal: an issuer sends sign-ins to an address that is not secure.
+	ReasonCode_REASON_CODE_ISSUER_ADDRESS_NOT_SECURE ReasonCode = 154
+	// An issuer's key is passed over: it is malformed (R13). Parameter: `key`, its place in the set and its id.
+	ReasonCode_REASON_CODE_KEY_MALFORMED ReasonCode = 160
+	// An issuer's key is passed over: such keys are not used here (R13). Parameters: `key`; `part`, the name of the member that says
+	// so; `says`, what it says.
+	ReasonCode_REASON_CODE_KEY_OF_UNUSED_KIND ReasonCode = 161
+	// An issuer's key is passed over: it is too short or too long (R13). Parameters: `key`, `bits`, `least`, `most`.
+	ReasonCode_REASON_CODE_KEY_OF_UNUSED_SIZE ReasonCode = 162
+	// An issuer's key is passed over: it is not for signatures (R13). Parameters: `key`; `part`, the name of the member that says so.
+	ReasonCode_REASON_CODE_KEY_NOT_FOR_SIGNATURES ReasonCode = 163
+	// An issuer's key is passed over: its secret part was published (R13). Parameter: `key`.
+	ReasonCode_REASON_CODE_KEY_NOT_SECRET ReasonCode = 164
+	// An issuer's key is passed over: too many others have its id (R13). Parameters: `key`, `most`.
+	ReasonCode_REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES ReasonCode = 165
+	// An issuer's key is passed over: a member of it is missing or malformed (R13). Parameters: `key`; `part`, the member's name.
+	ReasonCode_REASON_CODE_KEY_PART_MALFORMED ReasonCode = 166
 )
 
 // Enum value maps for ReasonCode.
@@ -289,6 +355,38 @@ var (
 		127: "REASON_CODE_TEXT_NOT_PLAIN",
 		128: "REASON_CODE_TEXT_NOT_ONE_LINE",
 		129: "REASON_CODE_ADDRESS_NAMED_TWICE",
+		130: "REASON_CODE_TOKEN_EXPIRED",
+		131: "REASON_CODE_TOKEN_AHEAD_OF_TIME",
+		132: "REASON_CODE_TOKEN_TOO_LONG",
+		133: "REASON_CODE_TOKEN_ISSUER_NOT_TRUSTED",
+		134: "REASON_CODE_TOKEN_CLAIM_UNREADABLE",
+		135: "REASON_CODE_TOKEN_MALFORMED",
+		136: "REASON_CODE_TOKEN_MISSING",
+		137: "REASON_CODE_TOKEN_ALGORITHM_NOT_USED",
+		138: "REASON_CODE_TOKEN_HEADERS_NOT_UNDERSTOOD",
+		139: "REASON_CODE_TOKEN_OF_ANOTHER_TYPE",
+		140: "REASON_CODE_TOKEN_SIGNATURE_WRONG",
+		141: "REASON_CODE_TOKEN_KEY_OF_ANOTHER_ALGORITHM",
+		142: "REASON_CODE_TOKEN_KEY_NOT_NAMED",
+		143: "REASON_CODE_TOKEN_KEY_UNKNOWN",
+		144: "REASON_CODE_TOKEN_FOR_ANOTHER_AUDIENCE",
+		145: "REASON_CODE_TOKEN_WITHOUT_END",
+		146: "REASON_CODE_TOKEN_CLAIM_ELSEWHERE",
+		147: "REASON_CODE_ISSUER_RECORDED_WRONGLY",
+		148: "REASON_CODE_GROUPS_NOT_MAPPED",
+		149: "REASON_CODE_GROUPS_NOT_NAMED",
+		150: "REASON_CODE_SIGN_IN_ANSWERED_BY_ANOTHER",
+		151: "REASON_CODE_SIGN_IN_WITHOUT_TOKEN",
+		152: "REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN",
+		153: "REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM",
+		154: "REASON_CODE_ISSUER_ADDRESS_NOT_SECURE",
+		160: "REASON_CODE_KEY_MALFORMED",
+		161: "REASON_CODE_KEY_OF_UNUSED_KIND",
+		162: "REASON_CODE_KEY_OF_UNUSED_SIZE",
+		163: "REASON_CODE_KEY_NOT_FOR_SIGNATURES",
+		164: "REASON_CODE_KEY_NOT_SECRET",
+		165: "REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES",
+		166: "REASON_CODE_KEY_PART_MALFORMED",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -375,6 +473,38 @@ var (
 		"REASON_CODE_TEXT_NOT_PLAIN":                   127,
 		"REASON_CODE_TEXT_NOT_ONE_LINE":                128,
 		"REASON_CODE_ADDRESS_NAMED_TWICE":              129,
+		"REASON_CODE_TOKEN_EXPIRED":                    130,
+		"REASON_CODE_TOKEN_AHEAD_OF_TIME":              131,
+		"REASON_CODE_TOKEN_TOO_LONG":                   132,
+		"REASON_CODE_TOKEN_ISSUER_NOT_TRUSTED":         133,
+		"REASON_CODE_TOKEN_CLAIM_UNREADABLE":           134,
+		"REASON_CODE_TOKEN_MALFORMED":                  135,
+		"REASON_CODE_TOKEN_MISSING":                    136,
+		"REASON_CODE_TOKEN_ALGORITHM_NOT_USED":         137,
+		"REASON_CODE_TOKEN_HEADERS_NOT_UNDERSTOOD":     138,
+		"REASON_CODE_TOKEN_OF_ANOTHER_TYPE":            139,
+		"REASON_CODE_TOKEN_SIGNATURE_WRONG":            140,
+		"REASON_CODE_TOKEN_KEY_OF_ANOTHER_ALGORITHM":   141,
+		"REASON_CODE_TOKEN_KEY_NOT_NAMED":              142,
+		"REASON_CODE_TOKEN_KEY_UNKNOWN":                143,
+		"REASON_CODE_TOKEN_FOR_ANOTHER_AUDIENCE":       144,
+		"REASON_CODE_TOKEN_WITHOUT_END":                145,
+		"REASON_CODE_TOKEN_CLAIM_ELSEWHERE":            146,
+		"REASON_CODE_ISSUER_RECORDED_WRONGLY":          147,
+		"REASON_CODE_GROUPS_NOT_MAPPED":                148,
+		"REASON_CODE_GROUPS_NOT_NAMED":                 149,
+		"REASON_CODE_SIGN_IN_ANSWERED_BY_ANOTHER":      150,
+		"REASON_CODE_SIGN_IN_WITHOUT_TOKEN":            151,
+		"REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN":        152,
+		"REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM":        153,
+		"REASON_CODE_ISSUER_ADDRESS_NOT_SECURE":        154,
+		"REASON_CODE_KEY_MALFORMED":                    160,
+		"REASON_CODE_KEY_OF_UNUSED_KIND":               161,
+		"REASON_CODE_KEY_OF_UNUSED_SIZE":               162,
+		"REASON_CODE_KEY_NOT_FOR_SIGNATURES":           163,
+		"REASON_CODE_KEY_NOT_SECRET":                   164,
+		"REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES":      165,
+		"REASON_CODE_KEY_PART_MALFORMED":               166,
 	}
 )
 
@@ -530,7 +660,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xc0\x18\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xad\"\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -617,7 +747,39 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\x1aREASON_CODE_TEXT_TOO_SHORT\x10~\x12\x1e\n" +
 	"\x1aREASON_CODE_TEXT_NOT_PLAIN\x10\x7f\x12\"\n" +
 	"\x1dREASON_CODE_TEXT_NOT_ONE_LINE\x10\x80\x01\x12$\n" +
-	"\x1fREASON_CODE_ADDRESS_NAMED_TWICE\x10\x81\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1fREASON_CODE_ADDRESS_NAMED_TWICE\x10\x81\x01\x12\x1e\n" +
+	"\x19REASON_CODE_TOKEN_EXPIRED\x10\x82\x01\x12$\n" +
+	"\x1fREASON_CODE_TOKEN_AHEAD_OF_TIME\x10\x83\x01\x12\x1f\n" +
+	"\x1aREASON_CODE_TOKEN_TOO_LONG\x10\x84\x01\x12)\n" +
+	"$REASON_CODE_TOKEN_ISSUER_NOT_TRUSTED\x10\x85\x01\x12'\n" +
+	"\"REASON_CODE_TOKEN_CLAIM_UNREADABLE\x10\x86\x01\x12 \n" +
+	"\x1bREASON_CODE_TOKEN_MALFORMED\x10\x87\x01\x12\x1e\n" +
+	"\x19REASON_CODE_TOKEN_MISSING\x10\x88\x01\x12)\n" +
+	"$REASON_CODE_TOKEN_ALGORITHM_NOT_USED\x10\x89\x01\x12-\n" +
+	"(REASON_CODE_TOKEN_HEADERS_NOT_UNDERSTOOD\x10\x8a\x01\x12&\n" +
+	"!REASON_CODE_TOKEN_OF_ANOTHER_TYPE\x10\x8b\x01\x12&\n" +
+	"!REASON_CODE_TOKEN_SIGNATURE_WRONG\x10\x8c\x01\x12/\n" +
+	"*REASON_CODE_TOKEN_KEY_OF_ANOTHER_ALGORITHM\x10\x8d\x01\x12$\n" +
+	"\x1fREASON_CODE_TOKEN_KEY_NOT_NAMED\x10\x8e\x01\x12\"\n" +
+	"\x1dREASON_CODE_TOKEN_KEY_UNKNOWN\x10\x8f\x01\x12+\n" +
+	"&REASON_CODE_TOKEN_FOR_ANOTHER_AUDIENCE\x10\x90\x01\x12\"\n" +
+	"\x1dREASON_CODE_TOKEN_WITHOUT_END\x10\x91\x01\x12&\n" +
+	"!REASON_CODE_TOKEN_CLAIM_ELSEWHERE\x10\x92\x01\x12(\n" +
+	"#REASON_CODE_ISSUER_RECORDED_WRONGLY\x10\x93\x01\x12\"\n" +
+	"\x1dREASON_CODE_GROUPS_NOT_MAPPED\x10\x94\x01\x12!\n" +
+	"\x1cREASON_CODE_GROUPS_NOT_NAMED\x10\x95\x01\x12,\n" +
+	"'REASON_CODE_SIGN_IN_ANSWERED_BY_ANOTHER\x10\x96\x01\x12&\n" +
+	"!REASON_CODE_SIGN_IN_WITHOUT_TOKEN\x10\x97\x01\x12*\n" +
+	"%REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN\x10\x98\x01\x12*\n" +
+	"%REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM\x10\x99\x01\x12*\n" +
+	"%REASON_CODE_ISSUER_ADDRESS_NOT_SECURE\x10\x9a\x01\x12\x1e\n" +
+	"\x19REASON_CODE_KEY_MALFORMED\x10\xa0\x01\x12#\n" +
+	"\x1eREASON_CODE_KEY_OF_UNUSED_KIND\x10\xa1\x01\x12#\n" +
+	"\x1eREASON_CODE_KEY_OF_UNUSED_SIZE\x10\xa2\x01\x12'\n" +
+	"\"REASON_CODE_KEY_NOT_FOR_SIGNATURES\x10\xa3\x01\x12\x1f\n" +
+	"\x1aREASON_CODE_KEY_NOT_SECRET\x10\xa4\x01\x12,\n" +
+	"'REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES\x10\xa5\x01\x12#\n" +
+	"\x1eREASON_CODE_KEY_PART_MALFORMED\x10\xa6\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

@@ -108,8 +108,8 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 	case *lockboxv1.Query_GetRequest:
 		return about(aggregate.KindRequest, ask.GetRequest.GetRequestId())
 	case *lockboxv1.Query_ListSimilar:
-		r.Filter = filterOf(&lockboxv1.ListSimilar{ResourceType: ask.ListSimilar.GetResourceType(),
-			Scenario: ask.ListSimilar.GetScenario()})
+		filtered(r, filterOf(&lockboxv1.ListSimilar{ResourceType: ask.ListSimilar.GetResourceType(),
+			Scenario: ask.ListSimilar.GetScenario()})...)
 		if id := ask.ListSimilar.GetSubscriptionId(); id != "" {
 			return about(aggregate.KindSubscription, id)
 		}
@@ -127,22 +127,21 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 			r.Kind = exports
 		}
 		r.FilterSince, r.FilterUntil = ask.ListActivity.GetSince(), ask.ListActivity.GetUntil()
-		r.Filter = filterOf(ask.ListActivity)
+		filtered(r, filterOf(ask.ListActivity)...)
 	case *lockboxv1.Query_ListAccess:
 		r.FilterSince, r.FilterUntil = ask.ListAccess.GetSince(), ask.ListAccess.GetUntil()
-		r.Filter = filterOf(ask.ListAccess)
+		filtered(r, filterOf(ask.ListAccess)...)
 	case *lockboxv1.Query_ListRequests:
 		r.FilterSince = ask.ListRequests.GetWaivedSince()
-		r.Filter = filterOf(ask.ListRequests)
+		filtered(r, filterOf(ask.ListRequests)...)
 	case *lockboxv1.Query_GroupRequests:
-		r.Filter = strings.Trim(filterOf(ask.GroupRequests.GetOf())+"; "+filterOf(ask.GroupRequests), "; ")
+		filtered(r, slices.Concat(filterOf(ask.GroupRequests.GetOf()), filterOf(ask.GroupRequests))...)
 	}
 	return r
 }
 
-// filterOf is the filter of a list in words, without what only says how much of it is wanted.
-func filterOf(ask proto.Message) string {
-	var terms []string
+// filterOf returns the filter of a list as terms, without what only says how much of it is wanted.
+func filterOf(ask proto.Message) (terms []*lockboxv1.FilterTerm) {
 	m := ask.ProtoReflect()
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)
@@ -151,25 +150,41 @@ func filterOf(ask proto.Message) string {
 				"with_allowed"}, f.Name()) {
 			continue
 		}
-		name := strings.ReplaceAll(string(f.Name()), "_", " ")
+		term := &lockboxv1.FilterTerm{Name: string(f.Name())}
 		switch {
 		case f.Kind() == protoreflect.BoolKind:
-			terms = append(terms, name)
 		case f.IsList():
-			values := make([]string, m.Get(f).List().Len())
-			for j := range values {
-				values[j] = inWords(f, m.Get(f).List().Get(j))
+			for j := range m.Get(f).List().Len() {
+				term.Values = append(term.Values, plainly(f, m.Get(f).List().Get(j)))
 			}
-			terms = append(terms, name+"="+strings.Join(values, ", "))
 		default:
-			terms = append(terms, name+"="+inWords(f, m.Get(f)))
+			term.Values = []string{plainly(f, m.Get(f))}
 		}
+		terms = append(terms, term)
 	}
-	return strings.Join(terms, "; ")
+	return terms
 }
 
-// inWords is a value, of an enumeration without what all its values' names begin with.
-func inWords(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+// filtered puts a filter into a record: as terms, and in the words of programs.
+func filtered(r *lockboxv1.AccessRecord, terms ...*lockboxv1.FilterTerm) {
+	r.FilterTerms = terms
+	plain := func(name string) string { return strings.ReplaceAll(name, "_", " ") }
+	var said []string
+	for _, term := range terms {
+		text, values := plain(term.GetName()), strings.Join(term.GetValues(), ", ")
+		if slices.Contains([]string{"statuses", "kinds", "by"}, term.GetName()) {
+			values = plain(values)
+		}
+		if values != "" {
+			text += "=" + values
+		}
+		said = append(said, text)
+	}
+	r.Filter = strings.Join(said, "; ")
+}
+
+// plainly is a value, of an enumeration without what all its values' names begin with.
+func plainly(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	if f.Kind() != protoreflect.EnumKind {
 		return v.String()
 	}
@@ -178,7 +193,7 @@ func inWords(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		return v.String()
 	}
 	prefix := strings.TrimSuffix(string(f.Enum().Values().ByNumber(0).Name()), "UNSPECIFIED")
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(string(is.Name()), prefix)), "_", " ")
+	return strings.ToLower(strings.TrimPrefix(string(is.Name()), prefix))
 }
 
 // results counts what an answer tells of each customer.

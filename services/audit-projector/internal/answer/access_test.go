@@ -112,7 +112,10 @@ func TestR69WhomARecordConcerns(t *testing.T) {
 	})
 	if len(got) != 3 || got[0].GetWho() == nil ||
 		got[0].GetKind() != lockboxv1.AccessKind_ACCESS_KIND_EXPORT || got[0].GetFormat() != "csv" ||
-		got[0].GetFilter() != "person=otto" || got[0].GetSender() != "PORTAL" || got[1].GetWho() != nil ||
+		got[0].GetFilter() != "person=otto" || len(got[0].GetFilterTerms()) != 1 ||
+		got[0].GetFilterTerms()[0].GetName() != "person" ||
+		got[0].GetFilterTerms()[0].GetValues()[0] != "otto" ||
+		got[0].GetSender() != "PORTAL" || got[1].GetWho() != nil ||
 		got[1].GetRefusalCode() != unauthenticated || got[2].GetWho() == nil {
 		t.Errorf("%v", got)
 	}

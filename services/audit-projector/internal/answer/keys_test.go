@@ -52,7 +52,8 @@ func TestR65KeysPassedOverAreSaidOfEveryIssuer(t *testing.T) {
 		}
 		for i, f := range v.GetSignIn().GetFormer() {
 			passed := strings.Join(keys[i].GetPassedOver(), " ")
-			if proto.Equal(f, broken) != strings.Contains(passed, "k256") || keys[i].GetUsable() != 1 {
+			if proto.Equal(f, broken) != strings.Contains(passed, "k256") || keys[i].GetUsable() != 1 ||
+				len(keys[i].GetPassedOver()) != len(keys[i].GetCodedPassedOver()) {
 				t.Errorf("%s: issuer %d has the keys %v", who, i, keys[i])
 			}
 		}

@@ -203,6 +203,7 @@ func (v *viewer) withKeys(t *lockboxv1.TenantView) *lockboxv1.TenantView {
 		for _, k := range set.PassedOver() {
 			if most > 0 {
 				known.PassedOver = append(known.PassedOver, k.String())
+				known.CodedPassedOver = append(known.CodedPassedOver, k.Reason)
 			}
 			most--
 		}
@@ -210,6 +211,7 @@ func (v *viewer) withKeys(t *lockboxv1.TenantView) *lockboxv1.TenantView {
 	}
 	present := keys(t.GetSignIn().GetIssuer())
 	t.IssuerKeys, t.IssuerKeysPassedOver = present.GetUsable(), present.GetPassedOver()
+	t.IssuerKeysCodedPassedOver = present.GetCodedPassedOver()
 	for _, former := range t.GetSignIn().GetFormer() {
 		t.SignIn.FormerKeys = append(t.SignIn.FormerKeys, keys(former))
 	}

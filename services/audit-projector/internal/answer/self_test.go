@@ -102,6 +102,37 @@ func TestTheRolesThatCountNow(t *testing.T) {
 	}
 }
 
+// Whoever can no longer see a request learns which role is gone, who took it and when; and only of roles of their own.
+func TestPeopleLearnWhichRolesTheyLost(t *testing.T) {
+	c := newCast(t)
+	otto, grace := c.actor("otto"), c.actor("grace")
+	c.story.Assign(grace, bank, "prod", "owns", otto, owner, false)
+	c.story.Assign(grace, bank, "prod", "of-another", c.actor("fleur"), owner, false)
+	c.story.Assign(grace, bank, "", "reads", otto, auditor, false)
+	c.story.Assign(grace, bank, "", "reads-too", otto, auditor, false)
+	remove := func(aggregateID, id string) {
+		c.story.Command(grace, &lockboxv1.Command{Tenant: bank, AggregateId: aggregateID,
+			Action: &lockboxv1.Command_RemoveRole{RemoveRole: &lockboxv1.RemoveRole{AssignmentId: id}}})
+	}
+	if lost := c.query("otto", getSelf(bank)).GetSelf().GetLostRoles(); len(lost) != 0 {
+		t.Errorf("before: %v", lost)
+	}
+	remove("prod", "owns")
+	remove("prod", "of-another")
+	remove("", "reads") // and holds it by another assignment
+	at := c.story.Now
+	lost := c.query("otto", getSelf(bank)).GetSelf().GetLostRoles()
+	if len(lost) != 1 || lost[0].GetRole() != owner || lost[0].GetSubscriptionId() != "prod" ||
+		lost[0].GetSubscriptionName() == "" || lost[0].GetBy().GetPerson().GetSubject() != "grace" ||
+		lost[0].GetTime().AsTime().After(at) {
+		t.Errorf("lost: %v", lost)
+	}
+	c.story.Assign(grace, bank, "prod", "again", otto, owner, false)
+	if lost := c.query("otto", getSelf(bank)).GetSelf().GetLostRoles(); len(lost) != 0 {
+		t.Errorf("has it again: %v", lost)
+	}
+}
+
 func TestTheServicesInForce(t *testing.T) {
 	p := newPlace(t)
 	shipped := p.query("otto", listServices(bank)).GetServices()

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Self returns one of a tenant's people with the roles that are active at now. Whether a first sign-in is recorded
@@ -30,7 +32,33 @@ func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1
 	if c.Tenant.Roles.Names(by.GetPerson()) {
 		v.FirstSignIn = "" // is recorded there
 	}
+	v.LostRoles = lost(c, by.GetPerson(), now)
 	return v
+}
+
+const (
+	lostWithin = 30 * 24 * time.Hour
+	mostLost   = 5
+)
+
+// lost returns the roles that a person lost lately, the latest first.
+func lost(c *projection.Customer, p *lockboxv1.Person, now time.Time) (list []*lockboxv1.LostRole) {
+	add := func(roles tenant.Roles, subscription, name string) {
+		for _, l := range roles.Lost(p, now.Add(-lostWithin), now) {
+			list = append(list, &lockboxv1.LostRole{Role: l.GetRole(), SubscriptionId: subscription, SubscriptionName: name,
+				By: l.Actor, Time: timestamppb.New(l.At)})
+		}
+	}
+	add(c.Tenant.Roles, "", "")
+	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
+		if s := c.Subscriptions[id]; s.Fault == nil {
+			add(s.Roles, id, cmp.Or(s.Name, id))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *lockboxv1.LostRole) int {
+		return b.GetTime().AsTime().Compare(a.GetTime().AsTime())
+	})
+	return list[:min(mostLost, len(list))]
 }
 
 func held(roles tenant.Roles, subscription string, p *lockboxv1.Person, now time.Time) (list []*lockboxv1.HeldRole) {

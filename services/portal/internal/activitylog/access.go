@@ -83,6 +83,9 @@ func (d access) What(r *lockboxv1.AccessRecord) string { return d.text().What(r)
 // Outcome says what came of it.
 func (d access) Outcome(r *lockboxv1.AccessRecord) []string { return d.text().Outcome(r) }
 
+// Filter says by what a list was filtered; nothing if that is known in English only.
+func (d access) Filter(r *lockboxv1.AccessRecord) []string { return d.text().Filter(r) }
+
 // Who names somebody.
 func (d access) Who(r *lockboxv1.AccessRecord) string { return d.text().Who(r) }
 

@@ -18,7 +18,9 @@ func looked() []*lockboxv1.AccessRecord {
 	own := &lockboxv1.AccessPerson{Subject: "grace", Name: "Grace <Green>", Side: lockboxv1.Side_SIDE_TENANT}
 	return []*lockboxv1.AccessRecord{
 		{Id: "1", Tenant: "meadowbank", Time: ago(time.Minute), Kind: lockboxv1.AccessKind_ACCESS_KIND_EXPORT, Who: own,
-			Action: "list_activity", Format: "csv", Filter: "person=erin", FilterSince: ago(240 * time.Hour), Results: 1200,
+			Action: "list_activity", Format: "csv", Filter: "person=erin",
+			FilterTerms: []*lockboxv1.FilterTerm{{Name: "person", Values: []string{"erin"}}},
+			FilterSince: ago(240 * time.Hour), Results: 1200,
 			Count: 2, Since: ago(2 * time.Minute)},
 		{Id: "2", Tenant: "meadowbank", Time: ago(time.Hour), Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Who: engineer,
 			Action: "get_request", AboutKind: "request", AboutId: requestID, Results: 1, Count: 1},
@@ -36,15 +38,17 @@ func looked() []*lockboxv1.AccessRecord {
 func TestR69WhoLookedReadsInEachLanguage(t *testing.T) {
 	for lang, words := range map[string][]string{
 		"en": {"Sign-ins and views", "Exported the activity log as csv", "1200 results", "2 times", "Viewed a request",
-			"Tried to “approve”", "Refused: not signed in", "Further refused actions", "1940, not recorded in detail",
+			"Tried to approve a request", "Filter: Person: erin",
+			"Refused: not signed in", "Further refused actions", "1940, not recorded in detail",
 			"The sign-in was cancelled", "Only people at Nimbus Cloud", "Kept for 400 days", "Unknown"},
 		"fr": {"Connexions et consultations", "A exporté le journal", "au format csv", "A consulté une demande",
-			"non connecté", "La connexion a été annulée", "Conservé 400 jours", "Inconnu"},
-		"ja": {"サインインと閲覧の記録", "要求を閲覧しました", "操作「approve」を試みました", "保存期間は 400 日です", "不明"},
+			"non connecté", "La connexion a été annulée", "A tenté d’approuver une demande",
+			"Filtrage\u00a0: Personne\u00a0: erin", "Conservé 400 jours", "Inconnu"},
+		"ja": {"サインインと閲覧の記録", "要求を閲覧しました", "要求の承認を試みました", "保存期間は 400 日です", "不明"},
 	} {
 		page := get(t, served(t, backend(grace()), grace()), "/t/meadowbank/access-records?lang="+lang, http.StatusOK)
 		holds(t, page, words...)
-		holds(t, page, "Erin Ellis", "Brightline Contractors", "Grace <Green>", "person=erin",
+		holds(t, page, "Erin Ellis", "Brightline Contractors", "Grace <Green>",
 			`href="/t/meadowbank/requests/`+requestID+`"`, `href="/t/meadowbank/access-records?page=older"`)
 	}
 }

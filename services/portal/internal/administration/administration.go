@@ -54,6 +54,12 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		return p.signInChange(v, f, v.R.PathValue("do"))
 	}))
 	add(http.MethodPost, "/sign-in", p.changeSignIn)
+	add(http.MethodGet, "/sign-in/propose", func(v *site.Visit) error { return p.propose(v, drafted(v)) })
+	add(http.MethodPost, "/sign-in/propose", p.proposeOnward)
+	add(http.MethodGet, "/sign-in/propose/review", func(v *site.Visit) error {
+		return p.proposalReview(v, drafted(v))
+	})
+	add(http.MethodPost, "/sign-in/propose/review", p.sendProposal)
 	add(http.MethodGet, "/webhooks", shown(p.webhooks))
 	add(http.MethodGet, "/webhooks/remove/{webhook}", shown(func(v *site.Visit, f *form.Form) error {
 		return p.removeWebhook(v, f, v.R.PathValue("webhook"))

@@ -31,6 +31,7 @@ var dangerOf = map[string]kind{
 	"/alternates add": gives, "/alternates remove": takes,
 	"/previews join": gives, "/previews leave": takes,
 	"/sign-in confirm": takes, "/sign-in stop": asks, "/sign-in finish": takes,
+	"/sign-in/propose ": gives, "/sign-in/propose/review ": takes, // the form only leads to what names the effect
 	"/webhooks add": gives, "/webhooks remove": asks,
 	"/roles remove": takes, "/roles activate": gives, "/roles deactivate": gives, "/roles/assign ": gives,
 	"/roles/invite ":                    gives,
@@ -64,15 +65,17 @@ func TestWhatIsDangerousIsConfirmed(t *testing.T) {
 	inTenantToo.tenant.Assignments = inTenant.tenant.GetAssignments()
 	invited := invitations()
 	invited.tenant.Invitations = invited.tenant.GetSubscriptions()[1].GetInvitations()
-	pages := append([]string{"/sign-in", "/sign-in/confirm", "/sign-in/stop", "/sign-in/finish", "/webhooks",
+	pages := append([]string{"/sign-in", "/sign-in/confirm", "/sign-in/stop", "/sign-in/finish", "/sign-in/propose",
+		"/sign-in/propose/review", "/webhooks",
 		"/webhooks/remove/hook-1", "/alternates/remove/1", "/roles/invite", "/subscriptions/meadow-production/invite",
 		"/roles/invitations/i-lena", "/subscriptions/meadow-production/invitations/i-lena"}, everyPage...)
 	seen := map[string]bool{}
 	for _, b := range []*bank{administrator(), off, activated, eligible, inTenant, inTenantToo, invited,
-		withWebhooks(moving(administrator(), byCustomer, otto), 2)} {
+		withWebhooks(moving(administrator(), byCustomer, otto), 2), settled(administrator())} {
 		h := served(t, b)
+		sitetest.Post(h, base+"/sign-in/propose", proposal("client", "portal-2"))
 		for _, page := range pages {
-			w := sitetest.Get(h, base+page)
+			w := withDraft(h, base+page)
 			if w.Code != http.StatusOK {
 				continue
 			}

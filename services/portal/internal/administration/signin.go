@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -61,10 +62,15 @@ func (s signing) Shown(i *lockboxv1.TenantIssuer) (shown shownIssuer, err error)
 	return shown, err
 }
 
-// FormerPassedOver returns the keys of the i-th former issuer that cannot be used.
-func (s signing) FormerPassedOver(i int) []string {
+// PassedOver returns why keys of the present issuer cannot be used.
+func (s signing) PassedOver() []reason.Text {
+	return reason.ShowAll(s.Say.Language, s.Tenant.GetIssuerKeysCodedPassedOver(), s.Tenant.GetIssuerKeysPassedOver())
+}
+
+// FormerPassedOver is PassedOver of the i-th former issuer.
+func (s signing) FormerPassedOver(i int) []reason.Text {
 	if keys := s.GetFormerKeys(); i < len(keys) {
-		return keys[i].GetPassedOver()
+		return reason.ShowAll(s.Say.Language, keys[i].GetCodedPassedOver(), keys[i].GetPassedOver())
 	}
 	return nil
 }

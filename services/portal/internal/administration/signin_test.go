@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -27,6 +28,8 @@ func moving(b *bank, route lockboxv1.SignInRoute, by *lockboxv1.Person) *bank {
 	}
 	b.tenant.SignIn.FormerKeys = []*lockboxv1.IssuerKeys{{Usable: 1, PassedOver: []string{"key 3: of 1024 bits"}}}
 	b.tenant.IssuerKeysPassedOver = []string{"key 2: secp256k1 is no curve that is used"}
+	b.tenant.IssuerKeysCodedPassedOver = []*lockboxv1.Reason{reason.Of(
+		lockboxv1.ReasonCode_REASON_CODE_KEY_OF_UNUSED_KIND, "key", "2", "part", "crv", "says", "secp256k1")}
 	return b
 }
 
@@ -64,6 +67,19 @@ func TestR65AChangeOfSignInIsShownToThoseWhoDecide(t *testing.T) {
 	b := moving(administrator(), byCustomer, otto)
 	if page := get(t, served(t, b), "", http.StatusOK); !strings.Contains(page, "is waiting") {
 		t.Errorf("the first page does not say that something waits: %s", page)
+	}
+}
+
+// Why a key is passed over is said in the reader's language; by an older audit-projector in its own words.
+func TestKeysPassedOverAreSaidInTheReadersLanguage(t *testing.T) {
+	h := served(t, moving(administrator(), byCustomer, otto))
+	for lang, want := range map[string]string{"en": "such keys are not used here", "ja": "この種類の鍵は使用されません",
+		"fr": "de telles clés ne sont pas utilisées ici"} {
+		page := get(t, h, "/sign-in?lang="+lang, http.StatusOK)
+		holds(t, page, want, `<span lang="en">key 3: of 1024 bits</span>`)
+		if strings.Contains(page, "is no curve") {
+			t.Errorf("in %s the page says it in English: %s", lang, page)
+		}
 	}
 }
 

@@ -41,10 +41,10 @@ func (p *pages) form(v *site.Visit, b verb) error {
 	if err != nil {
 		return err
 	}
-	if !r.Allows(b.Name) {
-		return p.show(v, r, http.StatusConflict, note{NotNow: true})
-	}
 	f, _ := typed(v, b, r)
+	if !r.Allows(b.Name) {
+		return p.show(v, r, http.StatusConflict, note{NotNow: true, Since: r.Since(f.Seen)})
+	}
 	return p.again(v, f, http.StatusOK)
 }
 
@@ -69,10 +69,10 @@ func (p *pages) confirm(v *site.Visit, b verb) error {
 	if err != nil {
 		return err
 	}
-	if !r.Allows(b.Name) {
-		return p.show(v, r, http.StatusConflict, note{NotNow: true})
-	}
 	f, found := typed(v, b, r)
+	if !r.Allows(b.Name) {
+		return p.show(v, r, http.StatusConflict, note{NotNow: true, Since: r.Since(f.Seen)})
+	}
 	if !found { // opened without the form, or what was typed is no longer kept
 		return p.again(v, f, http.StatusOK)
 	}
@@ -269,7 +269,7 @@ func (p *pages) changed(v *site.Visit, f form, why *lockboxv1.Refusal) error {
 		return err
 	}
 	if !r.Allows(f.Name) || !stale {
-		return p.show(v, r, http.StatusConflict, note{Refused: why})
+		return p.show(v, r, http.StatusConflict, note{Refused: why, Since: r.Since(f.Seen)})
 	}
 	name := "decide"
 	if f.of = r; f.Confirms {

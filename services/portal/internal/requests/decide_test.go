@@ -390,7 +390,32 @@ func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 	}
 	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.",
 		"La demande a été tranchée ou close entre-temps. Voyez ci-dessous où elle en est.",
-		"Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.")
+		"Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.",
+		"Ce qui s’est passé depuis que vous l’avez consultée")
+}
+
+// What others did in between is said with its time by name, whether the command was refused or the form comes too late;
+// somebody who saw all of it is told nothing twice.
+func TestWhoComesTooLateReadsWhatOthersDidMeanwhile(t *testing.T) {
+	w := newWorld(otto, active())
+	w.answers("approve", nil, refusal.Conflict("aggregate_id", "R29", "already approved"))
+	h, path := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"/approve"
+	const meanwhile = `<section class="note wait" aria-labelledby="meanwhile">`
+	const title = "What happened since you looked at it"
+	form := url.Values{"seen": {"3"}, "command": {anID7}, "duration": {"4h"}, "resource": {"1"}}
+	refused := sitetest.Post(h, path, form).Body.String()
+	late := get(t, h, path+"/confirm?seen=3", http.StatusConflict)
+	for _, page := range []string{refused, late} {
+		_, after, _ := strings.Cut(page, meanwhile)
+		list, _, _ := strings.Cut(after, "</section>")
+		has(t, list, title, "Otto Owens approved access to 1 resource for 2 hours.", "3 August 2026, 09:20 UTC")
+		if strings.Contains(list, "The customer was notified.") {
+			t.Errorf("what was seen is said again: %s", list)
+		}
+	}
+	if page := get(t, h, path+"/confirm?seen=5", http.StatusConflict); strings.Contains(page, title) {
+		t.Error(page)
+	}
 }
 
 func TestWhatCannotBeDoneAnyMoreShowsWhereTheRequestStands(t *testing.T) {

@@ -16,6 +16,8 @@ type note struct {
 	NotNow bool
 	// Refused is why a command was refused; nil if none was.
 	Refused *lockboxv1.Refusal
+	// Since is what others did after the person had looked, as far as the person may know.
+	Since []*lockboxv1.TimelineEntry
 }
 
 // shownRequest is the data of a request's own page.

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
@@ -100,13 +101,16 @@ type wrong struct {
 	Organisation string // empty if unknown
 	// Code is the issuer's OAuth error code; empty if it sent none, or an invalid one.
 	Code string
+	// Says is why the answer is not good, in the reader's language; empty if that is not known.
+	Says string
 	// Retry is the URL for another attempt; Back, to where they came from, is for people who are still signed in.
 	Retry, Back string
 }
 
 var oauthCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
-// failed shows why the sign-in failed. The page shows only the kind of error; the log has the details.
+// failed shows why the sign-in failed. The page shows the kind of error, and by its code why an
+// answer is not good; the log has the details.
 func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 	if v.R.Context().Err() != nil {
 		return v.R.Context().Err() // the client has disconnected
@@ -139,6 +143,9 @@ func (in *signin) failed(v *site.Visit, a attempt, err error) error {
 		}
 	case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE):
 		page.Kind, status = "unavailable", http.StatusServiceUnavailable
+	}
+	if r, is := refusal.As(err); is && page.Kind == "wrong" {
+		page.Says = reason.Sentence(v.Say.Language, r.GetCodedReason())
 	}
 	in.trace(a, page, err)
 	v.Log.Warn("sign-in failed", zap.String("organisation", page.Organisation), zap.String("kind", page.Kind),

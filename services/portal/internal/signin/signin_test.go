@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -115,7 +116,7 @@ func TestAnAnswerThatIsNotToOurQuestionSignsNobodyIn(t *testing.T) {
 			"server_error", false},
 		"refused, in markup": {change("error", "<b>"), 403, "Your organisation does not sign you in", false},
 		"another issuer": {change("iss", w.issuers.TenantIssuer("sakura").GetUrl()), 403,
-			"cannot be trusted", false},
+			"Another identity provider answered than the one that was asked.", false},
 		"an issuer without name":  {change("iss", ""), 403, "cannot be trusted", false},
 		"no code":                 {change("code", ""), 403, "Your organisation does not sign you in", false},
 		"a code that nobody gave": {change("code", "x"), 403, "Your organisation does not sign you in", false},
@@ -310,13 +311,20 @@ func TestWhoHasJustSignedInAndIsNotAcceptedIsToldSo(t *testing.T) {
 	w := newWorld(t)
 	w.backend.Queries = map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
 		"get_self": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-			return nil, refusal.Unauthenticated("token", "R13", "is from an issuer that is not trusted here")
+			return nil, refusal.Because(refusal.Unauthenticated("token", "R13", "is of an issuer that nobody knows"),
+				reason.Of(lockboxv1.ReasonCode_REASON_CODE_TOKEN_ISSUER_NOT_TRUSTED))
 		},
 	}
 	b := w.browser(t)
 	leaving := b.get("/signin?to=/t/meadowbank/asks")
 	p := b.follow(b.get(b.choose(leaving, "otto")))
 	shows(t, "just now", p, http.StatusUnauthorized, "not trusted here")
+	for lang, want := range map[string]string{"fr": "n’est pas reconnu ici", "ja": "ここでは信頼されていません"} {
+		page := b.get("/t/meadowbank/asks?lang=" + lang)
+		if shows(t, lang, page, http.StatusUnauthorized, want); strings.Contains(page.body, "nobody knows") {
+			t.Errorf("in %s it is said in English: %s", lang, page.body)
+		}
+	}
 	w.after(time.Minute)
 	if p := b.get("/t/meadowbank/asks"); p.status != http.StatusSeeOther ||
 		p.location != "/signin?to=%2Ft%2Fmeadowbank%2Fasks" {

@@ -1,15 +1,18 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"go.uber.org/zap"
 )
 
@@ -61,6 +64,57 @@ func Lost(err error) error {
 	return err
 }
 
+// lostRoles says of each role that the visitor lost lately who removed it, and when. What is not known is not said: the
+// page is about something else. If there must be one, because a service knows of it, the projection is waited for.
+func (v *Visit) lostRoles(must bool) (said []string) {
+	if v.Session == nil { // refused before anybody looked who it is
+		return nil
+	}
+	self, err := v.selfAnew()
+	end := time.Now().Add(patience)
+	for must && err == nil && len(self.GetLostRoles()) == 0 && time.Now().Before(end) {
+		select {
+		case <-v.R.Context().Done():
+			return nil
+		case <-time.After(between):
+		}
+		self, err = v.selfAnew()
+	}
+	if err != nil {
+		return nil
+	}
+	for _, l := range self.GetLostRoles() {
+		role, err := v.Say.Say(shown.ID("status.role", l.GetRole().String(), "ROLE_"))
+		if err != nil {
+			v.Log.Error("page failed", zap.Error(err))
+			return said
+		}
+		id, by := "problem.lost.ended", ""
+		if l.GetBy() != nil {
+			id, by = "problem.lost.removed", shown.Name(l.GetBy().GetPerson())
+		}
+		text, err := v.Say.Say(id, "By", by, "Role", role, "Place", cmp.Or(l.GetSubscriptionName(), self.GetTenantName()),
+			"Time", v.Say.Instant(l.GetTime().AsTime()))
+		if err != nil {
+			v.Log.Error("page failed", zap.Error(err))
+			return said
+		}
+		said = append(said, text)
+	}
+	return said
+}
+
+// selfAnew is Self without what was learnt before, which may be older than what was found.
+func (v *Visit) selfAnew() (*lockboxv1.SelfView, error) {
+	v.self = nil
+	return v.Self()
+}
+
+const (
+	patience = 1500 * time.Millisecond
+	between  = 100 * time.Millisecond
+)
+
 // kinds maps HTTP statuses to the error pages.
 var kinds = map[int]string{
 	http.StatusBadRequest: "invalid", http.StatusForbidden: "forbidden", http.StatusNotFound: "not-found",
@@ -77,6 +131,8 @@ type problem struct {
 	SignIn string
 	// Kept reports that what was typed will be there then.
 	Kept bool
+	// Lost says which roles the visitor lost lately, by whom and when.
+	Lost []string
 }
 
 // fail shows an error page. If the session has expired and the request is only a read, it redirects to the sign-in and
@@ -115,9 +171,12 @@ func (v *Visit) about(others ...zap.Field) []zap.Field {
 func (v *Visit) Problem(status int, err error) {
 	p := problem{Kind: kinds[status]}
 	if errors.As(err, new(lostError)) {
-		p.Kind = "lost"
+		p.Kind, p.Lost = "lost", v.lostRoles(false)
 	}
 	r, refused := refusal.As(err)
+	if status == http.StatusForbidden && v.R.Method == http.MethodPost {
+		p.Lost = v.lostRoles(r.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_NO_ACTIVE_ROLE_NOW)
+	}
 	if refused {
 		v.Counters.Refused(r)
 		if status == http.StatusBadRequest || status == http.StatusForbidden || status == http.StatusConflict {

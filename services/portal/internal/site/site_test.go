@@ -2,12 +2,16 @@ package site_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func TestWhoIsSignedInElsewhereFindsNothing(t *testing.T) {
@@ -85,5 +89,59 @@ func TestARefusalSaysWhatToDoBeforeItsOwnSentence(t *testing.T) {
 		strings.Index(page, `<span lang="en">only auditors &lt;read&gt; this</span>`)
 	if own < 0 || theirs < own {
 		t.Error(page)
+	}
+}
+
+// Whoever sends something by a role that is gone is told who removed it and when, or that it ended by itself.
+func TestWhoLostARoleIsToldByWhomAndWhen(t *testing.T) {
+	at := timestamppb.New(sitetest.Now.Add(-time.Hour))
+	grace := &lockboxv1.Actor{Person: &lockboxv1.Person{DisplayName: "Grace Global"}}
+	b := &sitetest.Backend{Queries: map[string]func(*lockboxv1.Query) (*lockboxv1.QueryReply, error){
+		"get_self": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Self{Self: &lockboxv1.SelfView{TenantName: "Meadow Bank",
+				LostRoles: []*lockboxv1.LostRole{
+					{Role: lockboxv1.Role_ROLE_OWNER, SubscriptionName: "Production", By: grace, Time: at},
+					{Role: lockboxv1.Role_ROLE_AUDITOR, Time: at}}}}}, nil
+		}}}
+	h := sitetest.Server(sitetest.New(t, b, sitetest.Otto()), []site.Route{
+		{Method: "POST", Path: "/lost", Side: site.Both, Serve: func(*site.Visit) error {
+			return site.Lost(refusal.NotFound("x", "I9", "nothing"))
+		}},
+		{Method: "POST", Path: "/forbidden", Side: site.Both, Serve: func(*site.Visit) error {
+			return refusal.Forbidden("x", "R18", "only auditors")
+		}},
+		{Method: "GET", Path: "/forbidden", Side: site.Both, Serve: func(*site.Visit) error {
+			return refusal.Forbidden("x", "R18", "only auditors")
+		}}})
+	for lang, want := range map[string][]string{
+		"en": {"Grace Global removed your role Owner (Production) on", "Your role Auditor (Meadow Bank) ended on"},
+		"fr": {"Grace Global vous a retiré le rôle Propriétaire (Production) le",
+			"Votre rôle Auditeur (Meadow Bank) a pris fin"},
+		"ja": {"Grace Global 様があなたのロール「所有者」（Production）を解除しました", "（Meadow Bank）は、"},
+	} {
+		for _, path := range []string{"/lost", "/forbidden"} {
+			page := sitetest.Post(h, "/t/meadowbank"+path+"?lang="+lang, nil).Body.String()
+			for _, part := range want {
+				if !strings.Contains(page, part) {
+					t.Errorf("%s in %s does not say %q: %s", path, lang, part, page)
+				}
+			}
+		}
+	}
+	if page := sitetest.Get(h, "/t/meadowbank/forbidden").Body.String(); strings.Contains(page, "Grace") {
+		t.Errorf("nothing was sent: %s", page)
+	}
+}
+
+// What another site sends is refused before anybody looks who it is, so nobody's roles are looked at.
+func TestWhatAnotherSiteSendsIsAPageToo(t *testing.T) {
+	b := &sitetest.Backend{}
+	h := sitetest.Server(sitetest.New(t, b, sitetest.Otto()), []site.Route{{Method: "POST", Path: "/x", Side: site.Both}})
+	r := httptest.NewRequest(http.MethodPost, "/t/meadowbank/x", nil) //nolint:noctx // the test's server has no other
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || len(b.Asked) != 0 {
+		t.Errorf("%d, asked %v: %s", w.Code, b.Asked, w.Body)
 	}
 }

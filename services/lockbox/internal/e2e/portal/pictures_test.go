@@ -25,12 +25,16 @@ func isPage(p portal.Page) bool {
 		!strings.HasSuffix(p.Path, "/export") && !strings.HasSuffix(p.Path, "/receipt")
 }
 
-// Every page in every language, as whoever sees most of it: audited on a desktop and on a phone, by day and by night. A
-// browser shows all of them in English, of which pictures are kept, and in each language what customers see; that the
-// rest is in the reader's language shows in what is sent.
-func TestEveryPageInEveryLanguage(t *testing.T) {
-	t.Parallel()
-	w := visit(t)
+// looker is somebody who sees most of a kind of pages, and what they look at.
+type looker struct {
+	who, base string
+	is        func(portal.Page) bool
+	place     place
+}
+
+// lookers lets happen what there is to be seen, and returns who sees it.
+func (w *world) lookers(t *testing.T) []looker {
+	t.Helper()
 	pending := w.requested("erin", intent(), request.CustomerNotified)
 	done := w.requested("erin", intent(), request.CustomerNotified)
 	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: done,
@@ -57,14 +61,7 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 	for _, subscription := range []string{"", demo.BankProduction} {
 		w.invited(subscription, "i-otto-owner", lockboxv1.Role_ROLE_LOCKBOX_APPROVER)
 	}
-	pages, err := portal.Pages()
-	must(t, err)
-	devices := []device{desktop, phoneDark, phone, desktopDark}
-	for _, side := range []struct {
-		who, base string
-		is        func(portal.Page) bool
-		place     place
-	}{
+	return []looker{
 		{"grace", "/t/" + bank, func(p portal.Page) bool { return p.Customers },
 			place{pending, demo.BankTicket, demo.BankProduction, "otto-owner"}},
 		{"otto", "/t/" + bank, func(p portal.Page) bool { return p.Customers && strings.HasPrefix(p.Path, "/requests") },
@@ -74,7 +71,19 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 		{"derek", "/provider", func(p portal.Page) bool {
 			return p.Provider && (p.Path == "" || strings.HasPrefix(p.Path, "/requests/{id}"))
 		}, place{inside, demo.BankTicket, demo.BankProduction, ""}},
-	} {
+	}
+}
+
+// Every page in every language, as whoever sees most of it: audited on a desktop and on a phone, by day and by night. A
+// browser shows all of them in English, of which pictures are kept, and in each language what customers see; that the
+// rest is in the reader's language shows in what is sent.
+func TestEveryPageInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	w := visit(t)
+	pages, err := portal.Pages()
+	must(t, err)
+	devices := []device{desktop, phoneDark, phone, desktopDark}
+	for _, side := range w.lookers(t) {
 		for i, language := range []string{"en", "fr", "ja"} {
 			t.Run(side.who+"/"+language, func(t *testing.T) {
 				shown := 0

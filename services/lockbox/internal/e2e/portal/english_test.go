@@ -1,0 +1,106 @@
+package portal_test
+
+import (
+	"html"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/visitor"
+	"github.com/openlockbox/lockbox/services/portal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+)
+
+var (
+	// foreign are the parts of a page that need not be in the reader's language: they say so, or somebody wrote or named
+	// them. Elements of one kind do not stand in each other.
+	foreign = []*regexp.Regexp{
+		regexp.MustCompile(`(?s)<head>.*?</head>|<script.*?</script>|<style.*?</style>`),
+		regexp.MustCompile(`(?s)<(\w+)[^>]* lang="[a-z]+"[^>]*>[^<]*</`),
+		regexp.MustCompile(`(?s)<blockquote.*?</blockquote>|<bdi.*?</bdi>|<textarea.*?</textarea>|<code.*?</code>`),
+		regexp.MustCompile(`(?s)<(\w+)[^>]* class="[^"]*mono[^"]*"[^>]*>[^<]*</`),
+	}
+	quoted = regexp.MustCompile(`“[^”]*”|«[^»]*»|「[^」]*」`)
+	// wordsOfEnglish are such as no sentence does without, and that neither French nor Japanese has.
+	wordsOfEnglish = regexp.MustCompile(`(?i)\b(the|of|and|with|was|were|is|are|has|have|had|you|your|this|that|` +
+		`from|which|not|been|will|who|when|by|to|until|request|requests|role|roles|approved|denied|view|show|back)\b`)
+)
+
+// englishIn returns the pieces of a page in another language that read like English.
+func englishIn(body string) (left []string) {
+	_, body, _ = strings.Cut(body, "<html")
+	for _, part := range foreign {
+		body = part.ReplaceAllString(body, " <")
+	}
+	for _, text := range strings.Split(markup.ReplaceAllString(body, "\x00"), "\x00") {
+		text = quoted.ReplaceAllString(html.UnescapeString(text), " ")
+		if text = strings.TrimSpace(named().Replace(text)); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
+			left = append(left, text)
+		}
+	}
+	return left
+}
+
+// named takes out what the catalogue calls services and operations, the longest first.
+var named = sync.OnceValue(func() *strings.Replacer {
+	var names []string
+	for _, s := range catalogue.Default().Services() {
+		names = append(names, s.Name)
+		for _, scenario := range s.Scenarios {
+			names = append(names, scenario.Name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, " ")
+	}
+	return strings.NewReplacer(pairs...)
+})
+
+// Nobody who reads another language is left with words of English, but for what people and the catalogue named.
+func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
+	t.Parallel()
+	w := startLogging(t, zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)))
+	pages, err := portal.Pages()
+	must(t, err)
+	for _, side := range w.lookers(t) {
+		for _, language := range []string{"fr", "ja"} {
+			client, err := visitor.SignIn(t.Context(), w.info.PortalURL+side.base+"?lang="+language, side.who)
+			must(t, err)
+			shown := 0
+			for _, p := range pages {
+				if !isPage(p) || !side.is(p) {
+					continue
+				}
+				shown++
+				_, body := w.sees(t, client, side.base+side.place.in(p.Path))
+				if left := englishIn(body); len(left) > 0 {
+					t.Errorf("%s of %s says in English: %q", p.Path, language, left)
+				}
+			}
+			if shown == 0 {
+				t.Errorf("%s saw no page", side.who)
+			}
+		}
+	}
+}
+
+func TestEnglishIsFoundAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"<p>Demande de Rina</p><p>Tried to approve</p>":                                          1,
+		`<p>Refus : <span lang="en">the token is wrong</span></p><td class="x mono">to/the</td>`: 0,
+		"<li>Otto a demandé : « Is this the one? »</li><li>Filter: awaiting by role</li>":        1,
+		"<p>要求を閲覧しました（statuses=denied）</p>":                                                      1,
+		"<blockquote dir=auto>Why is that?</blockquote><p>承認待ち</p>":                              0,
+	} {
+		if got := englishIn("<html>" + text); len(got) != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
