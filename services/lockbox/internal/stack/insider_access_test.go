@@ -64,7 +64,7 @@ func (i *insider) writesAsAnother() {
 func (i *insider) pushesRecordsOut() {
 	i.Helper()
 	b, alone := i.elsewhere()
-	j, err := journal.Open(i.Context(), alone.nc)
+	j, err := journal.Open(i.Context(), alone.nc, journal.WithTimeout(patience)) // nothing here is denied
 	must(i, err)
 	defer j.Close()
 	first := i.invented()
@@ -89,7 +89,7 @@ func (i *insider) pushesRecordsOut() {
 	other.Id, other.Tenant = newID(i), health
 	must(i, j.PutAccess(i.Context(), other))
 	var found []*lockboxv1.AccessRecord
-	reads := b.Journal(i.T, bus.Compliance)
+	reads := b.Journal(i.T, bus.Compliance, journal.WithTimeout(patience))
 	must(i, reads.ReplayAccess(i.Context(), 0, false, func(e journal.AccessEntry) error {
 		found = append(found, e.Record)
 		return nil
