@@ -106,7 +106,8 @@ done
 
 func TestPeersThatDoNotStartEndTheBench(t *testing.T) {
 	for name, peers := range map[string]string{
-		"none": "", "no program": filepath.Join(t.TempDir(), "missing"), "it fails": "/bin/false", "it says nothing": "/bin/true",
+		"none": "", "no program": filepath.Join(t.TempDir(), "missing"), "it fails": "/bin/false",
+		"it says nothing": "/bin/true",
 	} {
 		o := Options{Dir: t.TempDir(), Only: []string{"peers"}, Peers: peers}
 		if r, err := run(t.Context(), o, quick()); err == nil {

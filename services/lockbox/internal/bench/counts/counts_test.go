@@ -104,8 +104,10 @@ func build(t *testing.T, dir string) (program string) {
 		}
 	}
 	program = filepath.Join(dir, "counts")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-cover", "-covermode=atomic", "-coverpkg="+packages,
-		"-o", program, ".").CombinedOutput()
+	build := exec.CommandContext(t.Context(), "go", "build", "-cover", "-covermode=atomic", "-coverpkg="+packages,
+		"-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as everywhere, also if this test runs under the race detector
+	out, err := build.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
