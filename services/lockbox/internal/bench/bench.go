@@ -92,8 +92,8 @@ type section struct {
 	measure func(*bench, context.Context) error
 }
 
-// sections returns the sections in order: first what fails where PostgreSQL is not installed. The workflow does not wait
-// for mail, so mail is measured separately.
+// sections returns the sections in order: first what fails where PostgreSQL is not installed. The workflow does not
+// wait for mail, so mail is measured separately.
 func sections() []section {
 	return []section{
 		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},

@@ -189,7 +189,7 @@ func (s *site) open(ctx context.Context) (err error) {
 		}
 		s.workers = append(s.workers, c)
 	}
-	return s.rest(ctx)
+	return nil
 }
 
 // carry takes one request from intent to grant. Before the approver answers, and before it returns, it waits until
@@ -258,18 +258,18 @@ func (s *site) until(ctx context.Context, id, typ string) error {
 	about := aggregate.Request(devissuer.TenantBank, id)
 	for {
 		// Not decoded, because a decoded event would be counted.
-		last := ""
+		last, sequence := "", uint64(0)
 		err := s.watch.Replay(ctx, journal.Replay{Tenant: about.Tenant, Kind: about.Kind, ID: about.ID, Undecoded: true},
 			func(e journal.Entry) error {
 				at, err := bus.ParseEventSubject(e.Subject)
-				last = at.Type
+				last, sequence = at.Type, e.Seq
 				return err
 			})
 		if err != nil {
 			return err
 		}
 		if last == typ {
-			return s.rest(ctx)
+			return s.rest(ctx, sequence)
 		}
 		if err := s.pause(ctx); err != nil {
 			return fmt.Errorf("the request's last event is %q, not %s: %w", last, typ, err)
@@ -277,23 +277,27 @@ func (s *site) until(ctx context.Context, id, typ string) error {
 	}
 }
 
-// rest waits until the services have taken, and acknowledged, all that there is.
-func (s *site) rest(ctx context.Context) error {
+// rest waits until the services have taken, and acknowledged, all that there is, up to the request's event at a sequence
+// at least. That nothing is pending does not say so yet: a consumer is told of a message a moment after it was stored.
+func (s *site) rest(ctx context.Context, sequence uint64) error {
 	for {
-		idle := true
+		idle, reacted := true, uint64(0)
 		for _, w := range s.workers {
 			info, err := w.Info(ctx)
 			if err != nil {
 				return err
 			}
 			idle = idle && info.NumPending == 0 && info.NumAckPending == 0
+			if info.Name == bus.DurableOrchestrator {
+				reacted = info.AckFloor.Stream
+			}
 		}
 		copies, err := s.watch.Copies(ctx)
 		if err != nil {
 			return err
 		}
 		// The evaluator asks for what follows when it has counted what was there.
-		if idle && s.passing.following() > copies.Last {
+		if idle && reacted >= sequence && s.passing.following() > copies.Last {
 			return nil
 		}
 		if err := s.pause(ctx); err != nil {
