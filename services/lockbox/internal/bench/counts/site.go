@@ -277,8 +277,8 @@ func (s *site) until(ctx context.Context, id, typ string) error {
 	}
 }
 
-// rest waits until the services have taken, and acknowledged, all that there is, up to the request's event at a sequence
-// at least. That nothing is pending does not say so yet: a consumer is told of a message a moment after it was stored.
+// rest waits until the services have taken and acknowledged all that there is, up to the request's event at a sequence
+// at least. That nothing is pending does not say so yet: a consumer is told of a message a moment after it is stored.
 func (s *site) rest(ctx context.Context, sequence uint64) error {
 	for {
 		idle, reacted := true, uint64(0)
