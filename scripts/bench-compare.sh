@@ -18,7 +18,7 @@ git rev-parse --verify --quiet "$base^{commit}" >/dev/null || {
 	exit 1
 }
 work=$(mktemp -d)
-trap 'git worktree remove --force "$work/base" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'git worktree remove --force "$work/base" || true; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/base" "$base"
 ln -s "$PWD" "$work/new"
 
@@ -69,5 +69,4 @@ for i in $(seq "$count"); do
 		round base
 	fi
 done
-cd "$work"
-GOFLAGS='' GOWORK=off go run "$benchstat" "base=base.txt" "new=new.txt"
+GOFLAGS='' GOWORK=off go run "$benchstat" "base=$work/base.txt" "new=$work/new.txt"
