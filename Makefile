@@ -42,7 +42,7 @@ release: ## make what is published of a commit, into dist/ (VERSION=v1.2.3 ARGS=
 	@go run ./scripts/release --version "$(VERSION)" $(ARGS)
 
 ##@ Check it
-.PHONY: test checks pure parts browser faults bench fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
+.PHONY: test checks pure parts browser faults bench bench-compare fuzz deps tools check-format vet lint check-generated check-modules check-shape compose-test
 # What breaks most often and fails fastest comes first: a pure package fails before the linter is even built.
 # LOCKBOX_TEST_LONG=10 gives all randomized tests ten times as many rounds; nothing else changes.
 test: checks pure thorough-checks parts browser faults compose-test ## everything that CI runs; installs what it needs
@@ -64,8 +64,12 @@ faults: deps build ## tests that start programs and kill them
 .PHONY: thorough-checks compiler
 thorough-checks: lint check-generated check-modules ## the linter, the contract, each module by itself
 
-bench: ## measure stages and the whole workflow beside the bare floor of the same run
-	@go run ./services/lockbox/cmd/lockbox-bench $(ARGS)
+bench: ## measure stages and the whole workflow, beside the bare floor and PostgreSQL in the same run
+	@go build -trimpath -o bin/lockbox-bench-peers ./services/lockbox/internal/bench/peers
+	@go run ./services/lockbox/cmd/lockbox-bench --peers bin/lockbox-bench-peers $(ARGS)
+
+bench-compare: ## compare the Go benchmarks with those of a commit (BASE=main BENCH=Load BENCHTIME=1s COUNT=6)
+	@BENCH="$(BENCH)" BENCHTIME="$(BENCHTIME)" COUNT="$(COUNT)" scripts/bench-compare.sh $(BASE)
 
 fuzz: ## run each fuzz target for FUZZ_TIME (20s)
 	@scripts/fuzz.sh $(FUZZ_TIME)

@@ -228,14 +228,15 @@ func TestEveryServiceHasTheSameShape(t *testing.T) {
 // A module's border is worth its go.mod only where it keeps dependencies out.
 func TestModulesAreFew(t *testing.T) {
 	modules := map[string]string{
-		"proto":                               "what a program of somebody else's needs to speak to Lockbox",
-		"pkg/merkle":                          "what a verifier needs, and nothing else",
-		"pkg/merkle/oracletest":               "another implementation of the log, which only its tests need",
-		"pkg":                                 "the domain and the bus, without the services' databases and terminals",
-		"services":                            "everything that runs",
-		"scripts/release":                     "what makes releases, which no program links",
-		"services/verifier":                   "what a customer runs against the provider, and has to review",
-		"services/lockbox/internal/e2e/azure": "Azure's SDK, which only its tests need",
+		"proto":                                 "what a program of somebody else's needs to speak to Lockbox",
+		"pkg/merkle":                            "what a verifier needs, and nothing else",
+		"pkg/merkle/oracletest":                 "another implementation of the log, which only its tests need",
+		"pkg":                                   "the domain and the bus, without the services' databases and terminals",
+		"services":                              "everything that runs",
+		"scripts/release":                       "what makes releases, which no program links",
+		"services/verifier":                     "what a customer runs against the provider, and has to review",
+		"services/lockbox/internal/bench/peers": "a client of PostgreSQL, which only the bench needs",
+		"services/lockbox/internal/e2e/azure":   "Azure's SDK, which only its tests need",
 	}
 	for line := range strings.Lines(goCommand(t, "list", "-m", "-f", "{{.Dir}}")) {
 		dir, err := filepath.Rel(root(t), strings.TrimSpace(line))

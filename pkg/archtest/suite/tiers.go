@@ -41,7 +41,8 @@ var tiers = []tier{
 		packages: []string{
 			"pkg/bus/...", "pkg/durable", "pkg/identity/jwks", "pkg/journal", "pkg/lease", "pkg/repository",
 			"pkg/service", "services/audit-projector/...", "services/forwarder/...",
-			"scripts/release", "services/lockbox-orchestrator", "services/lockbox/demo/...", "services/lockbox/internal/bench",
+			"scripts/release", "services/lockbox-orchestrator", "services/lockbox/demo/...",
+			"services/lockbox/internal/bench/...",
 			"services/lockbox/internal/cli/...", "services/lockbox/internal/doctor", "services/lockbox/internal/e2e/azure",
 			"services/lockbox/internal/monitoring", "services/lockbox/internal/ops", "services/lockbox/internal/stack",
 			"services/lockbox/internal/up/...", "services/notifier/...", "services/portal/...",

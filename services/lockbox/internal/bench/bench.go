@@ -23,6 +23,8 @@ type Options struct {
 	Dir string
 	// Quick reduces the amount of work, to check that everything runs.
 	Quick bool
+	// Peers is the program of package peers, which is measured beside Lockbox; empty: it is not.
+	Peers string
 	// Only names the sections to run; empty: all.
 	Only []string
 	// Profiles is a directory for profiles of the workflow and the portal, created if needed; empty: no profiles.
@@ -36,6 +38,9 @@ type scale struct {
 	floor, warmUp, workflow time.Duration
 	// atOnce lists the numbers of concurrent requests, one per run of the workflow.
 	atOnce []int
+	// rounds is how often Lockbox and its peers take turns, compared for how long each time.
+	rounds   int
+	compared time.Duration
 	// stage, mails and history are numbers of requests; loads is the number of requests loaded from the history.
 	stage, mails, history, loads int
 	// Each page is read by the given number of readers for the duration reading, while pending of the history's
@@ -55,6 +60,7 @@ type scale struct {
 func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
+		rounds: 3, compared: 5 * time.Second,
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
 		readers: 50, pending: 10_000, reading: 10 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
@@ -65,6 +71,7 @@ func full() scale {
 func quick() scale {
 	s := full()
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
+	s.compared = 300 * time.Millisecond
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
 	s.pending, s.reading = 200, 500*time.Millisecond
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
@@ -85,10 +92,12 @@ type section struct {
 	measure func(*bench, context.Context) error
 }
 
-// sections returns the sections in order. The workflow does not wait for mail, so mail is measured separately.
+// sections returns the sections in order: first what fails where PostgreSQL is not installed. The workflow does not
+// wait for mail, so mail is measured separately.
 func sections() []section {
 	return []section{
-		{"workflow", (*bench).workflow}, {"stages", (*bench).stages}, {"mail", (*bench).mail}, {"history", (*bench).history},
+		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},
+		{"mail", (*bench).mail}, {"history", (*bench).history},
 		{"portal", (*bench).portal}, {"log", (*bench).log}, {"fair", (*bench).fair},
 	}
 }
@@ -162,6 +171,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.StringVar(&o.Dir, "dir", "", "`directory` on the disk to measure; default: the system's temporary directory")
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
+	flags.StringVar(&o.Peers, "peers", "", "`program` to measure beside Lockbox (package peers); make bench builds it")
 	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for profiles of the workflow and the portal")
 	format := flags.String("o", "text", "output `format`: text or json")
 	switch err := flags.Parse(args); {

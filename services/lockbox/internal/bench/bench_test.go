@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,14 +26,22 @@ func TestMain(m *testing.M) {
 
 func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
+		rounds: 3, compared: 50 * time.Millisecond,
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
 		logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
-	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles}, tiny)
+	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t)}, tiny)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c := r.Compared; c == nil || c.Server != "a fake" || c.Rounds != 3 || len(c.Rows) != len(tiny.atOnce) ||
+		slices.ContainsFunc(c.Rows, func(r ComparedRow) bool {
+			return r.Plain != (Measured{100, 2, 1}) || r.Equal != (Measured{50, 4, 2}) || r.Lockbox.Rate <= 0 ||
+				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0
+		}) {
+		t.Errorf("compared: %+v", c)
 	}
 	if len(r.Floor) != len(tiny.atOnce)+1 || r.Floor[0].Writes != 8 || r.Floor[0].Rate <= 0 || r.Floor[0].P50 <= 0 {
 		t.Errorf("floor: %+v", r.Floor)
@@ -73,6 +82,68 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+9 {
 		t.Errorf("profiles: %v, %v", written, err)
+	}
+}
+
+// fakePeers is a program that answers as the peers do, without PostgreSQL.
+func fakePeers(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "peers")
+	const script = `#!/bin/sh
+echo '{"server":"a fake"}'
+while read -r task; do
+	case $task in
+	*plain*) echo '{"requests":10,"requests_per_s":100,"p50_ms":2,"cpu_ms_per_request":1}' ;;
+	*) echo '{"requests":5,"requests_per_s":50,"p50_ms":4,"cpu_ms_per_request":2}' ;;
+	esac
+done
+`
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil { // #nosec G306 -- a program
+		t.Fatal(err)
+	}
+	return program
+}
+
+func TestPeersThatDoNotStartEndTheBench(t *testing.T) {
+	for name, peers := range map[string]string{
+		"none": "", "no program": filepath.Join(t.TempDir(), "missing"), "it fails": "/bin/false",
+		"it says nothing": "/bin/true",
+	} {
+		o := Options{Dir: t.TempDir(), Only: []string{"peers"}, Peers: peers}
+		if r, err := run(t.Context(), o, quick()); err == nil {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// The README has the table that the bench prints.
+func TestTheTableBesideThePeers(t *testing.T) {
+	c := Compared{Rows: []ComparedRow{{AtOnce: 16, Lockbox: Measured{300, 50, 2}, Equal: Measured{600, 25, 1},
+		Plain: Measured{1000, 16, 0.5}, Floor: Measured{400, 40, 1.5}}}}
+	const want = "| 16 | 0.50 | 0.30 | 0.75 | 2.00 | 300, 600, 1000, 400 | 50.0, 25.0, 16.0, 40.0 | 2.00, 1.00, 0.50, 1.50 |\n"
+	if got := c.Markdown(); got != markdownHead+want {
+		t.Errorf("got\n%s", got)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), markdownHead) {
+		t.Errorf("the README does not have the table\n%s", markdownHead)
+	}
+	var met []bool
+	for _, a := range (&Report{Compared: &c}).Aims() {
+		met = append(met, a.Met())
+	}
+	if !slices.Equal(met, []bool{false}) {
+		t.Errorf("aims: %v", met)
+	}
+}
+
+func TestMediansLeaveOutTheOutlier(t *testing.T) {
+	rounds := []ComparedRow{{Floor: Measured{1, 9, 5}}, {Floor: Measured{100, 1, 4}}, {Floor: Measured{3, 2, 6}}}
+	if got := medians(rounds, func(r *ComparedRow) *Measured { return &r.Floor }); got != (Measured{3, 2, 5}) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -32,8 +33,10 @@ type client struct {
 	peers              peers
 	of                 party
 	requester, decider string // tokens
-	watching           errgroup.Group
-	unwatch            context.CancelFunc
+	// issuer gives a token to each intent and command; nil: they have those above.
+	issuer   *devissuer.Issuer
+	watching errgroup.Group
+	unwatch  context.CancelFunc
 
 	mu      sync.Mutex
 	waiting map[string]*awaited
@@ -48,6 +51,9 @@ func newClient(ctx context.Context, s *site, running *stack.Stack) (*client, err
 
 func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (_ *client, err error) {
 	c := &client{of: of, waiting: map[string]*awaited{}}
+	if s.freshTokens {
+		c.issuer = s.issuer
+	}
 	if c.requester, err = s.issuer.Token(of.engineer, time.Now()); err != nil {
 		return nil, err
 	}
@@ -117,8 +123,20 @@ func (c *client) Close() {
 
 // submit publishes an intent, and returns when it is on disk.
 func (c *client) submit(ctx context.Context, id string) error {
-	_, err := c.peers[bus.Tool(tool)].SubmitIntent(ctx, tool, c.of.newIntent(id, c.requester))
+	token, err := c.token(c.of.engineer, c.requester)
+	if err != nil {
+		return err
+	}
+	_, err = c.peers[bus.Tool(tool)].SubmitIntent(ctx, tool, c.of.newIntent(id, token))
 	return err
+}
+
+// token returns a new token for a persona, or the one that it has.
+func (c *client) token(persona, has string) (string, error) {
+	if c.issuer == nil {
+		return has, nil
+	}
+	return c.issuer.Token(persona, time.Now())
 }
 
 // approve sends the approval, and returns when it is on disk.
@@ -127,7 +145,11 @@ func (c *client) approve(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return c.command(ctx, c.of.newApproval(commandID, id, c.decider))
+	token, err := c.token(c.of.approver, c.decider)
+	if err != nil {
+		return err
+	}
+	return c.command(ctx, c.of.newApproval(commandID, id, token))
 }
 
 // command sends a command, and returns when what it caused is on disk.

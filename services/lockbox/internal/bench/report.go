@@ -13,6 +13,7 @@ type Report struct {
 	// LoadBefore is the machine's one-minute load average before the run.
 	LoadBefore float64    `json:"load_before"`
 	Quick      bool       `json:"quick"`
+	Compared   *Compared  `json:"compared,omitempty"`
 	Floor      []Floor    `json:"floor,omitempty"`
 	Workflow   []Workflow `json:"workflow,omitempty"`
 	Followed   *Followed  `json:"followed,omitempty"`
@@ -46,6 +47,9 @@ const mib = 1 << 20
 // Aims compares the measurements with the targets.
 func (r *Report) Aims() []Aim {
 	var aims []Aim
+	if r.Compared != nil {
+		aims = r.Compared.aims()
+	}
 	for _, w := range r.Workflow {
 		switch w.AtOnce {
 		case 1:
@@ -95,6 +99,11 @@ func (r *Report) Text() string {
 	line("Embedded server with sync_interval: always; server, services and clients in one process.")
 	if r.Quick {
 		line("A quick run: these figures show that everything works, and nothing else.")
+	}
+	if c := r.Compared; c != nil {
+		line("\nBeside %s, in the same run: medians of %d rounds (each token is one that was not seen before)\n", c.Server,
+			c.Rounds)
+		b.WriteString(c.Markdown())
 	}
 	if len(r.Floor) > 0 {
 		line("\nThe bare floor: the %d durable writes of one request, each made when the one before it is on disk",

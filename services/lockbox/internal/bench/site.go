@@ -37,6 +37,8 @@ var workflowServices = []bus.Identity{bus.Evaluator, bus.Orchestrator}
 type site struct {
 	dir    string
 	issuer *devissuer.Issuer
+	// freshTokens means that each request comes with tokens of its own, which nobody has verified before.
+	freshTokens bool
 	// portal is the portal's configuration; nil: it is not served.
 	portal *portal.Config
 	// host is the address on which the server listens, on a free port; empty: it does not listen.

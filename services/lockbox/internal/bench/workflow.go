@@ -133,7 +133,14 @@ func (b *bench) workflowRun(
 		return Workflow{}, err
 	}
 	defer c.Close()
-	crowd := startCrowd(ctx, n, c.carry)
+	return b.crowdRun(ctx, s, n, c.carry, profile)
+}
+
+// crowdRun measures n clients, each of which does something again and again.
+func (b *bench) crowdRun(
+	ctx context.Context, s *site, n int, do func(context.Context) error, profile string,
+) (Workflow, error) {
+	crowd := startCrowd(ctx, n, do)
 	if err := crowd.during(b.scale.warmUp); err != nil {
 		return Workflow{}, err
 	}
@@ -166,9 +173,9 @@ func (b *bench) workflowRun(
 	}, nil
 }
 
-// profile returns the path of a CPU profile; empty if profiles were not requested.
+// profile returns the path of a CPU profile; empty if profiles were not requested, or not of this.
 func (b *bench) profile(name string) string {
-	if b.options.Profiles == "" {
+	if b.options.Profiles == "" || name == "" {
 		return ""
 	}
 	return filepath.Join(b.options.Profiles, name+".pprof")

@@ -1,0 +1,282 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
+	"google.golang.org/protobuf/proto"
+)
+
+// Compared is Lockbox beside what somebody would write on PostgreSQL instead (package peers), and beside the floor:
+// the five events of a request appended by themselves, in group commits, with no service running. All take turns in
+// several rounds; the figures are medians.
+type Compared struct {
+	// Server is the version of PostgreSQL.
+	Server string        `json:"server"`
+	Rounds int           `json:"rounds"`
+	Rows   []ComparedRow `json:"rows"`
+}
+
+// ComparedRow holds the figures at one number of concurrent requests.
+type ComparedRow struct {
+	AtOnce  int      `json:"at_once"`
+	Lockbox Measured `json:"lockbox"`
+	// Equal is the peer with Lockbox's duties, Plain the one without.
+	Equal Measured `json:"equal_duties"`
+	Plain Measured `json:"plain"`
+	Floor Measured `json:"floor"`
+}
+
+// Measured is what one of them does.
+type Measured struct {
+	Rate float64 `json:"requests_per_s"`
+	P50  float64 `json:"p50_ms"`
+	// CPU is the CPU time of client and server, in milliseconds per request.
+	CPU float64 `json:"cpu_ms_per_request"`
+}
+
+// peerTask is a line of the peers' input; see package peers.
+type peerTask struct {
+	Peer   string `json:"peer"`
+	AtOnce int    `json:"at_once"`
+	WarmUp int64  `json:"warm_up_ms"`
+	For    int64  `json:"for_ms"`
+}
+
+// comparePeers measures in turns, so that all see the same disk, also when its speed varies.
+func (b *bench) comparePeers(ctx context.Context) (err error) {
+	if b.options.Peers == "" {
+		if slices.Contains(b.options.Only, "peers") {
+			return errors.New("name the peers' program with --peers, as make bench does")
+		}
+		b.say("no peers: --peers names no program")
+		return nil
+	}
+	peers, err := startPeers(ctx, b.options.Peers, b.options.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, peers.end()) }()
+	lockbox, err := newSite(ctx, filepath.Join(b.dir, "compared"), "")
+	if err != nil {
+		return err
+	}
+	lockbox.freshTokens = true
+	floor, err := newSite(ctx, filepath.Join(b.dir, "compared-floor"), "")
+	if err != nil {
+		return err
+	}
+	turn := *b
+	turn.scale.workflow = b.scale.compared
+	peer := func(name string) func(int) (Measured, error) {
+		return func(n int) (Measured, error) {
+			return peers.measure(peerTask{name, n, b.scale.warmUp.Milliseconds(), b.scale.compared.Milliseconds()})
+		}
+	}
+	turns := []struct {
+		name    string
+		measure func(n int) (Measured, error)
+		of      func(*ComparedRow) *Measured
+	}{
+		{"the floor", func(n int) (Measured, error) { return turn.appended(ctx, floor, n) },
+			func(r *ComparedRow) *Measured { return &r.Floor }},
+		{"plain", peer("plain"), func(r *ComparedRow) *Measured { return &r.Plain }},
+		{"equal duties", peer("equal"), func(r *ComparedRow) *Measured { return &r.Equal }},
+		{"Lockbox", func(n int) (Measured, error) { return turn.carried(ctx, lockbox, n) },
+			func(r *ComparedRow) *Measured { return &r.Lockbox }},
+	}
+	result := &Compared{Server: peers.server, Rounds: b.scale.rounds}
+	for _, n := range b.scale.atOnce {
+		rounds := make([]ComparedRow, b.scale.rounds)
+		for round := range rounds {
+			for i := range turns {
+				t := turns[(i+round)%len(turns)] // nobody always has the same before them
+				b.say("beside the peers, %d at once, round %d of %d: %s", n, round+1, len(rounds), t.name)
+				if *t.of(&rounds[round]), err = t.measure(n); err != nil {
+					return fmt.Errorf("%s, %d at once: %w", t.name, n, err)
+				}
+			}
+		}
+		row := ComparedRow{AtOnce: n}
+		for _, t := range turns {
+			*t.of(&row) = medians(rounds, t.of)
+		}
+		result.Rows = append(result.Rows, row)
+	}
+	b.report.Compared = result
+	return nil
+}
+
+// carried runs the whole workflow, as always with evaluator and orchestrator.
+func (b *bench) carried(ctx context.Context, s *site, n int) (m Measured, err error) {
+	err = s.with(ctx, workflowServices, func(running *stack.Stack) error {
+		row, err := b.workflowRun(ctx, s, running, n, "")
+		m = Measured{row.Rate, row.P50, row.CPU}
+		return err
+	})
+	return m, err
+}
+
+// appended appends the five events of requests, each after the one before it, with no service running.
+func (b *bench) appended(ctx context.Context, s *site, n int) (m Measured, err error) {
+	err = s.with(ctx, none, func(running *stack.Stack) error {
+		p, err := connectAll(ctx, running, bus.Evaluator, bus.Orchestrator)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		w, err := newWriter(ctx, s, p[bus.Orchestrator].Journal)
+		if err != nil {
+			return err
+		}
+		events := w.generate(time.Now(), active).events
+		row, err := b.crowdRun(ctx, s, n, func(ctx context.Context) error { return appendAgain(ctx, p, events) }, "")
+		m = Measured{row.Rate, row.P50, row.CPU}
+		return err
+	})
+	return m, err
+}
+
+// appendAgain appends the events of one request as those of another.
+func appendAgain(ctx context.Context, p peers, events []*lockboxv1.Event) error {
+	about, err := newID()
+	if err != nil {
+		return err
+	}
+	after := uint64(0)
+	for _, e := range events {
+		e = proto.CloneOf(e)
+		e.AggregateId = about
+		if e.Id, err = newID(); err != nil {
+			return err
+		}
+		if after, err = p[bus.Identity(aggregate.WriterOf(e))].Append(ctx, after, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func medians(rounds []ComparedRow, of func(*ComparedRow) *Measured) Measured {
+	median := func(value func(Measured) float64) float64 {
+		var all []float64
+		for i := range rounds {
+			all = append(all, value(*of(&rounds[i])))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	return Measured{
+		Rate: median(func(m Measured) float64 { return m.Rate }), P50: median(func(m Measured) float64 { return m.P50 }),
+		CPU: median(func(m Measured) float64 { return m.CPU }),
+	}
+}
+
+// peerProcess is the peers' program with its server.
+type peerProcess struct {
+	server string
+	tasks  *json.Encoder
+	lines  *bufio.Reader
+	end    func() error
+}
+
+// startPeers returns when the peers' server runs and they have checked themselves.
+func startPeers(ctx context.Context, program, dir string) (*peerProcess, error) {
+	cmd := exec.CommandContext(ctx, program, "--dir", dir) // #nosec G204 -- whoever measures names it
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it stops its server
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &peerProcess{tasks: json.NewEncoder(input), lines: bufio.NewReader(output),
+		end: func() error { return errors.Join(input.Close(), cmd.Wait()) }}
+	var ready struct {
+		Server string `json:"server"`
+	}
+	if err := p.read(&ready); err != nil {
+		return nil, errors.Join(err, p.end())
+	}
+	p.server = ready.Server
+	return p, nil
+}
+
+func (p *peerProcess) measure(t peerTask) (m Measured, err error) {
+	if err := p.tasks.Encode(t); err != nil {
+		return m, err
+	}
+	return m, p.read(&m)
+}
+
+func (p *peerProcess) read(into any) error {
+	line, err := p.lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("the peers do not answer: %w", err)
+	}
+	return json.Unmarshal(line, into)
+}
+
+// markdownHead is the head of the table in the README.
+const markdownHead = `| at once | Lockbox ÷ equal duties | ÷ plain | ÷ floor | p50 ÷ equal duties | ` +
+	`requests/s: Lockbox, equal duties, plain, floor | p50 ms: the same | CPU ms per request: the same |
+|---|---|---|---|---|---|---|---|
+`
+
+// Markdown is the table for the README.
+func (c *Compared) Markdown() string {
+	var b strings.Builder
+	b.WriteString(markdownHead)
+	for _, r := range c.Rows {
+		each := func(decimals int, value func(Measured) float64) string {
+			var cells []string
+			for _, m := range []Measured{r.Lockbox, r.Equal, r.Plain, r.Floor} {
+				cells = append(cells, number(value(m), decimals))
+			}
+			return strings.Join(cells, ", ")
+		}
+		fmt.Fprintf(&b, "| %d | %.2f | %.2f | %.2f | %.2f | %s | %s | %s |\n", r.AtOnce,
+			r.Lockbox.Rate/r.Equal.Rate, r.Lockbox.Rate/r.Plain.Rate, r.Lockbox.Rate/r.Floor.Rate, r.Lockbox.P50/r.Equal.P50,
+			each(0, func(m Measured) float64 { return m.Rate }), each(1, func(m Measured) float64 { return m.P50 }),
+			each(2, func(m Measured) float64 { return m.CPU }))
+	}
+	return b.String()
+}
+
+// aims compares Lockbox with the peer that has its duties.
+func (c *Compared) aims() []Aim {
+	var aims []Aim
+	atLeast := map[int]float64{16: 0.7, 64: 1.2, 256: 2}
+	for _, r := range c.Rows {
+		what := fmt.Sprintf("beside PostgreSQL with equal duties, %d at once: ", r.AtOnce)
+		if r.AtOnce == 1 {
+			aims = append(aims, Aim{what + "p50", 1, r.Lockbox.P50 / r.Equal.P50, "× its own", true, 2})
+		}
+		if least, is := atLeast[r.AtOnce]; is {
+			aims = append(aims, Aim{what + "requests/s", least, r.Lockbox.Rate / r.Equal.Rate, "× its own", false, 2})
+		}
+		if r.AtOnce == 256 {
+			aims = append(aims, Aim{"CPU per request, 256 at once", 1.1, r.Lockbox.CPU, "ms", true, 2})
+		}
+	}
+	return aims
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed schema.sql
+var schema string
+
+// store is the application: what a request goes through, each step one statement.
+type store struct {
+	cluster *cluster
+	admin   *pgx.Conn
+	pool    *pgxpool.Pool
+	issuer  *issuer
+}
+
+func newStore(ctx context.Context, c *cluster, connections int) (*store, error) {
+	s := &store{cluster: c}
+	var err error
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if s.admin, err = pgx.Connect(ctx, c.address(superuser)); err == nil {
+			break
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return nil, fmt.Errorf("the server does not answer: %w\n%s", err, c.said)
+		}
+	}
+	if _, err := s.admin.Exec(ctx, schema); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	config, err := pgxpool.ParseConfig(c.address(application))
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = int32(connections) //nolint:gosec // G115: a few
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	s.issuer, err = newIssuer()
+	return s, err
+}
+
+func (s *store) close() {
+	s.pool.Close()
+	_ = s.admin.Close(context.Background()) // the server is stopped next
+}
+
+func (s *store) version(ctx context.Context) (version string, err error) {
+	err = s.admin.QueryRow(ctx, "select 'PostgreSQL ' || current_setting('server_version')").Scan(&version)
+	return version, err
+}
+
+// The statements. Each is one command: the request's row and the audit's, durable when it returns. A row whose version
+// is another one than expected is not touched, and so nothing is recorded.
+const (
+	submit = `with r as (
+	insert into requests (id, tenant, version, status, body) values ($1, $2, 1, $3, $5) returning id)
+insert into audit (request, version, type, actor, body) select id, 1, $3, $4, $5 from r`
+
+	change = `with r as (
+	update requests set version = version + 1, status = $3, changed_at = now()
+	where id = $1 and version = $2 returning id, version)
+insert into audit (request, version, type, actor, body) select id, version, $3, $4, $5 from r`
+
+	changeWithTimer = `with r as (
+	update requests set version = version + 1, status = $3, changed_at = now()
+	where id = $1 and version = $2 returning id, version),
+t as (
+	insert into timers (request, due_at) select id, $6 from r
+	on conflict (request) do update set due_at = excluded.due_at)
+insert into audit (request, version, type, actor, body) select id, version, $3, $4, $5 from r`
+)
+
+// step is one of the five commands. Their bodies are as long as Lockbox's events.
+type step struct {
+	status string
+	body   int
+	// by is whose token comes with the command, due after how long the timer fires that it sets.
+	by  string
+	due time.Duration
+}
+
+var steps = []step{
+	{"AccessRequested", 743, engineer, 0}, {"AccessEvaluated", 674, "", 0},
+	{"CustomerNotified", 652, "", 4 * 24 * time.Hour},
+	{"CustomerApproved", 473, approver, 0}, {"AccessGranted", 410, "", 8 * time.Hour},
+}
+
+// errConflict means that another command was first.
+var errConflict = errors.New("the request has another version")
+
+// do carries out the command that makes the given version of a request.
+func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, version int) error {
+	st, actor := steps[version-1], "system"
+	body := make([]byte, st.body)
+	copy(body, st.status)
+	if st.by != "" {
+		actor = st.by
+	}
+	if peer == equal && st.by != "" {
+		if err := s.issuer.verify(token, st.by, time.Now()); err != nil {
+			return err
+		}
+	}
+	sql, args := change, []any{id, version - 1, st.status, actor, body}
+	switch {
+	case version == 1:
+		sql, args = submit, []any{id, "meadowbank", st.status, actor, body}
+	case peer == equal && st.due > 0:
+		sql, args = changeWithTimer, append(args, time.Now().Add(st.due))
+	}
+	done, err := s.pool.Exec(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	if done.RowsAffected() != 1 {
+		return errConflict
+	}
+	return nil
+}
+
+// carry takes one request from intent to grant.
+func (s *store) carry(ctx context.Context, peer string) (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return id, err
+	}
+	for i, st := range steps {
+		token := ""
+		if peer == equal && st.by != "" {
+			if token, err = s.issuer.token(st.by, time.Now()); err != nil {
+				return id, err
+			}
+		}
+		if err := s.do(ctx, peer, token, id, i+1); err != nil {
+			return id, fmt.Errorf("%s: %w", st.status, err)
+		}
+	}
+	return id, nil
+}
+
+// ended says how a request ended, with the types of its audit rows and the number of its timers.
+const ended = `select status,
+	(select string_agg(type, ' ' order by version, seq) from audit where request = id),
+	(select count(*) from timers where request = id)
+from requests where id = $1`
+
+// check tries both peers before anything is measured: a request ends granted with its five rows, in order; a bad token,
+// a stale version and a change of the audit table are refused and leave nothing behind.
+func (s *store) check(ctx context.Context) error {
+	for _, peer := range []string{plain, equal} {
+		id, err := s.carry(ctx, peer)
+		if err != nil {
+			return fmt.Errorf("%s: %w", peer, err)
+		}
+		var status, types string
+		var timers int
+		if err := s.pool.QueryRow(ctx, ended, id).Scan(&status, &types, &timers); err != nil {
+			return err
+		}
+		const all = "AccessRequested AccessEvaluated CustomerNotified CustomerApproved AccessGranted"
+		wanted := map[string]int{equal: 1}[peer]
+		if status != "AccessGranted" || types != all || timers != wanted {
+			return fmt.Errorf("%s: a request ends as %s with %s and %d timers", peer, status, types, timers)
+		}
+		if err := s.do(ctx, peer, "", id, 3); !errors.Is(err, errConflict) {
+			return fmt.Errorf("%s: a stale command is not refused as one (%v)", peer, err) //nolint:errorlint // it may be nil
+		}
+	}
+	forger, err := newIssuer()
+	if err != nil {
+		return err
+	}
+	forged, err := forger.token(engineer, time.Now())
+	if err != nil {
+		return err
+	}
+	other, err := s.issuer.token(approver, time.Now())
+	if err != nil {
+		return err
+	}
+	old, err := s.issuer.token(engineer, time.Now().Add(-2*lifetime))
+	if err != nil {
+		return err
+	}
+	for _, token := range []string{"", forged, other, old} {
+		id := uuid.New()
+		if err := s.do(ctx, equal, token, id, 1); !errors.Is(err, errToken) {
+			return fmt.Errorf("a bad token is not refused as one (%v)", err) //nolint:errorlint // it may be nil
+		}
+		rows := -1
+		err := s.pool.QueryRow(ctx, "select count(*) from audit where request = $1", id).Scan(&rows)
+		if err != nil || rows != 0 {
+			return fmt.Errorf("a bad token left %d rows (%v)", rows, err) //nolint:errorlint // it may be nil
+		}
+	}
+	for _, sql := range []string{"update audit set actor = 'nobody'", "delete from audit", "truncate audit"} {
+		if _, err := s.pool.Exec(ctx, sql); err == nil {
+			return fmt.Errorf("the audit table allows: %s", sql)
+		}
+	}
+	return nil
+}
