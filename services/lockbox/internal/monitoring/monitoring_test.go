@@ -17,6 +17,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/request"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -256,6 +257,9 @@ func told(t *testing.T) map[string][]string {
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: t.TempDir()})
 	must(t, err)
 	metrics := observe.NewMetrics()
+	traces, err := trace.New(trace.Config{URL: "http://127.0.0.1:1/v1/traces"}, "", zap.NewNop(), metrics.Registerer())
+	must(t, err)
+	t.Cleanup(traces.Close)
 	s, err := stack.Start(context.Background(), stack.Config{
 		Dir: t.TempDir(), Tools: []evaluator.Tool{evaluator.Unlimited("console")},
 		Issuers: []identity.Issuer{issuer.ProviderIssuer()}, Terms: request.DefaultTerms(),

@@ -43,7 +43,7 @@ func (i *insider) acceptsWithoutLink() {
 		i.Errorf("it is believed: %+v", s)
 	}
 	i.mayNot("grace", confirmation(of, "i-1", otto.GetIssuer(), otto.GetSubject()), precondition, "I6")
-	i.logged("ALARM: inconsistent history; no more decisions are based on it map[aggregate:" + about.String())
+	i.logged("ALARM: inconsistent history; no more decisions are based on it", "aggregate:"+about.String())
 	if v := i.verified().Violations; !slices.ContainsFunc(v, func(v verify.Violation) bool {
 		return v.Sequence == seq && v.Invariant == "I19"
 	}) {

@@ -73,7 +73,7 @@ func (i *insider) takesSubscription() {
 	if i.decided() != before {
 		i.Error("it was recorded")
 	}
-	i.logged("refused map[command:" + c.GetId())
+	i.logged("refused ", "command:"+c.GetId())
 }
 
 // approvesTwice has two accounts of one human decide where two humans must, and lets its own emergency through.

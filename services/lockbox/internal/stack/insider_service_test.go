@@ -199,8 +199,8 @@ func (i *insider) atFault(id string) (seq uint64) {
 	if s.Fault == nil || s.Status == request.Active {
 		i.Fatalf("it is %v: say so in the table", s.Status)
 	}
-	i.logged(fmt.Sprintf("ALARM: inconsistent history; no more decisions are based on it map[aggregate:%v sequence:%d",
-		aggregate.Request(bank, id), s.Fault.Sequence))
+	i.logged("ALARM: inconsistent history; no more decisions are based on it", "request:"+id,
+		fmt.Sprintf("sequence:%d ", s.Fault.Sequence))
 	return s.Fault.Sequence
 }
 

@@ -27,7 +27,7 @@ func (i *insider) forgesToken() {
 	if outcome := i.submit(in); outcome.GetRefusal().GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED {
 		i.Errorf("%v", outcome)
 	}
-	i.logged("refused map[error:")
+	i.logged("refused ", "request:"+in.GetId())
 }
 
 // signsForAnother publishes as the portal what a tool has not signed.
@@ -96,7 +96,7 @@ func (i *insider) speaksForAnother() {
 		i.state(id).Status != request.CustomerNotified {
 		i.Errorf("%v", reply)
 	}
-	i.logged("refused map[command:" + c.Id)
+	i.logged("refused ", "command:"+c.Id)
 }
 
 // sends sends a command as it is, and returns the reply.
@@ -243,5 +243,5 @@ func (i *insider) floodsCommands() {
 	must(i, i.nc.Flush())
 	decides(second)
 	i.reaches(second, request.Active)
-	i.logged("refused map[command:" + c.Id)
+	i.logged("refused ", "command:"+c.Id)
 }

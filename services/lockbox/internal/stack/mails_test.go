@@ -32,7 +32,7 @@ func (i *insider) missed(e *lockboxv1.Event, mail string) {
 	within(i.T, patience, "an alarm about "+mail, func() bool {
 		for line := range strings.Lines(i.said.all()) {
 			if strings.HasPrefix(line, "ALARM: nothing says that mails were sent") && strings.Contains(line, mail) &&
-				strings.Contains(line, fmt.Sprintf("] sequence:%d ", sequence)) {
+				strings.Contains(line, fmt.Sprintf(" sequence:%d ", sequence)) {
 				return true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,10 +49,18 @@ type insider struct {
 	said alarms
 }
 
-// logged expects that the bus or a service logs something.
-func (i *insider) logged(what string) {
+// logged expects that the bus or a service logs something, in a line with these fields.
+func (i *insider) logged(what string, fields ...string) {
 	i.Helper()
-	within(i.T, patience, "a line in the log: "+what, func() bool { return i.said.heard(what) })
+	within(i.T, patience, fmt.Sprintf("a line in the log: %s, with %q", what, fields), func() bool {
+		for line := range strings.Lines(i.said.all()) {
+			if strings.Contains(line, what) &&
+				!slices.ContainsFunc(fields, func(field string) bool { return !strings.Contains(line, field) }) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // both does one after the other.
