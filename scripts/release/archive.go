@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -97,7 +98,7 @@ func unpack(r io.Reader, dir string) error {
 	defer func() { _ = root.Close() }()
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -111,7 +112,7 @@ func unpack(r io.Reader, dir string) error {
 		case tar.TypeReg:
 			var data bytes.Buffer
 			if _, err = io.Copy(&data, t); err == nil { // #nosec G110 -- our own commit
-				err = root.WriteFile(name, data.Bytes(), fs.FileMode(h.Mode)&0o755) // #nosec G115 -- a mode
+				err = root.WriteFile(name, data.Bytes(), h.FileInfo().Mode()&0o755)
 			}
 		default:
 			err = fmt.Errorf("%s is neither a file nor a directory: no release holds such", h.Name)
@@ -123,7 +124,7 @@ func unpack(r io.Reader, dir string) error {
 }
 
 func openNew(dir string) (*os.Root, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil { // #nosec G703 -- where whoever makes the release wants it
 		return nil, err
 	}
 	return os.OpenRoot(dir)

@@ -67,14 +67,14 @@ func publish(ctx context.Context, root string, o options, progress io.Writer) (e
 		return err
 	}
 	unfinished := r.out + ".unfinished"
-	if err := os.RemoveAll(unfinished); err != nil {
+	if err := os.RemoveAll(unfinished); err != nil { // #nosec G703 -- where whoever makes the release wants it
 		return err
 	}
 	d, err := newDist(unfinished)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.root.Close(), os.RemoveAll(unfinished)) }()
+	defer func() { err = errors.Join(err, d.root.Close(), os.RemoveAll(unfinished)) }() // #nosec G703 -- as above
 	for _, step := range []func(context.Context, *dist) error{r.verifier, r.services, r.images, r.materials} {
 		if err := step(ctx, d); err != nil {
 			return err
@@ -83,7 +83,7 @@ func publish(ctx context.Context, root string, o options, progress io.Writer) (e
 	if err := r.seal(d); err != nil {
 		return err
 	}
-	return os.Rename(unfinished, r.out)
+	return os.Rename(unfinished, r.out) // #nosec G703 -- as above
 }
 
 // checkout writes the files of a commit into a new directory.

@@ -60,7 +60,9 @@ func (s *Server) Observe(c *observe.Counters, o bus.ServerOptions) {
 }
 
 // leads reports whether this server leads a stream or consumer, and so knows how it stands.
-func (s *Server) leads(c *server.ClusterInfo) bool { return c == nil || c.Leader == s.nats.Load().Name() }
+func (s *Server) leads(c *server.ClusterInfo) bool {
+	return c == nil || c.Leader == s.nats.Load().Name()
+}
 
 func (s *Server) sayReplicas(d server.StreamDetail, say observe.Say) {
 	if !s.leads(d.Cluster) {

@@ -37,7 +37,7 @@ type Server struct {
 	events *logger
 	log    *zap.SugaredLogger
 	// key encrypts the store. It is that of the start: another would take effect at the next.
-	key bus.StoreKey
+	key  bus.StoreKey
 	told told
 
 	mu      sync.Mutex

@@ -220,7 +220,8 @@ func (t *Tracer) gather() (batch []waiting, more bool) {
 func (t *Tracer) export(ctx context.Context, batch []waiting) {
 	body, err := proto.Marshal(t.message(batch))
 	for attempt := 1; err == nil; attempt++ {
-		again, refused := false, 0
+		var again bool
+		var refused int
 		if again, refused, err = t.post(ctx, body); err == nil {
 			refused = min(refused, len(batch))
 			t.exported.Add(float64(len(batch) - refused))

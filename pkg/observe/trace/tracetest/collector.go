@@ -50,7 +50,7 @@ type Collector struct {
 func Start(t testing.TB) *Collector {
 	t.Helper()
 	c := prepare(t)
-	c.Server.Start()
+	c.Start()
 	return c
 }
 

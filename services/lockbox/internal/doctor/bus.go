@@ -355,7 +355,7 @@ func (e *exam) clock(ctx context.Context) []render.Finding {
 	if err != nil {
 		return blind(err)
 	}
-	skew -= e.Now().Sub(time.Now())
+	skew -= time.Until(e.Now())
 	const cure = "run chrony or systemd-timesyncd on this machine and on the servers"
 	side := "behind"
 	if skew < 0 {

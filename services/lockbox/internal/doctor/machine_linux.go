@@ -30,7 +30,7 @@ func spaceOf(path string) (space, error) {
 		return space{}, err
 	}
 	size := uint64(s.Bsize) // #nosec G115 -- the size of a block is positive
-	k, known := kinds[int64(s.Type)&0xFFFFFFFF]
+	k, known := kinds[s.Type&0xFFFFFFFF]
 	if !known {
 		k = kind{"a file system that this program does not know", doubtful}
 	}

@@ -311,9 +311,7 @@ func TestTheCommandsOfRunbooksExist(t *testing.T) {
 	for _, path := range append(books, dir+"README.md") {
 		// A span of code may be broken over two lines.
 		said := regexp.MustCompile("`(lockbox\\s[^`]+)`").FindAllStringSubmatch(text(t, path), -1)
-		for _, line := range regexp.MustCompile(`(?m)^(lockbox .+)$`).FindAllStringSubmatch(text(t, path), -1) {
-			said = append(said, line)
-		}
+		said = append(said, regexp.MustCompile(`(?m)^(lockbox .+)$`).FindAllStringSubmatch(text(t, path), -1)...)
 		for _, command := range said {
 			typed++
 			if err := parse(strings.Fields(strings.ReplaceAll(command[1], "SEQUENCE", "4003"))[1:]); err != nil {

@@ -65,7 +65,10 @@ func TestAFullDiskIsUnavailableAndPasses(t *testing.T) {
 	}
 
 	free := durabletest.Fill(t, l.config.Dir)
-	within(t, 2*patience, "a command that is refused", func() bool { return unavailable(say()) && unavailable(say()) })
+	within(t, 2*patience, "a command that is refused", func() bool {
+		first, second := unavailable(say()), unavailable(say())
+		return first && second
+	})
 	approval := approve(id)
 	if !unavailable(attempt("otto", approval)) {
 		t.Error("a full disk takes an approval")

@@ -32,7 +32,7 @@ func proposal(changes ...string) url.Values {
 
 // withDraft requests a page with the cookie that says that something typed is kept.
 func withDraft(h http.Handler, address string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, address, nil) //nolint:noctx // the test's server has no other
+	r := httptest.NewRequest(http.MethodGet, address, nil)
 	r.AddCookie(&http.Cookie{Name: "lockbox-draft", Value: "1"})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

@@ -137,7 +137,7 @@ func TestWhoLostARoleIsToldByWhomAndWhen(t *testing.T) {
 func TestWhatAnotherSiteSendsIsAPageToo(t *testing.T) {
 	b := &sitetest.Backend{}
 	h := sitetest.Server(sitetest.New(t, b, sitetest.Otto()), []site.Route{{Method: "POST", Path: "/x", Side: site.Both}})
-	r := httptest.NewRequest(http.MethodPost, "/t/meadowbank/x", nil) //nolint:noctx // the test's server has no other
+	r := httptest.NewRequest(http.MethodPost, "/t/meadowbank/x", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
