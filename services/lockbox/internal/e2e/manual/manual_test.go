@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -40,6 +41,8 @@ import (
 const (
 	root     = "../../../../.."
 	patience = 2 * time.Minute
+	// warnings is the doctor's exit code where it works and wants attention.
+	warnings = 12
 )
 
 // A site is the machine on which Lockbox is installed.
@@ -111,7 +114,8 @@ func prepare(t *testing.T) *site {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
-	s := &site{T: t, dir: dir, env: []string{"HOME=" + dir, "PATH=" + dir + "/bin:" + os.Getenv("PATH") + ":/usr/sbin"}}
+	s := &site{T: t, dir: dir, env: []string{"HOME=" + dir, "PATH=" + dir + "/bin:" + os.Getenv("PATH") + ":/usr/sbin",
+		"SSL_CERT_FILE=" + dir + "/ca/ca.crt"}} // instead of the authorities that everybody knows
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(s.log.String())
@@ -300,6 +304,10 @@ func (s *site) types(line string) string {
 		return s.signsIn(ctx, line)
 	}
 	out, err := s.shell(ctx, line).CombinedOutput()
+	var ended *exec.ExitError
+	if strings.HasPrefix(line, "lockbox doctor ") && errors.As(err, &ended) && ended.ExitCode() == warnings {
+		err = nil // this machine's disk, or its clock
+	}
 	if err != nil {
 		s.Fatalf("$ %s\n%s\n%v", line, out, err)
 	}
