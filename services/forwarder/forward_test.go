@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -229,7 +230,8 @@ func TestASecondCopyStandsBy(t *testing.T) {
 	must(t, second())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.arrived) != 15 {
+	// The event that was under way when the first stopped may come once more.
+	if once := slices.Compact(slices.Clone(w.arrived)); len(once) != 15 || !slices.IsSorted(once) || len(w.arrived) > 16 {
 		t.Errorf("15 events arrived as %v", w.arrived)
 	}
 }
