@@ -64,3 +64,28 @@ func TestTheEngineerIsFoundWhereTheRequestBegan(t *testing.T) {
 		}
 	}
 }
+
+// first is a stream whose first message is this; empty: it has none.
+type first string
+
+func (f first) Replay(_ context.Context, _ journal.Replay, handle func(journal.Entry) error) error {
+	if f == "" {
+		return nil
+	}
+	return handle(journal.Entry{Seq: 1, Data: []byte(f)})
+}
+
+// Whoever begins to follow a stream while it is empty goes on with it later, and with no other.
+func TestAMarkThatWasBegunOnAnEmptyStream(t *testing.T) {
+	var m bookmark.Mark
+	for _, step := range []struct {
+		sequence uint64
+		stream   first
+		refused  bool
+	}{{0, "", false}, {5, "ours", false}, {9, "ours", false}, {9, "theirs", true}, {9, "", true}, {9, "ours", false}} {
+		m.Sequence = step.sequence
+		if err := m.Check(t.Context(), step.stream, "cursor"); (err != nil) != step.refused {
+			t.Errorf("at %d of %q: %v", step.sequence, step.stream, err)
+		}
+	}
+}
