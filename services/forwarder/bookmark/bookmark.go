@@ -47,8 +47,8 @@ type Source interface {
 
 var errFirst = errors.New("the first event")
 
-// Check rejects a mark that was taken on another stream, and records the stream's hash in a new mark. One that was begun
-// while the stream was empty has no hash yet.
+// Check rejects a mark that was taken on another stream, and records the stream's hash in a new mark. One that was
+// begun while the stream was empty has no hash yet.
 func (m *Mark) Check(ctx context.Context, from Source, name string) error {
 	stream := ""
 	err := from.Replay(ctx, journal.Replay{From: 1, Undecoded: true}, func(e journal.Entry) error {
