@@ -315,7 +315,7 @@ func (o *orchestrator) decide(
 	if err := repository.Identify(e); err != nil {
 		return nil, err
 	}
-	stored, err := o.Append(ctx, o.repository, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	stored, err := o.append(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}

@@ -87,6 +87,9 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 	if err := o.Clock.Healthy(); err != nil {
 		return err
 	}
+	if err := o.writes.wait(ctx, about); err != nil {
+		return err
+	}
 	read := o.repository.Recent
 	if sequence == 0 {
 		read = func(ctx context.Context, about aggregate.Key, _ uint64) (repository.States, error) {
@@ -170,7 +173,7 @@ func (o *orchestrator) perform(
 		span.Set(trace.Tenant, e.GetTenant())
 		span.Set(trace.Request, trace.Of(e))
 	}
-	if _, err = o.Append(ctx, o.repository, states, e); span.Used() {
+	if _, err = o.append(ctx, states, e); span.Used() {
 		span.End(err)
 	}
 	if errors.Is(err, repository.ErrConflict) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
@@ -85,7 +86,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
 	return &orchestrator{
 		Runtime: rt, tenants: new(sync.Map), repository: repository.New(rt.Journal), callers: fair.NewCallers(),
-		rates: c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
+		writes: &writes{open: map[aggregate.Key]*write{}},
+		rates:  c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
 		process: repository.Process{
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 			Terms: c.Terms, Services: repository.CatalogueInForce(),
@@ -98,6 +100,7 @@ type orchestrator struct {
 	repository *repository.Repository
 	process    repository.Process
 	callers    *fair.Callers
+	writes     *writes
 	rates      Rates
 	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.
