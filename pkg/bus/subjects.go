@@ -223,12 +223,9 @@ const (
 	SetAsideFilter = GuardPrefix + "*.MessageSetAside"
 )
 
-// RequestInAnyTenant matches the first event of a request in any tenant.
-func RequestInAnyTenant(id string) (string, error) {
-	if err := input.UUIDv7("id", id); err != nil {
-		return "", err
-	}
-	return eventPrefix + "*." + aggregate.KindRequest + "." + id + ".1.*", nil
+// InAnyTenant matches all events of the aggregates of one kind and id, whichever tenants have them.
+func InAnyTenant(about aggregate.Key) string {
+	return eventPrefix + "*." + about.Kind + "." + about.ID + ".>"
 }
 
 // IntentSubject is where a tool publishes intents that concern a tenant.

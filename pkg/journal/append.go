@@ -52,7 +52,6 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		rest[0].Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(expected, 10)}
 		rest[0].Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
 		r := j.events.persist(ctx, filter, rest...)
-		j.tails.wake()
 		if r.err == nil && !r.duplicate {
 			return append(stored, r.seqs...), nil
 		}
@@ -247,6 +246,8 @@ func message(ev *lockboxv1.Event) (*nats.Msg, error) {
 // Error codes of the server when another write came first.
 const (
 	codeWrongLastSequence jetstream.ErrorCode = 10071
+	// codeWrongLastID: another message came between two that were sent together.
+	codeWrongLastID jetstream.ErrorCode = 10070
 	// codeInProcess: on a cluster, another write with the same expectation is in flight.
 	codeInProcess jetstream.ErrorCode = 10164
 	// codeSubjectTaken: the subject already has its one message (the server uses this code for every limit).

@@ -85,13 +85,15 @@ type Entry struct {
 
 // Journal reads and writes over one connection, with the rights of its identity. It is safe for concurrent use.
 type Journal struct {
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	inbox   *inbox
-	events  *writer
-	timers  *writer
-	tails   tails
-	timeout time.Duration
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	inbox  *inbox
+	events *writer
+	timers *writer
+	tails  tails
+	// questions are the reads that wait to be asked.
+	questions questions
+	timeout   time.Duration
 	// lastLook is the longest time between two looks of a replay that follows the stream.
 	lastLook time.Duration
 	log      *zap.Logger
@@ -136,8 +138,9 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	if j.inbox, err = newInbox(nc); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j.events = newWriter(nc, j.inbox, j.timeout)
-	j.timers = newWriter(nc, j.inbox, j.timeout)
+	alone := func() bool { return j.replicas.Load() == 1 }
+	j.events = newWriter(nc, j.inbox, j.timeout, alone)
+	j.timers = newWriter(nc, j.inbox, j.timeout, alone)
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
 		for range j.connected {

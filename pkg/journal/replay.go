@@ -23,6 +23,9 @@ type Replay struct {
 	Tenant, Kind, ID, Type string
 	// Follow continues with events stored later, until ctx ends.
 	Follow bool
+	// Looked, unless nil, is called with Follow after each look that found everything which the answering replica had:
+	// when that look began.
+	Looked func(begun time.Time)
 	// Undecoded leaves Event nil in the entries; their bytes are not validated.
 	Undecoded bool
 	// Misfit receives, in their order, the messages that cannot be events, as entries without Event. If nil, they are
@@ -190,13 +193,14 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 // tail passes on what is stored from now on. It reads everything, whatever the filter: to find that nothing matches,
 // the server would search all that came since the last match, with each look.
 //
-// It looks at once after this journal has appended something, so that nobody waits to read what they wrote.
+// It looks at once when Look is called.
 func (j *Journal) tail(ctx context.Context, r *reading) error {
-	appended := j.tails.add()
-	defer j.tails.remove(appended)
+	look := j.tails.add()
+	defer j.tails.remove(look)
 	soon := min(firstLook, j.lastLook)
 	wait := soon
 	for stuck := time.Now(); ; {
+		begun := time.Now()
 		found, err := j.following(ctx, "", r.next, time.Time{})
 		switch {
 		case ctx.Err() != nil:
@@ -220,10 +224,13 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 				stuck = time.Now()
 			}
 		}
+		if err == nil && r.Looked != nil && (len(found) == 0 || found[0].Pending == 0) {
+			r.Looked(begun)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-appended:
+		case <-look:
 			wait = soon
 		case <-time.After(wait):
 			wait = min(2*wait, j.lastLook)
@@ -231,7 +238,10 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 	}
 }
 
-// tails are the replays that follow the stream, each with a channel that says that something was appended.
+// Look makes the replays that follow the stream look for new events at once.
+func (j *Journal) Look() { j.tails.wake() }
+
+// tails are the replays that follow the stream, each with a channel that says that it shall look.
 type tails struct {
 	mu  sync.Mutex
 	all map[chan struct{}]struct{}

@@ -17,6 +17,8 @@ import (
 type Version struct {
 	aggregate.Key
 	Version, Sequence uint64
+	// Unique looks for a request with this id at other tenants, too, if none is known at its own.
+	Unique bool
 }
 
 // News is what happened to an aggregate after the known version.
@@ -27,6 +29,9 @@ type News struct {
 	// Err is a *HistoryError or *CorruptError if the events contradict each other or the stream. No decision may be based
 	// on them.
 	Err error
+	// Elsewhere means that another tenant has a request with this id. It is set only if Version.Unique asked for it, and
+	// comes from any replica.
+	Elsewhere bool
 }
 
 // ahead is the number of events that one request asks for after the tip. That the last of them does not exist yet shows
@@ -42,10 +47,14 @@ const lag = 10 * time.Millisecond
 // Since reads what happened to each of these aggregates after the known version. The result is one consistent cut: at
 // some moment after the call began, the stream's leader had exactly this.
 //
-// With one replica, every read is from the leader and one request is usually enough: it asks whether the last known
-// event is still the last and for the one that may have followed and, for unknown aggregates, for all events. On a
-// cluster, unknown aggregates are read from any replica; then the leader is asked about all of them, again and again
-// until nothing has changed in between.
+// Of a known aggregate it asks only for what may have followed: versions have no gaps, so if the next one does not
+// exist, the known one is the last. About aggregates that have not changed, nothing is answered, except for the newest
+// event known of all of them (the anchor): if the stream still has it where it was, it has not lost its end, and so
+// none of the older ones. If it has not, as after a backup was restored, everything is read anew.
+//
+// With one replica, every read is from the leader and one request is usually enough. On a cluster, unknown aggregates
+// are read from any replica; then the leader is asked about all of them, again and again until nothing has changed in
+// between.
 func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	looks := make([]*look, len(known))
 	for i, k := range known {
@@ -64,9 +73,7 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	}
 	for round := range rounds {
 		if late := round - rounds/2; late >= 0 { // whoever has fallen far behind catches up faster from the start
-			for _, l := range looks {
-				l.forget()
-			}
+			forgetAll(looks)
 			if late > 0 {
 				if err := sleep(ctx, lag<<(late-1)); err != nil {
 					return nil, err
@@ -95,8 +102,9 @@ type look struct {
 	tip   Version
 	whole bool
 	// entries are the events after known, or all events if whole.
-	entries []Entry
-	err     error
+	entries   []Entry
+	err       error
+	elsewhere bool
 }
 
 func (l *look) news() News {
@@ -106,27 +114,40 @@ func (l *look) news() News {
 	if n := l.known.Version; l.whole && n > 0 && n <= uint64(len(l.entries)) && l.entries[n-1].Seq == l.known.Sequence {
 		return News{Entries: l.entries[n:]}
 	}
-	return News{Whole: l.whole, Entries: l.entries}
+	return News{Whole: l.whole, Entries: l.entries, Elsewhere: l.elsewhere}
 }
 
-func (l *look) filters() []string {
-	if l.tip.Version == 0 {
-		return []string{bus.Filter(l.known.Key)}
-	}
-	filters := make([]string, 1+ahead)
-	for i := range filters {
-		filters[i] = bus.VersionFilter(l.known.Key, l.tip.Version+uint64(i))
+// filters returns what to ask for: everything, or what may have followed the tip.
+func (l *look) filters() (filters []string) {
+	switch {
+	case l.tip.Version > 0:
+		for i := range uint64(ahead) {
+			filters = append(filters, bus.VersionFilter(l.known.Key, l.tip.Version+1+i))
+		}
+	case l.known.Unique:
+		filters = append(filters, bus.InAnyTenant(l.known.Key))
+	default:
+		filters = append(filters, bus.Filter(l.known.Key))
 	}
 	return filters
 }
 
+// anchorOf returns the look with the newest known event; nil if nothing is known.
+func anchorOf(looks []*look) (anchor *look) {
+	for _, l := range looks {
+		if l.err == nil && l.tip.Sequence > 0 && (anchor == nil || l.tip.Sequence > anchor.tip.Sequence) {
+			anchor = l
+		}
+	}
+	return anchor
+}
+
 // forget resets the look, so that the aggregate is read from the start.
-func (l *look) forget() { l.tip, l.entries, l.err, l.whole = Version{}, nil, nil, false }
+func (l *look) forget() { *l = look{known: l.known} }
 
 // readWhole replaces the look with the whole history found.
 func (j *Journal) readWhole(ctx context.Context, l *look, found []storedMsg) error {
-	l.forget()
-	l.whole = true
+	*l = look{known: l.known, whole: true, elsewhere: l.elsewhere}
 	entries, err := j.entries(ctx, found)
 	if err == nil {
 		err = checkHistory(entries)
@@ -136,7 +157,7 @@ func (j *Journal) readWhole(ctx context.Context, l *look, found []storedMsg) err
 	}
 	l.entries = entries
 	if n := len(entries); n > 0 {
-		l.tip = Version{l.known.Key, uint64(n), entries[n-1].Seq}
+		l.tip = Version{Key: l.known.Key, Version: uint64(n), Sequence: entries[n-1].Seq}
 	}
 	return nil
 }
@@ -152,14 +173,10 @@ func (l *look) fail(err error) error {
 	return err
 }
 
-// follow adds what was found from the tip on. It reports whether that is all there is. If there is a message that
-// cannot be an event, the aggregate is read from the start.
+// follow adds what was found after the tip. It reports whether that is all there is. If there is a message that cannot
+// be an event, the aggregate is read from the start.
 func (l *look) follow(found []storedMsg) (all bool, err error) {
-	if len(found) == 0 || found[0].Seq != l.tip.Sequence {
-		l.forget()
-		return false, nil
-	}
-	for _, m := range found[1:] {
+	for _, m := range found {
 		if err := l.append(m); err != nil {
 			return false, err
 		}
@@ -168,18 +185,21 @@ func (l *look) follow(found []storedMsg) (all bool, err error) {
 		l.forget()
 		return false, nil
 	}
-	return len(found) <= ahead || l.err != nil, nil
+	return len(found) < ahead || l.err != nil, nil
 }
 
 // confirmAlone asks one question about all aggregates. It reports whether the answer is a consistent cut: it holds
 // everything there is of every aggregate.
 func (j *Journal) confirmAlone(ctx context.Context, looks []*look) (settled bool, err error) {
-	found, err := j.findEach(ctx, looks)
-	if errors.Is(err, errTooLong) {
+	found, moved, err := j.findEach(ctx, looks)
+	switch {
+	case errors.Is(err, errTooLong):
 		return false, j.readLong(ctx, looks)
-	}
-	if err != nil {
+	case err != nil:
 		return false, err
+	case moved:
+		forgetAll(looks)
+		return false, nil
 	}
 	settled = true
 	for i, l := range looks {
@@ -199,28 +219,50 @@ func (j *Journal) confirmAlone(ctx context.Context, looks []*look) (settled bool
 	return settled, nil
 }
 
-// findEach sends one request for all aggregates and returns the messages found for each.
-func (j *Journal) findEach(ctx context.Context, looks []*look) ([][]storedMsg, error) {
+func forgetAll(looks []*look) {
+	for _, l := range looks {
+		l.forget()
+	}
+}
+
+// findEach sends one request for all aggregates and returns what was found for each, but for the anchor, of which it
+// reports whether it has moved.
+func (j *Journal) findEach(ctx context.Context, looks []*look) (each [][]storedMsg, moved bool, err error) {
 	var filters []string
 	place := make(map[aggregate.Key]int, len(looks))
 	for i, l := range looks {
 		filters = append(filters, l.filters()...)
 		place[l.known.Key] = i
 	}
-	found, err := j.find(ctx, filters)
+	anchor := anchorOf(looks)
+	if moved = anchor != nil; moved {
+		filters = append(filters, bus.VersionFilter(anchor.known.Key, anchor.tip.Version))
+	}
+	found, err := j.findTogether(ctx, filters)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	each := make([][]storedMsg, len(looks))
+	each = make([][]storedMsg, len(looks))
 	for _, m := range found {
-		about, under := bus.Under(m.Subject)
+		about, _ := bus.Under(m.Subject)
 		i, asked := place[about]
-		if !under || !asked {
-			return nil, &CorruptError{m.Seq, "the bus answers what it was asked"}
+		switch {
+		case anchor != nil && about == anchor.known.Key && m.Seq == anchor.tip.Sequence:
+			moved = false
+		case asked && m.Seq > looks[i].tip.Sequence: // others may have asked for what is known here
+			each[i] = append(each[i], m)
+		case !asked:
+			for _, l := range looks {
+				l.elsewhere = l.elsewhere || l.uniqueAs(about) && !m.isMisfit() // which is no request, wherever it stands
+			}
 		}
-		each[i] = append(each[i], m)
 	}
-	return each, nil
+	return each, moved, nil
+}
+
+// uniqueAs reports whether a key is that of the look at another tenant, which should have none.
+func (l *look) uniqueAs(about aggregate.Key) bool {
+	return l.known.Unique && l.tip.Version == 0 && about.Kind == l.known.Kind && about.ID == l.known.ID
 }
 
 // readLong loads the aggregates without a tip one by one, because they do not fit in one answer.
@@ -237,7 +279,7 @@ func (j *Journal) readLong(ctx context.Context, looks []*look) error {
 			l.whole, l.entries = true, entries
 		}
 		if n := len(entries); n > 0 {
-			l.tip = Version{l.known.Key, uint64(n), entries[n-1].Seq}
+			l.tip = Version{Key: l.known.Key, Version: uint64(n), Sequence: entries[n-1].Seq}
 		}
 	}
 	return nil
@@ -256,20 +298,15 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look) (settled b
 	var changed atomic.Bool
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(leaderAtOnce)
-	for _, l := range looks {
-		if l.err != nil {
-			continue
-		}
-		if l.tip.Version > 0 {
-			g.Go(func() error {
-				m, err := j.lastEvent(ctx, bus.VersionFilter(l.known.Key, l.tip.Version), l.tip.Sequence)
-				if isMisfit(err) || err == nil && m.Seq != l.tip.Sequence {
-					changed.Store(true)
-					return nil
-				}
-				return err
-			})
-		}
+	if l := anchorOf(looks); l != nil {
+		g.Go(func() error {
+			m, err := j.lastEvent(ctx, bus.VersionFilter(l.known.Key, l.tip.Version), l.tip.Sequence)
+			if isMisfit(err) || err == nil && m.Seq != l.tip.Sequence {
+				changed.Store(true)
+				return nil
+			}
+			return err
+		})
 	}
 	next := make([]storedMsg, len(looks))
 	for i, l := range looks {
@@ -289,9 +326,7 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look) (settled b
 		return false, err
 	}
 	if changed.Load() {
-		for _, l := range looks {
-			l.forget()
-		}
+		forgetAll(looks)
 		return false, nil
 	}
 	settled = true
@@ -321,7 +356,7 @@ func (l *look) append(m storedMsg) error {
 		return nil
 	}
 	l.entries = append(l.entries, e)
-	l.tip = Version{l.known.Key, l.tip.Version + 1, e.Seq}
+	l.tip = Version{Key: l.known.Key, Version: l.tip.Version + 1, Sequence: e.Seq}
 	if l.tip.Version == 1 {
 		l.whole = true
 	}
@@ -339,7 +374,7 @@ func (j *Journal) readUnknown(ctx context.Context, looks []*look) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	found, err := j.findEach(ctx, unknown)
+	found, _, err := j.findEach(ctx, unknown)
 	if errors.Is(err, errTooLong) {
 		return j.readLong(ctx, unknown)
 	}

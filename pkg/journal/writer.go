@@ -55,16 +55,25 @@ type result struct {
 	err error
 }
 
-// commit is a unit that the server acknowledges: one message, or an atomic batch of several writes. A single write of
-// several messages is sent message by message, each expecting the one before it: that is faster than such a small
-// batch, and events missing after a crash are still due and are decided again.
+// commit is a unit that succeeds or fails as a whole: an atomic batch, which the server acknowledges once, or the
+// messages of one write, each of which it acknowledges.
+//
+// With one replica, a single write of several messages is no batch: the server would stage it in files of its own,
+// which takes longer than the messages. They are sent together without waiting, each on the condition that the one
+// before it is the stream's last message. If another writer's comes in between, the rest is sent one by one. Events
+// missing after a crash are still due and are decided again. On a cluster, batches are staged in memory, and not every
+// replica may know the id of its last message.
 type commit struct {
 	writes []*write
-	// stored are the sequences acknowledged so far of a write that is sent message by message.
+	batch  bool
+	// stored are the sequences of the first messages of a write that is no batch.
 	stored []uint64
-	reply  string
-	timer  *time.Timer
-	over   bool
+	// unanswered is how many of the messages that were sent have no answer yet; failed is the first answer that says no.
+	unanswered int
+	failed     *ack
+	reply      string
+	timer      *time.Timer
+	over       bool
 	// connection is the reconnect count at the time of sending.
 	connection uint64
 }
@@ -74,6 +83,8 @@ type writer struct {
 	nc      *nats.Conn
 	inbox   *inbox
 	timeout time.Duration
+	// alone reports whether the stream is known to have one replica.
+	alone func() bool
 	// name is the prefix of this writer's batch ids. It is short because every stored message carries one.
 	name string
 
@@ -89,9 +100,9 @@ type writer struct {
 	open     map[*commit]bool
 }
 
-func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration) *writer {
-	return &writer{nc: nc, inbox: b, timeout: timeout, name: nuid.Next()[12:], busy: map[string]bool{},
-		open: map[*commit]bool{}}
+func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration, alone func() bool) *writer {
+	return &writer{nc: nc, inbox: b, timeout: timeout, alone: alone, name: nuid.Next()[12:],
+		busy: map[string]bool{}, open: map[*commit]bool{}}
 }
 
 // store waits until the messages are stored, refused, or their outcome is unknown.
@@ -142,7 +153,7 @@ func (w *writer) pump() {
 	ready := w.take(limit)
 	if len(ready) > batchAbove {
 		w.batching = true
-		w.send(ready)
+		w.send(ready, true)
 		return
 	}
 	for i, q := range ready {
@@ -151,7 +162,7 @@ func (w *writer) pump() {
 			return
 		}
 		w.singles++
-		w.send([]*write{q})
+		w.send([]*write{q}, len(q.msgs) > 1 && !w.alone())
 	}
 }
 
@@ -178,15 +189,19 @@ func (w *writer) take(limit int) []*write {
 }
 
 // send publishes a commit. The lock is held.
-func (w *writer) send(writes []*write) {
-	c := &commit{writes: writes, connection: w.nc.Stats().Reconnects}
+func (w *writer) send(writes []*write, batch bool) {
+	c := &commit{writes: writes, batch: batch, connection: w.nc.Stats().Reconnects}
 	w.open[c] = true
 	for _, q := range writes {
 		w.busy[q.key] = true
 	}
 	c.reply = w.inbox.expect(func(m *nats.Msg) { w.finish(c, m, nil) })
 	c.timer = time.AfterFunc(w.timeout, func() { w.finish(c, nil, ErrUnknown) })
-	if err := w.publish(c); err != nil {
+	publish := w.publish
+	if batch {
+		publish = w.publishBatch
+	}
+	if err := publish(c); err != nil {
 		go w.finish(c, nil, notSent(err))
 	}
 }
@@ -203,10 +218,34 @@ func notSent(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnknown, err)
 }
 
+// publish sends what is left of a single write: all of it, or one message if an answer says that the condition of the
+// second did not hold.
 func (w *writer) publish(c *commit) error {
-	if len(c.writes) == 1 {
-		return w.nc.PublishMsg(c.next())
+	q, n := c.writes[0], len(c.stored)
+	first := q.msgs[n]
+	if n > 0 {
+		first = withHeader(first, jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.stored[n-1], 10))
+		first.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{q.key}
 	}
+	rest := q.msgs[n+1:]
+	if c.failed != nil || !w.alone() {
+		c.failed, rest = nil, nil
+	}
+	c.unanswered = 1 + len(rest)
+	for i := range c.unanswered {
+		m := *first
+		if i > 0 {
+			m = *withHeader(rest[i-1], jetstream.ExpectedLastMsgIDHeader, q.msgs[n+i-1].Header.Get(jetstream.MsgIDHeader))
+		}
+		m.Reply = c.reply
+		if err := w.nc.PublishMsg(&m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) publishBatch(c *commit) error {
 	w.batches++
 	id := w.name + strconv.FormatUint(w.batches, 36)
 	n := 0
@@ -227,18 +266,6 @@ func (w *writer) publish(c *commit) error {
 	return nil
 }
 
-// next returns the next message of a commit with a single write.
-func (c *commit) next() *nats.Msg {
-	q, n := c.writes[0], len(c.stored)
-	m := *q.msgs[n]
-	if n > 0 {
-		m = *withHeader(q.msgs[n], jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.stored[n-1], 10))
-		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{q.key}
-	}
-	m.Reply = c.reply
-	return &m
-}
-
 // withHeader returns a copy of a message with one more header; others may be reading the original's.
 func withHeader(msg *nats.Msg, key, value string) *nats.Msg {
 	m := &nats.Msg{Subject: msg.Subject, Data: msg.Data, Header: maps.Clone(msg.Header)}
@@ -253,40 +280,49 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	if c.over {
 		return
 	}
-	w.inbox.forget(c.reply)
 	a := ack{err: err}
 	if answer != nil {
 		a = parseAck(answer, c.expects())
 	}
-	if len(c.writes) == 1 && a.err == nil && !a.duplicate {
-		c.stored = append(c.stored, a.seq)
-		if len(c.stored) < len(c.writes[0].msgs) && !w.closed {
+	if !c.batch && answer != nil {
+		if c.take(a); c.unanswered > 0 {
+			return
+		}
+		if len(c.stored) < len(c.writes[0].msgs) && (c.failed == nil || overtaken(c.failed.err)) && !w.closed {
 			c.timer.Reset(w.timeout)
-			c.reply = w.inbox.expect(func(m *nats.Msg) { w.finish(c, m, nil) })
 			if err := w.publish(c); err != nil {
 				go w.finish(c, nil, notSent(err))
 			}
 			return
 		}
+		if a = (ack{}); c.failed != nil {
+			a = *c.failed
+		}
 	}
 	c.over = true
 	c.timer.Stop()
+	w.inbox.forget(c.reply)
 	delete(w.open, c)
 	for _, q := range c.writes {
 		delete(w.busy, q.key)
 	}
-	if len(c.writes) == 1 {
+	switch {
+	case !c.batch:
 		w.singles--
 		c.writes[0].done <- result{seqs: c.stored, duplicate: a.duplicate, err: a.err}
-	} else {
-		w.batching = false
-		w.awaitCallers(len(c.writes) + len(w.queue))
+	default:
+		if len(c.writes) == 1 {
+			w.singles--
+		} else {
+			w.batching = false
+			w.awaitCallers(len(c.writes) + len(w.queue))
+		}
 		var refused *jetstream.APIError
 		if errors.As(a.err, &refused) && !w.closed {
 			// The server does not say which write it refused, so each is sent alone.
 			for _, q := range c.writes {
 				w.singles++
-				w.send([]*write{q})
+				w.send([]*write{q}, false)
 			}
 			return
 		}
@@ -305,9 +341,27 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	w.pump()
 }
 
+// take notes the answer to one message of a single write. Answers come in the order of the messages.
+func (c *commit) take(a ack) {
+	c.unanswered--
+	switch {
+	case c.failed != nil: // so the condition of what followed did not hold either
+	case a.err != nil || a.duplicate:
+		c.failed = &a
+	default:
+		c.stored = append(c.stored, a.seq)
+	}
+}
+
+// overtaken reports whether a message was refused because another came between it and the one before it.
+func overtaken(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && refused.ErrorCode == codeWrongLastID
+}
+
 // expects returns how many messages one acknowledgement covers.
 func (c *commit) expects() (n int) {
-	if len(c.writes) == 1 {
+	if !c.batch {
 		return 1
 	}
 	for _, q := range c.writes {

@@ -15,11 +15,14 @@ const Window = 30
 // An event counts on the day on which the bus stored it: all services share that clock, and none can set it. Events are
 // counted as stored, without checking that they are valid in sequence.
 type Histories struct {
-	sequence  uint64
-	today     int64
-	open      map[requestKey]opened
-	engineers map[engineer][]counts
-	waiting   tallies
+	sequence uint64
+	today    int64
+	open     map[requestKey]opened
+	// admitted are requests whose event has not been counted yet.
+	admitted   map[requestKey]opened
+	admissions uint64
+	engineers  map[engineer][]counts
+	waiting    tallies
 }
 
 type requestKey struct{ tenant, id string }
@@ -32,6 +35,8 @@ type opened struct {
 	by        engineer
 	on        int64
 	emergency bool
+	// place is that in the order of admission.
+	place uint64
 }
 
 // counts are the outcomes of one day.
@@ -42,7 +47,8 @@ type counts struct {
 
 // NewHistories returns empty histories.
 func NewHistories() *Histories {
-	return &Histories{open: map[requestKey]opened{}, engineers: map[engineer][]counts{}, waiting: newTallies()}
+	return &Histories{open: map[requestKey]opened{}, admitted: map[requestKey]opened{},
+		engineers: map[engineer][]counts{}, waiting: newTallies()}
 }
 
 // Requester returns the requester of a request; nil if unknown.
@@ -58,7 +64,8 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 	on := dayOf(stored)
 	if in := e.GetAccessRequested(); in != nil {
 		by := engineerOf(e.GetActor().GetPerson())
-		h.open[key] = opened{by, on, in.GetIntent().GetEmergency()}
+		h.open[key] = opened{by: by, on: on, emergency: in.GetIntent().GetEmergency()}
+		delete(h.admitted, key)
 		c := h.of(by, on)
 		c.requests++
 		if exempt(in.GetIntent(), e.GetActor()) {
@@ -94,7 +101,8 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 // Sequence returns the stream sequence of the last event counted.
 func (h *Histories) Sequence() uint64 { return h.sequence }
 
-// Of returns an engineer's history at now, without the given request, which is the one being evaluated.
+// Of returns an engineer's history at now, without the given request, which is the one being evaluated, and with those
+// that were admitted before it and are not counted yet.
 func (h *Histories) Of(p *lockboxv1.Person, now time.Time, tenant, request string) *lockboxv1.EngineerHistory {
 	from := dayOf(now) - Window
 	sum := &lockboxv1.EngineerHistory{AsOfSequence: h.sequence}
@@ -108,6 +116,16 @@ func (h *Histories) Of(p *lockboxv1.Person, now time.Time, tenant, request strin
 		sum.Denied += c.denied
 		sum.Revoked += c.revoked
 		sum.Emergencies += c.emergency
+	}
+	mine, admitted := h.admitted[requestKey{tenant, request}]
+	for _, other := range h.admitted { // those in flight
+		if other.by != engineerOf(p) || admitted && other.place >= mine.place {
+			continue
+		}
+		sum.Requests++
+		if other.emergency {
+			sum.Emergencies++
+		}
 	}
 	if own, is := h.open[requestKey{tenant, request}]; is && own.by == engineerOf(p) && own.on >= from {
 		sum.Requests--

@@ -87,15 +87,21 @@ func exempt(in *lockboxv1.AccessIntent, by *lockboxv1.Actor) bool {
 	return in.GetEmergency() && aggregate.Provider(by, aggregate.EmergencyResponders)
 }
 
-// Admit counts an intent of somebody's as a waiting request from now on, before its event is stored, so that many at
-// once cannot pass together. It refuses (PRECONDITION, naming the limit) an intent beyond one of the limits, and counts
-// nothing then. An intent that comes to nothing must be withdrawn.
+// Admit counts an intent of somebody's as a request that waits from now on, before its event is stored, so that many
+// at once cannot pass together, and each counts those before it (R13). It refuses (PRECONDITION, naming the limit) an
+// intent beyond one of the limits, and counts nothing then. An intent that comes to nothing must be withdrawn.
 func (h *Histories) Admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now time.Time, l Limits) error {
-	if exempt(in, by) {
-		return nil
-	}
 	key := requestKey{in.GetTenant(), in.GetId()}
 	w := waiting{engineerOf(by.GetPerson()), in.GetTenant(), in.GetTicketId()}
+	if _, again := h.admitted[key]; again {
+		return nil
+	}
+	h.admissions++
+	admitted := opened{w.by, dayOf(now), in.GetEmergency(), h.admissions}
+	if exempt(in, by) {
+		h.admitted[key] = admitted
+		return nil
+	}
 	if _, again := h.waiting.requests[key]; again {
 		return nil
 	}
@@ -121,6 +127,7 @@ func (h *Histories) Admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now t
 			return refusal.Precondition(limit.field, "R52", limit.says, limit.there, limit.most)
 		}
 	}
+	h.admitted[key] = admitted
 	h.waiting.add(key, w)
 	return nil
 }
@@ -128,6 +135,7 @@ func (h *Histories) Admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now t
 // Withdraw forgets an intent that was admitted and is not a request.
 func (h *Histories) Withdraw(in *lockboxv1.AccessIntent) {
 	key := requestKey{in.GetTenant(), in.GetId()}
+	delete(h.admitted, key)
 	if _, stored := h.open[key]; !stored {
 		h.waiting.remove(key)
 	}

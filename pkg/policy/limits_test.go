@@ -150,3 +150,27 @@ func TestR52WhatIsDecidedMakesRoom(t *testing.T) {
 		}
 	}
 }
+
+// R13: of several at once, each counts those that were admitted before it, and none twice when its event comes.
+func TestOfSeveralAtOnceEachCountsThoseBeforeIt(t *testing.T) {
+	c := newCounting(t)
+	for n := range 3 {
+		in := intentOf(n, "contoso", "")
+		in.Emergency = n == 0
+		if err := c.Admit(in, engineerNamed("erin"), now, policy.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range []string{
+		"0 asked 0 granted 0 refused 0 denied 0 revoked 0 emergencies",
+		"1 asked 0 granted 0 refused 0 denied 0 revoked 1 emergencies",
+		"2 asked 0 granted 0 refused 0 denied 0 revoked 1 emergencies",
+	} {
+		c.is("erin", now, intentOf(n, "contoso", "").GetId(), want)
+	}
+	c.is("bob", now, "", nothing)
+	c.tell(now, intentOf(0, "contoso", "").GetId(), asks("erin", true))
+	c.is("erin", now, intentOf(2, "contoso", "").GetId(), "2 asked 0 granted 0 refused 0 denied 0 revoked 1 emergencies")
+	c.Withdraw(intentOf(1, "contoso", ""))
+	c.is("erin", now, intentOf(2, "contoso", "").GetId(), "1 asked 0 granted 0 refused 0 denied 0 revoked 1 emergencies")
+}

@@ -83,22 +83,37 @@ func (t trail) at(sequence uint64) (aggregate.State, bool) {
 // Basis reads aggregates as one consistent cut, as fresh as the stream's leader has them. A history that contradicts
 // itself yields a state with a Fault.
 func (r *Repository) Basis(ctx context.Context, keys ...aggregate.Key) (States, error) {
-	trails, err := r.read(ctx, keys)
+	states, _, err := r.basis(ctx, keys, aggregate.Key{})
+	return states, err
+}
+
+// BasisOfNew is Basis for an aggregate that may be new, and what else its beginning depends on. It reports whether
+// another tenant has one of the same kind and id, as far as some replica knows, unless this tenant is known to have it.
+func (r *Repository) BasisOfNew(
+	ctx context.Context, about aggregate.Key, others ...aggregate.Key,
+) (states States, elsewhere bool, err error) {
+	return r.basis(ctx, append([]aggregate.Key{about}, others...), about)
+}
+
+func (r *Repository) basis(
+	ctx context.Context, keys []aggregate.Key, unique aggregate.Key,
+) (states States, elsewhere bool, err error) {
+	trails, elsewhere, err := r.read(ctx, keys, unique)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	states := make(States, len(trails))
+	states = make(States, len(trails))
 	for key, t := range trails {
 		if s := t.latest(); s != nil {
 			states[key] = s
 		}
 	}
-	return states, nil
+	return states, elsewhere, nil
 }
 
 // At is Basis as of a stream sequence. Nothing stored later is included, so the result is the same at any time.
 func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.Key) (States, error) {
-	trails, err := r.read(ctx, keys)
+	trails, _, err := r.read(ctx, keys, aggregate.Key{})
 	if err != nil {
 		return nil, err
 	}
@@ -123,30 +138,36 @@ func (r *Repository) At(ctx context.Context, sequence uint64, keys ...aggregate.
 	return states, nil
 }
 
-// read updates the cached trails of these aggregates and returns them.
-func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggregate.Key]trail, error) {
-	trails := make(map[aggregate.Key]trail, len(keys))
+// read updates the cached trails of these aggregates and returns them. It reports whether another tenant has the one
+// that should be unique.
+func (r *Repository) read(
+	ctx context.Context, keys []aggregate.Key, unique aggregate.Key,
+) (trails map[aggregate.Key]trail, elsewhere bool, err error) {
+	trails = make(map[aggregate.Key]trail, len(keys))
 	var known []journal.Version
 	for _, key := range keys {
 		if _, twice := trails[key]; !twice {
 			trails[key], _ = r.recent.Get(key)
-			known = append(known, trails[key].version(key))
+			version := trails[key].version(key)
+			version.Unique = key == unique
+			known = append(known, version)
 		}
 	}
 	news, err := r.Journal.Since(ctx, known...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for i, n := range news {
 		key := known[i].Key
 		t := trails[key]
+		elsewhere = elsewhere || n.Elsewhere
 		if n.Whole {
 			t = nil
 		}
 		if n.Err != nil {
 			t, err = atFault(key, n.Err)
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 		for _, e := range n.Entries {
@@ -155,7 +176,7 @@ func (r *Repository) read(ctx context.Context, keys []aggregate.Key) (map[aggreg
 		trails[key] = t
 		r.remember(key, t)
 	}
-	return trails, nil
+	return trails, elsewhere, nil
 }
 
 // atFault returns the trail of an aggregate whose events contradict each other or the stream; any other error is
@@ -188,19 +209,25 @@ func (r *Repository) remember(key aggregate.Key, t trail) {
 	})
 }
 
-// Saw adds an event that was just written or delivered to the cache, if it directly follows the cached state or is the
-// aggregate's first event.
+// Saw adds an event that was just delivered to the cache, if it directly follows the cached state or is the aggregate's
+// first event.
 func (r *Repository) Saw(sequence uint64, e *lockboxv1.Event) {
-	r.recent.Update(aggregate.KeyOf(e), func(before trail) (trail, bool) {
-		if e.GetVersion() != before.version(aggregate.Key{}).Version+1 {
-			return before, false
-		}
-		s := Evolve(before.latest(), sequence, e)
-		if s == nil || s.Folded().Fault != nil {
-			return before, false
-		}
-		return before.then(s), true
-	})
+	before, _ := r.recent.Get(aggregate.KeyOf(e))
+	if follows(before, e) {
+		r.saw(e, Evolve(before.latest(), sequence, e))
+	}
+}
+
+// saw caches the state after an event, on the same condition.
+func (r *Repository) saw(e *lockboxv1.Event, after aggregate.State) {
+	if after == nil || after.Folded().Fault != nil {
+		return
+	}
+	r.recent.Update(aggregate.KeyOf(e), func(before trail) (trail, bool) { return before.then(after), follows(before, e) })
+}
+
+func follows(t trail, e *lockboxv1.Event) bool {
+	return e.GetVersion() == t.version(aggregate.Key{}).Version+1
 }
 
 // Recent returns the cached state of an aggregate if it includes the event at sequence, and Basis otherwise. Another
@@ -259,8 +286,7 @@ func (r *Repository) Append(ctx context.Context, states States, events ...*lockb
 	}
 	stored, err := r.Journal.AppendAll(ctx, after, events...)
 	for i, sequence := range stored {
-		states.Add(sequence, events[i])
-		r.Saw(sequence, events[i])
+		r.saw(events[i], states.Add(sequence, events[i]))
 	}
 	if misfit := new(journal.MisfitError); errors.As(err, &misfit) {
 		// It stands where a read from the cached state on does not look.

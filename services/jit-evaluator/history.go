@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// behind is how long an evaluation waits until its own request has been counted.
+// behind is how long an evaluation waits until what was stored before it has been counted.
 const behind = 5 * time.Second
 
 // again is the pause before events that could not be read are asked for again.
@@ -31,16 +32,22 @@ type histories struct {
 	journal    *journal.Journal
 	repository *repository.Repository
 	log        *zap.Logger
+	// hurry makes follow look at once.
+	hurry func()
 
 	mu      sync.Mutex
 	counted *policy.Histories
-	// awaited is closed when the event at that sequence has been counted.
-	awaited map[uint64]chan struct{}
+	// awaited are closed when a look has ended that began after them.
+	awaited []awaited
+}
+
+type awaited struct {
+	since time.Time
+	ended chan struct{}
 }
 
 func newHistories(j *journal.Journal, r *repository.Repository, log *zap.Logger) *histories {
-	return &histories{journal: j, repository: r, log: log,
-		counted: policy.NewHistories(), awaited: map[uint64]chan struct{}{}}
+	return &histories{journal: j, repository: r, log: log, hurry: j.Look, counted: policy.NewHistories()}
 }
 
 // catchUp counts the events that were stored before it began.
@@ -71,7 +78,7 @@ func (h *histories) rest(now time.Time) journal.Replay {
 func (h *histories) count(ctx context.Context, now time.Time, follow bool) error {
 	for {
 		r := h.rest(now)
-		r.Follow = follow
+		r.Follow, r.Looked = follow, h.looked
 		err := h.journal.Replay(ctx, r, func(e journal.Entry) error { return h.add(ctx, e) })
 		switch {
 		case err == nil:
@@ -88,7 +95,7 @@ func (h *histories) count(ctx context.Context, now time.Time, follow bool) error
 	}
 }
 
-// add counts one event and wakes the evaluations that wait for it.
+// add counts one event.
 func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	asked := func(tenant, id string) (*lockboxv1.Person, error) {
 		about := aggregate.Request(tenant, id)
@@ -103,14 +110,7 @@ func (h *histories) add(ctx context.Context, e journal.Entry) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.counted.Add(e.Seq, e.Stored, e.Event, asked); err != nil {
-		return err
-	}
-	if done, waited := h.awaited[e.Seq]; waited {
-		close(done)
-		delete(h.awaited, e.Seq)
-	}
-	return nil
+	return h.counted.Add(e.Seq, e.Stored, e.Event, asked)
 }
 
 // admit counts an intent as a request that waits, unless there are too many (R52).
@@ -127,17 +127,37 @@ func (h *histories) withdraw(in *lockboxv1.AccessIntent) {
 	h.counted.Withdraw(in)
 }
 
-// of returns the requester's history as soon as every event stored before the request has been counted. Until then the
-// history is unknown, and the intent is redelivered (I11).
-func (h *histories) of(ctx context.Context, s request.State, now time.Time) (*lockboxv1.EngineerHistory, error) {
-	ctx, cancel := context.WithTimeout(ctx, behind)
-	defer cancel()
-	select {
-	case <-h.reached(s.Sequence):
-	case <-ctx.Done():
-		return nil, refusal.Unavailable("", "I11", "the engineers' histories are not counted up to sequence %d", s.Sequence)
+// look has the stream looked at, and returns a function that waits until everything stored before this call has been
+// counted, by this server's copy of the stream. Until then a history is unknown, and the intent is redelivered (I11).
+func (h *histories) look(ctx context.Context) (wait func() error) {
+	mine := awaited{time.Now(), make(chan struct{})}
+	h.mu.Lock()
+	h.awaited = append(h.awaited, mine)
+	h.mu.Unlock()
+	h.hurry()
+	return func() error {
+		ctx, cancel := context.WithTimeout(ctx, behind)
+		defer cancel()
+		select {
+		case <-mine.ended:
+			return nil
+		case <-ctx.Done():
+			return refusal.Unavailable("", "I11", "the engineers' histories are not counted up to this intent")
+		}
 	}
-	return h.known(s, now), nil
+}
+
+// looked wakes the evaluations that wait for a look that began at a time.
+func (h *histories) looked(begun time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.awaited = slices.DeleteFunc(h.awaited, func(a awaited) bool {
+		if a.since.After(begun) {
+			return false
+		}
+		close(a.ended)
+		return true
+	})
 }
 
 // known returns the requester's history as far as it has been counted.
@@ -145,20 +165,4 @@ func (h *histories) known(s request.State, now time.Time) *lockboxv1.EngineerHis
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.counted.Of(s.Requester.GetPerson(), now, s.Tenant, s.ID)
-}
-
-// reached returns a channel that is closed when the event about a request at a sequence has been counted.
-func (h *histories) reached(sequence uint64) <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	done, waited := h.awaited[sequence]
-	if !waited {
-		done = make(chan struct{})
-		if h.counted.Sequence() >= sequence {
-			close(done)
-		} else {
-			h.awaited[sequence] = done
-		}
-	}
-	return done
 }

@@ -5,6 +5,7 @@ package evaluator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -225,6 +226,7 @@ func (e *evaluator) evaluate(
 		}
 		sub.TicketID = ticket.ID
 	}
+	looked := e.histories.look(ctx)
 	states, err := e.basis(ctx, about, *sub)
 	if err != nil {
 		return err
@@ -251,36 +253,26 @@ func (e *evaluator) evaluate(
 			return err
 		}
 	}
-	write := e.write
+	then := maps.Clone(states) // as it will be once the request is stored
+	if submitted != nil {
+		if err := repository.Identify(submitted); err != nil {
+			return err
+		}
+		then.Add(states.Request(about).Sequence+1, submitted)
+	}
+	evaluated, err := e.verdict(then, about, looked)
+	if err != nil || sub.DryRun {
+		e.histories.withdraw(in)
+	}
+	if err != nil {
+		return err
+	}
 	if sub.DryRun {
+		if states = then; evaluated != nil {
+			states.Add(states.Request(about).Sequence+1, evaluated)
+		}
+	} else if err := e.write(ctx, states, submitted, evaluated); err != nil {
 		e.histories.withdraw(in)
-		write = pretend
-	}
-	// The request is stored before it is evaluated, and not together with its evaluation: the engineer's history is
-	// counted up to the request's own place in the stream, so that of two at once one counts the other (R13).
-	if err := write(ctx, states, submitted); err != nil {
-		e.histories.withdraw(in)
-		return err
-	}
-	facts, err := e.facts(ctx, states, states.Request(about), sub.DryRun)
-	if err != nil {
-		return err
-	}
-	rules, err := e.rules.Of(states)
-	if err != nil {
-		return err
-	}
-	services, err := e.catalogue.Of(states)
-	if err != nil {
-		return err
-	}
-	now := e.Now()
-	verdict := policy.Evaluate(facts, rules, services, e.terms, now)
-	evaluated, err := request.RecordEvaluation(states.Request(about), verdict, e.actor, now)
-	if err != nil {
-		return err
-	}
-	if err := write(ctx, states, evaluated); err != nil {
 		return err
 	}
 	e.say(outcome, states.Request(about))
@@ -290,25 +282,33 @@ func (e *evaluator) evaluate(
 	return nil
 }
 
-func (e *evaluator) facts(
-	ctx context.Context, states repository.States, s request.State, dryRun bool,
-) (policy.Facts, error) {
+// verdict evaluates a request; nil if it was evaluated in an earlier attempt, which stands.
+func (e *evaluator) verdict(
+	states repository.States, about aggregate.Key, looked func() error,
+) (*lockboxv1.Event, error) {
+	s := states.Request(about)
+	rules, err := e.rules.Of(states)
+	if err != nil {
+		return nil, err
+	}
+	services, err := e.catalogue.Of(states)
+	if err != nil {
+		return nil, err
+	}
 	w := states.World(s.Tenant, s.Intent.GetSubscriptionId())
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
 	if s.TicketID != "" {
 		t := states.Ticket(s.Tenant, s.TicketID)
 		f.Ticket = &t
 	}
-	if s.Evaluation != nil {
-		return f, nil // Evaluated in an earlier attempt, which stands.
+	now := e.Now()
+	if s.Evaluation == nil {
+		if err := looked(); err != nil {
+			return nil, err
+		}
+		f.History = e.histories.known(s, now)
 	}
-	if dryRun {
-		f.History = e.histories.known(s, e.Now())
-		return f, nil
-	}
-	var err error
-	f.History, err = e.histories.of(ctx, s, e.Now())
-	return f, err
+	return request.RecordEvaluation(s, policy.Evaluate(f, rules, services, e.terms, now), e.actor, now)
 }
 
 // basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription and its owner, the
@@ -317,53 +317,37 @@ func (e *evaluator) facts(
 // replicas, both pass: they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
 	ctx context.Context, about aggregate.Key, sub request.Submission,
-) (states repository.States, err error) {
+) (repository.States, error) {
 	in := sub.Intent
-	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
+	keys := []aggregate.Key{aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}
 	if sub.TicketID != "" {
 		keys = append(keys, aggregate.Ticket(about.Tenant, sub.TicketID))
 	}
-	var tenants []string
-	reading, reads := errgroup.WithContext(ctx)
-	reading.Go(func() (err error) {
-		states, err = e.repository.Basis(reads, keys...)
-		return err
-	})
-	reading.Go(func() (err error) {
-		tenants, err = e.Journal.TenantsOfRequest(reads, about.ID)
-		return err
-	})
-	if err := reading.Wait(); err != nil {
+	states, elsewhere, err := e.repository.BasisOfNew(ctx, about, keys...)
+	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(tenants, func(t string) bool { return t != about.Tenant }) {
+	if elsewhere {
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
 	}
 	if id := in.GetSubscriptionId(); id != "" && states.Ownership(id).Spelling(about.Tenant, id) != id {
 		// It is written otherwise than it was registered.
-		return e.repository.Basis(ctx, append(keys, states.SubscriptionKeys(about.Tenant, id)...)...)
+		return e.repository.Basis(ctx, append(append(keys, about), states.SubscriptionKeys(about.Tenant, id)...)...)
 	}
 	return states, nil
 }
 
-// write appends an event and folds it; nil writes nothing.
-func (e *evaluator) write(ctx context.Context, states repository.States, ev *lockboxv1.Event) error {
-	if ev == nil {
+// write appends a request and its evaluation together and folds them; nil is none.
+func (e *evaluator) write(ctx context.Context, states repository.States, events ...*lockboxv1.Event) error {
+	events = slices.DeleteFunc(events, func(ev *lockboxv1.Event) bool { return ev == nil })
+	if len(events) == 0 {
 		return nil
 	}
-	_, err := e.Append(ctx, e.repository, states, ev)
+	_, err := e.Append(ctx, e.repository, states, events...)
 	return err
-}
-
-// pretend folds an event that is not stored.
-func pretend(_ context.Context, states repository.States, ev *lockboxv1.Event) error {
-	if ev != nil {
-		states.Add(states.Request(aggregate.KeyOf(ev)).Sequence+1, ev)
-	}
-	return nil
 }
 
 // say adds to an outcome how a request stands.

@@ -40,7 +40,7 @@ var counted = []struct {
 	{"commits in a row", notMore, none},
 	{"round trips, jit-evaluator", notMore, none},
 	{"round trips, lockbox-orchestrator", notMore, none},
-	// The evaluator looks into the stream after its own appends, and by the clock, and takes what there is: several of
+	// The evaluator looks into the stream when an intent arrives, and by the clock, and takes what there is: several of
 	// a request's five events at once, or one at a time. A look that finds nothing is not counted, so at most five are.
 	{"looks that found something", atMost, none},
 	{"stored events decoded", notMore, function{"pkg/input/input.go", "DecodeEvent"}},

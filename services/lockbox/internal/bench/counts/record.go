@@ -21,8 +21,9 @@ type record struct {
 	// step counts what passed: what has a lower one happened before.
 	step int
 	all  []*exchange
-	// waiting are the exchanges without an answer, by who asked and the reply's subject.
-	waiting map[asked]*exchange
+	// waiting are the exchanges without an answer, by who asked and the reply's subject. Messages that are sent together
+	// may have the same one, and are then answered in their order.
+	waiting map[asked][]*exchange
 	// commands are the steps at which commands arrived, deciding the replies' subjects of those without a reply.
 	commands []int
 	deciding map[string]bool
@@ -46,7 +47,9 @@ type exchange struct {
 	found bool
 }
 
-func newRecord() *record { return &record{waiting: map[asked]*exchange{}, deciding: map[string]bool{}} }
+func newRecord() *record {
+	return &record{waiting: map[asked][]*exchange{}, deciding: map[string]bool{}}
+}
 
 func (r *record) sent(by bus.Identity, m message) {
 	r.mu.Lock()
@@ -55,7 +58,8 @@ func (r *record) sent(by bus.Identity, m message) {
 	x := &exchange{by: by, message: m, sent: r.step}
 	r.all = append(r.all, x)
 	if m.reply != "" {
-		r.waiting[asked{by, m.reply}] = x
+		to := asked{by, m.reply}
+		r.waiting[to] = append(r.waiting[to], x)
 	}
 	delete(r.deciding, m.subject)
 	if q := x.question(); by == bus.Evaluator && q.Batch > 0 {
@@ -73,12 +77,15 @@ func (r *record) got(by bus.Identity, m message) {
 	}
 	read := m.valueOf("Nats-Subject")
 	key := asked{by, m.subject}
-	if x := r.waiting[key]; x != nil {
+	if waiting := r.waiting[key]; len(waiting) > 0 {
+		x := waiting[0]
 		x.answered, x.found = r.step, read != ""
 		if x.stored == 0 {
 			x.stored = r.step
 		}
-		delete(r.waiting, key)
+		if r.waiting[key] = waiting[1:]; len(waiting) == 1 {
+			delete(r.waiting, key)
+		}
 	}
 	r.read(m.subject)
 	r.read(read)
@@ -111,8 +118,8 @@ func (r *record) holds(by bus.Identity, m message) bool {
 	if len(r.deciding) > 0 {
 		return true
 	}
-	for who, x := range r.waiting {
-		if who.by == by && isEvent(x.subject) {
+	for who, waiting := range r.waiting {
+		if who.by == by && isEvent(waiting[0].subject) {
 			return true
 		}
 	}

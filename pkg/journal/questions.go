@@ -1,0 +1,96 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/openlockbox/lockbox/pkg/refusal"
+)
+
+// questions lets reads that come while others are under way share one request, as the writer lets writes share one
+// commit. Each is still answered as of a moment after it was asked.
+type questions struct {
+	mu      sync.Mutex
+	open    int
+	waiting []*question
+}
+
+type question struct {
+	filters []string
+	found   []storedMsg
+	err     error
+	done    chan struct{}
+}
+
+const (
+	// questionsOpen is how many requests are under way at once; filtersAtOnce limits one that is shared.
+	questionsOpen = 2
+	filtersAtOnce = 400
+)
+
+// findTogether is find, of which the answer may hold messages that others asked for.
+func (j *Journal) findTogether(ctx context.Context, filters []string) ([]storedMsg, error) {
+	mine := &question{filters: filters, done: make(chan struct{})}
+	all := &j.questions
+	all.mu.Lock()
+	all.waiting = append(all.waiting, mine)
+	if all.open < questionsOpen {
+		all.open++
+		go j.answerAll()
+	}
+	all.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.found, mine.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus does not answer"), ctx.Err())
+	}
+}
+
+// answerAll asks for whatever waits, until nothing does.
+func (j *Journal) answerAll() {
+	for {
+		group := j.questions.take()
+		if len(group) == 0 {
+			return
+		}
+		j.answer(group)
+	}
+}
+
+// take returns the questions that are asked next, together; if none waits, one request less is open.
+func (q *questions) take() (group []*question) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	filters := 0
+	for len(q.waiting) > 0 && (filters == 0 || filters+len(q.waiting[0].filters) <= filtersAtOnce) {
+		filters += len(q.waiting[0].filters)
+		group, q.waiting = append(group, q.waiting[0]), q.waiting[1:]
+	}
+	if len(group) == 0 {
+		q.open, q.waiting = q.open-1, nil
+	}
+	return group
+}
+
+func (j *Journal) answer(group []*question) {
+	var filters []string
+	asked := map[string]bool{}
+	for _, q := range group {
+		for _, filter := range q.filters {
+			if !asked[filter] {
+				asked[filter] = true
+				filters = append(filters, filter)
+			}
+		}
+	}
+	found, err := j.find(context.Background(), filters) // whoever asked first may have gone; it ends by itself
+	for _, q := range group {
+		if q.found, q.err = found, err; len(group) > 1 && errors.Is(err, errTooLong) {
+			q.found, q.err = j.find(context.Background(), q.filters)
+		}
+		close(q.done)
+	}
+}
