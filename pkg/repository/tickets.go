@@ -29,20 +29,41 @@ const knownTenants = 256
 // were references, whose ids are spelled in any way: all of the tenant's are read once, and later only what was opened
 // since.
 func (r *Repository) TicketKey(ctx context.Context, field, tenant, named string) (aggregate.Key, error) {
-	if err := input.Tenant("tenant", tenant); err != nil {
+	keys, err := TicketKeys(tenant, named)
+	if err != nil {
 		return aggregate.Key{}, err
-	}
-	named = strings.TrimSpace(prose.Line(named))
-	keys := []aggregate.Key{aggregate.Ticket(tenant, aggregate.TicketID(named))}
-	if input.Token("", named) == nil {
-		keys = append(keys, aggregate.Ticket(tenant, named))
 	}
 	states, err := r.Basis(ctx, keys...)
 	if err != nil {
 		return aggregate.Key{}, err
 	}
+	return r.TicketIn(ctx, states, field, tenant, named)
+}
+
+// TicketKeys returns the keys under which TicketIn looks for a ticket first.
+func TicketKeys(tenant, named string) ([]aggregate.Key, error) {
+	if err := input.Tenant("tenant", tenant); err != nil {
+		return nil, err
+	}
+	named = strings.TrimSpace(prose.Line(named))
+	keys := []aggregate.Key{aggregate.Ticket(tenant, aggregate.TicketID(named))}
+	if exact := aggregate.Ticket(tenant, named); input.Token("", named) == nil && exact != keys[0] {
+		keys = append(keys, exact)
+	}
+	return keys, nil
+}
+
+// TicketIn is TicketKey for states that hold what there is under TicketKeys.
+func (r *Repository) TicketIn(
+	ctx context.Context, states States, field, tenant, named string,
+) (aggregate.Key, error) {
+	keys, err := TicketKeys(tenant, named)
+	if err != nil {
+		return aggregate.Key{}, err
+	}
+	named = strings.TrimSpace(prose.Line(named))
 	var fits []ticket.Name
-	for _, key := range slices.Compact(keys) {
+	for _, key := range keys {
 		if states[key] == nil {
 			continue
 		}

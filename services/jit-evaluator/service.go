@@ -219,15 +219,8 @@ func (e *evaluator) evaluate(
 		return err
 	}
 	about := aggregate.Request(tenantID, in.GetId())
-	if named := in.GetTicketId(); named != "" {
-		ticket, err := e.repository.TicketKey(ctx, "ticket_id", tenantID, named)
-		if err != nil {
-			return err
-		}
-		sub.TicketID = ticket.ID
-	}
 	looked := e.histories.look(ctx)
-	states, err := e.basis(ctx, about, *sub)
+	states, err := e.basis(ctx, about, sub)
 	if err != nil {
 		return err
 	}
@@ -312,19 +305,23 @@ func (e *evaluator) verdict(
 }
 
 // basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription and its owner, the
-// ticket, the rules and the catalogue in force, and the request from an earlier attempt at this intent. It refuses
-// (CONFLICT) an ID that belongs to a request of another tenant. Two such intents at the same instant, handled by two
-// replicas, both pass: they are then two requests, each of its own tenant.
+// ticket, the rules and the catalogue in force, and the request from an earlier attempt at this intent; it notes the
+// ticket's id. It refuses (CONFLICT) an ID that belongs to a request of another tenant. Two such intents at the same
+// instant, handled by two replicas, both pass: they are then two requests, each of its own tenant.
 func (e *evaluator) basis(
-	ctx context.Context, about aggregate.Key, sub request.Submission,
+	ctx context.Context, about aggregate.Key, sub *request.Submission,
 ) (repository.States, error) {
 	in := sub.Intent
 	keys := []aggregate.Key{aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}
-	if sub.TicketID != "" {
-		keys = append(keys, aggregate.Ticket(about.Tenant, sub.TicketID))
+	if named := in.GetTicketId(); named != "" {
+		tickets, err := repository.TicketKeys(about.Tenant, named)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, tickets...)
 	}
 	states, elsewhere, err := e.repository.BasisOfNew(ctx, about, keys...)
 	if err != nil {
@@ -333,11 +330,23 @@ func (e *evaluator) basis(
 	if elsewhere {
 		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
 	}
+	var more []aggregate.Key // what is written otherwise than it was registered
 	if id := in.GetSubscriptionId(); id != "" && states.Ownership(id).Spelling(about.Tenant, id) != id {
-		// It is written otherwise than it was registered.
-		return e.repository.Basis(ctx, append(append(keys, about), states.SubscriptionKeys(about.Tenant, id)...)...)
+		more = states.SubscriptionKeys(about.Tenant, id)
 	}
-	return states, nil
+	if named := in.GetTicketId(); named != "" {
+		ticket, err := e.repository.TicketIn(ctx, states, "ticket_id", about.Tenant, named)
+		if err != nil {
+			return nil, err
+		}
+		if sub.TicketID = ticket.ID; !slices.Contains(keys, ticket) {
+			more = append(more, ticket)
+		}
+	}
+	if more == nil {
+		return states, nil
+	}
+	return e.repository.Basis(ctx, append(append(keys, about), more...)...)
 }
 
 // write appends a request and its evaluation together and folds them; nil is none.
