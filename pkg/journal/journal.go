@@ -14,6 +14,7 @@
 //  4. The writer sends it at once if little is waiting, otherwise together with everything that queued up during the
 //     last commit, as one atomic batch that is synced to disk once. An aggregate is in flight at most once, because
 //     inside a batch the server compares only with what was there before. A refused batch is retried one by one.
+//     Several events that are appended together go together, too.
 //  5. The acknowledgement comes after the sync. Its sequence is what Append returns.
 //  6. If the server refuses or does not answer, Append loads the aggregate at the leader and looks for its own event
 //     ID: an acknowledgement can be lost after the write, and a retry then conflicts with itself. If the event is

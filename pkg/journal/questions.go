@@ -25,13 +25,19 @@ type question struct {
 }
 
 const (
-	// questionsOpen is how many requests are under way at once; filtersAtOnce limits one that is shared.
+	// questionsOpen is how many requests are under way at once.
 	questionsOpen = 2
+	// filtersAtOnce limits a request that is shared, and mostFilters what shares one: others shall not wait for the long
+	// answer to a long question.
 	filtersAtOnce = 400
+	mostFilters   = 24
 )
 
 // findTogether is find, of which the answer may hold messages that others asked for.
 func (j *Journal) findTogether(ctx context.Context, filters []string) ([]storedMsg, error) {
+	if len(filters) > mostFilters {
+		return j.find(ctx, filters)
+	}
 	mine := &question{filters: filters, done: make(chan struct{})}
 	all := &j.questions
 	all.mu.Lock()

@@ -163,7 +163,7 @@ func (b *bench) crowdRun(
 	}
 	window := time.Since(begun)
 	after, err := readUsage(s.dir)
-	if err := errors.Join(err, stopProfile(), crowd.stop()); err != nil {
+	if err := errors.Join(err, stopProfile(), allocationsInto(b.profile(profile)), crowd.stop()); err != nil {
 		return Workflow{}, err
 	}
 	used, each := after.since(before), float64(max(1, len(took)))
