@@ -24,8 +24,8 @@ type Replay struct {
 	// Follow continues with events stored later, until ctx ends.
 	Follow bool
 	// Looked, unless nil, is called with Follow after each look that found everything which the answering replica had:
-	// when that look began.
-	Looked func(begun time.Time)
+	// when that look began, and the sequence through which everything has been passed on.
+	Looked func(begun time.Time, through uint64)
 	// Undecoded leaves Event nil in the entries; their bytes are not validated.
 	Undecoded bool
 	// Misfit receives, in their order, the messages that cannot be events, as entries without Event. If nil, they are
@@ -225,7 +225,7 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 			}
 		}
 		if err == nil && r.Looked != nil && (len(found) == 0 || found[0].Pending == 0) {
-			r.Looked(begun)
+			r.Looked(begun, r.next-1)
 		}
 		select {
 		case <-ctx.Done():

@@ -98,7 +98,10 @@ func (h *Histories) Add(sequence uint64, stored time.Time, e *lockboxv1.Event, a
 	return nil
 }
 
-// Sequence returns the stream sequence of the last event counted.
+// Reach notes that there is nothing to count up to a sequence but what was added.
+func (h *Histories) Reach(sequence uint64) { h.sequence = max(h.sequence, sequence) }
+
+// Sequence returns the stream sequence up to which everything is counted.
 func (h *Histories) Sequence() uint64 { return h.sequence }
 
 // Of returns an engineer's history at now, without the given request, which is the one being evaluated, and with those

@@ -147,10 +147,12 @@ func (h *histories) look(ctx context.Context) (wait func() error) {
 	}
 }
 
-// looked wakes the evaluations that wait for a look that began at a time.
-func (h *histories) looked(begun time.Time) {
+// looked wakes the evaluations that wait for a look that began at a time, by which everything through a sequence is
+// counted.
+func (h *histories) looked(begun time.Time, through uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.counted.Reach(through)
 	h.awaited = slices.DeleteFunc(h.awaited, func(a awaited) bool {
 		if a.since.After(begun) {
 			return false

@@ -8,6 +8,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -22,7 +23,7 @@ func TestAnEvaluationWaitsForALookThatBeganAfterIt(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		begun := time.Now()
 		wait := h.look(t.Context())
-		h.looked(underWay)
+		h.looked(underWay, 6)
 		r, is := refusal.As(wait())
 		if !is || r.GetCode() != lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE || time.Since(begun) != behind {
 			t.Fatalf("%v after %v", r, time.Since(begun))
@@ -36,10 +37,13 @@ func TestAnEvaluationWaitsForALookThatBeganAfterIt(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		h.looked(time.Now())
+		h.looked(time.Now(), 7)
 		waiting.Wait()
 		if len(h.awaited) != 0 || hurried != 3 {
 			t.Errorf("%d are still awaited, and it was hurried %d times", len(h.awaited), hurried)
+		}
+		if through := h.known(request.State{}, time.Now()).GetAsOfSequence(); through != 7 {
+			t.Errorf("counted through %d", through)
 		}
 	})
 }

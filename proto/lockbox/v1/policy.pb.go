@@ -293,7 +293,7 @@ type EngineerHistory struct {
 	Revoked int32 `protobuf:"varint,5,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	// Requests that said they were an emergency (R43).
 	Emergencies int32 `protobuf:"varint,6,opt,name=emergencies,proto3" json:"emergencies,omitempty"`
-	// The EVENTS sequence of the last event about any request that was looked at.
+	// The EVENTS sequence up to which everything was counted.
 	AsOfSequence  uint64 `protobuf:"varint,7,opt,name=as_of_sequence,json=asOfSequence,proto3" json:"as_of_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
