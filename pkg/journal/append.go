@@ -53,6 +53,9 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		rest[0].Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
 		r := j.events.persist(ctx, filter, rest...)
 		if r.err == nil && !r.duplicate {
+			for i, seq := range r.seqs {
+				j.written.Put(seq, Entry{Seq: seq, Subject: rest[i].Subject, Data: rest[i].Data, Event: evs[len(stored)+i]})
+			}
 			return append(stored, r.seqs...), nil
 		}
 		if r.err != nil && !conflict(r.err) && !errors.Is(r.err, ErrUnknown) {

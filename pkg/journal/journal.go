@@ -23,6 +23,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/input"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -92,6 +94,8 @@ type Journal struct {
 	events *writer
 	timers *writer
 	tails  tails
+	// written are the last events that this journal appended, by sequence.
+	written *cache.Cache[uint64, Entry]
 	// questions are the reads that wait to be asked.
 	questions questions
 	timeout   time.Duration
@@ -128,7 +132,8 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
-	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop()}
+	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop(),
+		written: cache.New[uint64, Entry](rememberedEvents)}
 	for _, o := range options {
 		o(j)
 	}
@@ -158,6 +163,19 @@ func (j *Journal) Close() {
 	j.events.close()
 	j.timers.close()
 	j.inbox.close()
+}
+
+// rememberedEvents is how many events an append remembers, up to twice as many: those that its own follower is soon
+// told of.
+const rememberedEvents = 512
+
+// entry is newEntry, but does not decode again what this journal appended itself.
+func (j *Journal) entry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
+	if e, own := j.written.Get(seq); own && e.Subject == subject && bytes.Equal(e.Data, data) {
+		e.Stored = stored
+		return e, nil
+	}
+	return newEntry(seq, stored, subject, data)
 }
 
 // newEntry decodes an event and checks that it matches its subject. It returns input.ErrUnknownFact for an event type

@@ -105,10 +105,8 @@ func (r *record) read(subject string) {
 }
 
 // holds reports whether a message has to wait: an event, for as long as the orchestrator decides a command or writes an
-// event. Otherwise its follower and its writer race. An approval and the access that follows from it are two messages,
-// and between the two the follower may see the first: it then sets the timer of the access too, which costs one commit
-// and three round trips more, or even tries to write the access itself. Both is right, and how often it happens depends
-// on the machine. So here the follower comes second, every time.
+// event. Otherwise its follower and its writer race, and which of the two decodes what the other has depends on the
+// machine. So here the follower comes second, every time.
 func (r *record) holds(by bus.Identity, m message) bool {
 	if by != bus.Orchestrator || !isEvent(m.subject) {
 		return false
