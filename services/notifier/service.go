@@ -75,6 +75,9 @@ type Config struct {
 	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails about
 	// legal demands link to it. Empty: they do not.
 	GovernmentRequestsURL string `yaml:"government_requests_url"`
+	// Contact is whom customers ask about a disclosure or an emergency: an e-mail address, which mails about them name.
+	// Empty: they name the provider alone.
+	Contact string `yaml:"contact"`
 	// DigestAfter is how long at most a mail is held that is not the first of its kind to its recipient, to go together
 	// with others (R52). 0: none is held. At most an hour.
 	DigestAfter time.Duration `yaml:"digest_after"`
@@ -106,6 +109,11 @@ func (c Config) Check() error {
 			if err := input.Email("groups."+group, address); err != nil {
 				return err
 			}
+		}
+	}
+	if c.Contact != "" {
+		if err := input.Email("contact", c.Contact); err != nil {
+			return err
 		}
 	}
 	if c.GovernmentRequestsURL != "" {
@@ -210,6 +218,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
 			StatementURL:    c.GovernmentRequestsURL,
+			Contact:         c.Contact,
 			DefaultLanguage: c.DefaultLanguage},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}

@@ -20,10 +20,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/services/notifier/internal/mail/mailtest"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden mails anew")
+
+const requestID = mailtest.RequestID
+
+var (
+	noon    = mailtest.Noon
+	sample  = mailtest.Sample
+	digest  = mailtest.Digest
+	unasked = mailtest.Unasked
+)
 
 var newRenderer = sync.OnceValues(func() (*Renderer, error) {
 	return New("lockbox@northwind.example", "lockbox.northwind.example")
@@ -391,10 +401,10 @@ func TestADigestLeadsToTheListOfWhatItsReaderIsWaitedFor(t *testing.T) {
 }
 
 func TestADigestCountsWhatItHasNoRoomFor(t *testing.T) {
-	for many, more := range map[int]string{50: "", 51: "and 1 more", 500: "and 450 more"} {
+	for many, more := range map[int]string{50: "", 51: "\nand 1 more\n", 500: "\nand 450 more\n"} {
 		mail := render(t, digest("en", many))
-		if n := strings.Count(mail.plain, "[SR-2026"); n+strings.Count(mail.plain, "Kenji Watanabe – ") != 50 ||
-			!strings.Contains(mail.plain, more) || more == "" && strings.Contains(mail.plain, " more\n") {
+		if n := strings.Count(mail.plain, "[SR-2026"); n+strings.Count(mail.plain, "Kenji Watanabe was given") != 50 ||
+			!strings.Contains(mail.plain, more) || more == "" && strings.Contains(mail.plain, "\nand ") {
 			t.Errorf("%d mails in one:\n%s", many, mail.plain)
 		}
 	}

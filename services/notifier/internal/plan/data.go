@@ -14,6 +14,8 @@ import (
 type Data struct {
 	Provider  string
 	PortalURL string
+	// Contact is whom to ask about a disclosure or an emergency, as the provider's configuration names it; may be empty.
+	Contact string
 	// Statement is the address of the provider's statement on government requests for data; empty if there is none.
 	Statement string
 	TenantID  string
@@ -33,10 +35,14 @@ type Data struct {
 	Sequence uint64
 
 	// For requests.
-	RequestID           string
-	TicketID            string
-	TicketTitle         string
-	Service, Scenario   string
+	RequestID         string
+	TicketID          string
+	TicketTitle       string
+	Service, Scenario string
+	// Operation is the id of the scenario, and Targets are the resources that were asked for, whatever was granted: they
+	// are in the subject, which stays the same from the question to the outcome.
+	Operation           string
+	Targets             []string
 	Subscription        string
 	TenantScope         bool
 	Resources           []string
@@ -134,6 +140,7 @@ func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
 		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, Statement: p.settings.StatementURL,
+		Contact:  p.settings.Contact,
 		TenantID: e.GetTenant(), Tenant: p.Tenant.Name, ByLockbox: aggregate.System(e.GetActor()),
 		At: e.GetTime().AsTime(),
 	}
@@ -166,6 +173,7 @@ func (p *planner) requestData() Data {
 	if d.Service == "" {
 		d.Service, d.Scenario = s.Intent.GetResourceType(), s.Intent.GetScenario()
 	}
+	d.Operation, d.Targets = s.Intent.GetScenario(), s.Intent.GetResourceIds()
 	d.TenantScope = s.Intent.GetSubscriptionId() == ""
 	if !d.TenantScope {
 		d.Subscription = s.Intent.GetSubscriptionId()

@@ -22,6 +22,8 @@ type Settings struct {
 	Provider string
 	// PortalURL is the portal's base URL; if empty, there is no portal, and mails mention commands only.
 	PortalURL string
+	// Contact is whom customers ask about a disclosure or an emergency; empty if nobody is named.
+	Contact string
 	// StatementURL is where the provider states how it handles government requests for data; empty if nowhere.
 	StatementURL string
 	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
