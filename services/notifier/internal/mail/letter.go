@@ -304,7 +304,7 @@ func (w *writer) notes() {
 		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", (t == plan.RoleAssigned || t == plan.InvitationConfirmed) && d.EligibleOnly},
 		{"says-of-itself", t == plan.InvitationRedeemed},
-		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee},
+		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee && t != plan.RoleEnded && t != plan.OwnRoleEnded},
 		{"encrypt", t == plan.ExposureDisclosed},
 	} {
 		if note.applies {

@@ -64,8 +64,8 @@ func New(from, domain string) (*Renderer, error) {
 	if r.messages, err = loadMessages(); err != nil {
 		return nil, err
 	}
-	r.textual, err = template.New("letter.txt.tmpl").Funcs(template.FuncMap{"wrap": wrap, "columns": prose.Length}).ParseFS(
-		layoutFiles, "layout/letter.txt.tmpl")
+	r.textual, err = template.New("letter.txt.tmpl").Funcs(template.FuncMap{"wrap": wrap,
+		"columns": prose.Length}).ParseFS(layoutFiles, "layout/letter.txt.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}
@@ -162,8 +162,8 @@ func (r *Renderer) bodies(l letter) (plain, html string, err error) {
 	return p.String(), h.String(), nil
 }
 
-// path is a value in a row: a path's folders, after each of which a narrow column may break it, and its name; of what is
-// no path, the name alone.
+// path is a value in a row: a path's folders, after each of which a narrow column may break it, and its name; of what
+// is no path, the name alone.
 type path struct {
 	Folders []string
 	Name    string

@@ -89,6 +89,8 @@ var shapes = map[plan.Template]shape{
 	plan.RoleAssigned:           {changed, nil},
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleLost:               {changed, nil},
+	plan.RoleEnded:              {changed, nil},
+	plan.OwnRoleEnded:           {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
 	plan.RoleInvited:            {invited, nil},

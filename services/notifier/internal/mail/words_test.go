@@ -42,7 +42,8 @@ func asked(t *testing.T) []string {
 		"value/whole-tenant", "value/nobody", "value/none", "value/yes", "value/no", "value/person", "value/approval",
 		"value/of", "value/was",
 		"matter/request", "matter/own", "matter/emergency", "target/more", "ask/access", "level/critical", "level/action",
-		"level/info", "quote/why", "text/role-assigned/group", "text/role-removed/group", "text/role-activated/group",
+		"level/info", "quote/why", "text/role-assigned/group", "text/role-removed/group",
+		"text/role-ended/group", "text/role-activated/group",
 	}
 	for name := range said(t, "en") { // what a catalogue calls its operations, and what else has a matter of its own
 		if template, is := strings.CutPrefix(name, "matter/"); strings.HasPrefix(name, "ask/") ||

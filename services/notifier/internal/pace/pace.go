@@ -9,9 +9,9 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// Pacer remembers what went to whom. Of the mails of one burst to one address within a time, the first goes at once; the
-// others wait, with all else that waits for that address. Urgent mails are neither held nor counted. It is not safe for
-// concurrent use.
+// Pacer remembers what went to whom. Of the mails of one burst to one address within a time, the first goes at once;
+// the others wait, with all else that waits for that address. Urgent mails are neither held nor counted. It is not safe
+// for concurrent use.
 //
 // It forgets bursts that are over, and of what waits it holds as many as New was told.
 type Pacer struct {

@@ -100,6 +100,8 @@ const (
 	RoleAssigned           Template = "role-assigned"
 	RoleRemoved            Template = "role-removed"
 	RoleLost               Template = "role-lost" // whoever held it, if they are no administrator
+	RoleEnded              Template = "role-ended"
+	OwnRoleEnded           Template = "own-role-ended" // whoever held it, if they are no administrator
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
 	RoleInvited            Template = "role-invited"
@@ -153,7 +155,8 @@ func Templates() []Template {
 		AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
-		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleLost, RoleActivated,
+		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleLost, RoleEnded,
+		OwnRoleEnded, RoleActivated,
 		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,

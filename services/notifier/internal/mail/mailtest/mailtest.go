@@ -3,8 +3,11 @@ package mailtest
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -60,8 +63,9 @@ func Sample(t plan.Template, language string) plan.Notification {
 	}
 	change := func() {
 		n.Standing, n.Thread = plan.Administrator, ""
-		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement, Contact: d.Contact, TenantID: d.TenantID,
-			Tenant: d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
+		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement, Contact: d.Contact,
+			TenantID: d.TenantID,
+			Tenant:   d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
 	}
 	role := func() {
 		change()
@@ -219,8 +223,8 @@ func Sample(t plan.Template, language string) plan.Notification {
 		*d = plan.Data{
 			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
 			What: "ALARM: recorded events are missing (stream: 3 events from 4000 to 4002).", Description: "block 2 ends early",
-			Resources: []string{"lockbox.event.meadowbank.request." + RequestID + ".3.CustomerNotified",
-				"lockbox.event.meadowbank.request." + RequestID + ".4.CustomerApproved"},
+			Resources: []string{subject(RequestID, "3.CustomerNotified"),
+				subject(RequestID, "4.CustomerApproved")},
 		}
 	case plan.Contested:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
@@ -234,8 +238,8 @@ func Sample(t plan.Template, language string) plan.Notification {
 			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
 			What: "ALARM: people have not heard of 2 events, from 4000 to 4002 of the stream: nothing says that the mails were " +
 				"sent, or could not be. What is granted does not depend on it.",
-			Resources: []string{"lockbox.event.meadowbank.request." + RequestID + ".3.CustomerNotified",
-				"lockbox.event.meadowbank.request." + RequestID + ".4.CustomerApproved"},
+			Resources: []string{subject(RequestID, "3.CustomerNotified"),
+				subject(RequestID, "4.CustomerApproved")},
 		}
 	case plan.StrayMessage:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
@@ -245,12 +249,18 @@ func Sample(t plan.Template, language string) plan.Notification {
 				"Nothing new is granted until a security officer sets it aside.",
 			Description: "SHA-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, 4 bytes. " +
 				"Not true of it: its bytes are an event.",
-			Resources: []string{"lockbox.event.meadowbank.request.garbage.1.AccessRequested"},
+			Resources: []string{subject("garbage", "1.AccessRequested")},
 		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
-	case plan.RoleLost:
+	case plan.RoleEnded:
 		role()
+		d.By, d.Organisation, d.ByLockbox, d.Until = "", "", true, Noon
+	case plan.RoleLost, plan.OwnRoleEnded:
+		role()
+		if t == plan.OwnRoleEnded {
+			d.By, d.Organisation, d.ByLockbox, d.Until = "", "", true, Noon
+		}
 		n.Standing, n.Name, n.Recipient = plan.Former, "Kenji Watanabe", "kenji.watanabe@meadowbank.example"
 	case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
 		role()
@@ -312,4 +322,9 @@ func Digest(language string, many int) plan.Notification {
 	d := plan.DigestOf(held)
 	d.Data.LogSize, d.Data.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
 	return d
+}
+
+// subject is that of an event of a request.
+func subject(id, event string) string {
+	return strings.TrimSuffix(bus.Filter(aggregate.Request("meadowbank", id)), ">") + event
 }

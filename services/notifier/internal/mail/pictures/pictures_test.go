@@ -1,5 +1,5 @@
-// Package pictures_test shows every mail in a browser, as mail programs do that read HTML and style sheets: on a desk and
-// on a narrow phone, by day and by night. It keeps pictures among the artefacts of the tests, for people to look at.
+// Package pictures_test shows every mail in a browser, as mail programs do that read HTML and style sheets: on a desk
+// and on a narrow phone, by day and by night. It keeps pictures among the artefacts of the tests for people to see.
 package pictures_test
 
 import (
