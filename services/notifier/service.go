@@ -30,6 +30,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/mail"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -67,6 +68,9 @@ type Config struct {
 	// MessageIDDomain is the domain of Message-IDs; if empty, that of smtp.from. If it is changed while a mail is being
 	// retried, that mail gets a second ID.
 	MessageIDDomain string `yaml:"message_id_domain"`
+	// TimeZone is the IANA name of the time zone in which the provider's people read times, with UTC beside; if empty, UTC.
+	// Customers choose their own among their settings (R60).
+	TimeZone string `yaml:"time_zone"`
 	// DefaultLanguage is en, fr or ja, for the provider's people and for tenants that have not set one; if empty, en.
 	DefaultLanguage string `yaml:"default_language"`
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
@@ -97,6 +101,9 @@ func (c Config) Check() error {
 	}
 	if c.DefaultLanguage != "" && !slices.Contains(tenant.Languages, c.DefaultLanguage) {
 		return refusal.Invalid("default_language", rule, "must be one of %s", strings.Join(tenant.Languages, ", "))
+	}
+	if c.TimeZone != "" && !timetext.KnownZone(c.TimeZone) {
+		return refusal.Invalid("time_zone", rule, "must be the IANA name of a time zone, such as Europe/Paris")
 	}
 	if c.GiveUpAfter < 0 || c.Concurrency < 0 {
 		return refusal.Invalid("give_up_after", rule, "give_up_after and concurrency are not negative")
@@ -219,7 +226,7 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
 			StatementURL:    c.GovernmentRequestsURL,
 			Contact:         c.Contact,
-			DefaultLanguage: c.DefaultLanguage},
+			DefaultLanguage: c.DefaultLanguage, Zone: c.TimeZone},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	if n.giveUp == 0 {

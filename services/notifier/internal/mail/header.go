@@ -19,8 +19,8 @@ type headers struct{ strings.Builder }
 // widest is how long a line of a header is that can be folded: with an encoded word at most 76 characters (RFC 2047 §2).
 const widest = 76
 
-// words adds a header that is folded between its words. The first stays beside the name: a line of nothing but a name
-// is allowed (RFC 5322 §2.2.3), and mended by some mail servers, which breaks the mail's signature.
+// words adds a header that is folded between its words. The first stays beside the name: a line of nothing else is
+// allowed (RFC 5322 §2.2.3), but some mail servers mend it, which breaks the mail's signature.
 func (h *headers) words(name string, words ...string) {
 	line := name + ":"
 	for i, word := range words {

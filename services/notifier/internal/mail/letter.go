@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/portalurl"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
@@ -55,6 +56,11 @@ type bar struct {
 type row struct {
 	Label, Colon, ColonAtEnd string
 	Values                   []string
+}
+
+// Short reports whether the text part has room for the row in one line.
+func (r row) Short() bool {
+	return len(r.Values) == 1 && prose.Length(r.Label+r.Colon+r.Values[0]) <= columns
 }
 
 // quote is what a person wrote, kept apart from Lockbox's own text.
@@ -194,7 +200,9 @@ func (w *writer) decider() string {
 }
 
 // at formats a time for the reader.
-func (w *writer) at(t time.Time) string { return timetext.Instant(w.language, t) }
+func (w *writer) at(t time.Time) string {
+	return timetext.Short(w.language, t, timetext.Zone(w.n.Data.Zone))
+}
 
 func (w *writer) ticket() string {
 	if id := line(w.n.Data.TicketID); id != "" {

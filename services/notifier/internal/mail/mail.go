@@ -15,7 +15,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/message"
-	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -64,8 +63,8 @@ func New(from, domain string) (*Renderer, error) {
 	if r.messages, err = loadMessages(); err != nil {
 		return nil, err
 	}
-	r.textual, err = template.New("letter.txt.tmpl").Funcs(template.FuncMap{"wrap": wrap,
-		"columns": prose.Length}).ParseFS(layoutFiles, "layout/letter.txt.tmpl")
+	r.textual, err = template.New("letter.txt.tmpl").Funcs(template.FuncMap{"wrap": wrap}).ParseFS(layoutFiles,
+		"layout/letter.txt.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}

@@ -21,6 +21,8 @@ type Data struct {
 	TenantID  string
 	// Tenant is the customer's display name.
 	Tenant string
+	// Zone is the IANA name of the time zone in which the recipient reads times; UTC if empty.
+	Zone string
 	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string

@@ -63,7 +63,7 @@ func (n Notification) Brief() Notification {
 	n.Data = Data{
 		Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At, By: d.By,
 		Organisation: d.Organisation, RequestID: d.RequestID, TicketID: d.TicketID, Service: d.Service, Scenario: d.Scenario,
-		Operation: d.Operation, Targets: d.Targets, TenantScope: d.TenantScope,
+		Zone: d.Zone, Operation: d.Operation, Targets: d.Targets, TenantScope: d.TenantScope,
 		Subscription: d.Subscription, Requester: d.Requester, Employer: d.Employer, RespondBy: d.RespondBy,
 		PlanFrom: d.PlanFrom, PlanTo: d.PlanTo, ResourceType: d.ResourceType, Person: d.Person, Role: d.Role,
 		Note: d.Note,
@@ -92,7 +92,7 @@ func DigestOf(held []Notification) Notification {
 	}
 	d.ID, d.Template = ID(strings.Join(ids, "\x00"), Digest, d.Recipient), Digest
 	d.Thread, d.Held = "", held
-	d.Data = Data{Provider: d.Data.Provider, PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
+	d.Data = Data{Zone: d.Data.Zone, Provider: d.Data.Provider, PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
 	return d
 }
 

@@ -35,3 +35,14 @@ func TestR33TheEndOfARoleIsToldAsItsRemovalIs(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Times are those of the customer's clock for its people, and of the provider's for the others (R60).
+func TestR60EverybodyReadsTheirOwnClock(t *testing.T) {
+	s := tell(t)
+	s.tenant(grace, &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
+		Settings: &lockboxv1.TenantSettings{DefaultLanguage: "fr", TimeZone: "Europe/Paris"}}}).
+		told("settings-changed: grace/fr")
+	if zone := s.data("grace").Zone; zone != "Europe/Paris" {
+		t.Errorf("grace reads the clock of %q", zone)
+	}
+}

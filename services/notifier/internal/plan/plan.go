@@ -28,6 +28,8 @@ type Settings struct {
 	StatementURL string
 	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
+	// Zone is the IANA name of the time zone in which the provider's people read times; UTC if empty.
+	Zone string
 	// DefaultLanguage is for the provider's people, and for tenants that have not set a language.
 	DefaultLanguage string
 }
@@ -314,6 +316,9 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 			n.Data = n.Data.withheld(p.Event.GetActor())
 		}
 		n.Data.Others, n.Data.Dormant = p.others(r), r.dormant
+		if n.Data.Zone = p.Tenant.Settings.GetTimeZone(); n.Scope() == "" {
+			n.Data.Zone = p.settings.Zone
+		}
 		p.notifications = append(p.notifications, n)
 	}
 }

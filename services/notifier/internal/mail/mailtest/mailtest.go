@@ -23,6 +23,9 @@ var (
 // RequestID is the request that they are about.
 const RequestID = "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
 
+// zones are where the readers of each language are.
+var zones = map[string]string{"en": "Europe/London", "fr": "Europe/Paris", "ja": "Asia/Tokyo"}
+
 // Sample is a notification of the template with everything said that it can say, for its first kind of recipient.
 func Sample(t plan.Template, language string) plan.Notification {
 	if t == plan.Digest {
@@ -32,6 +35,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 		ID: plan.ID("event", t, "otto.brandt@meadowbank.example"), Template: t, Language: language,
 		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: RequestID,
 		Data: plan.Data{
+			Zone:     zones[language],
 			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank",
 			Tenant: "Meadow Bank", Statement: "https://northwind.example/government-requests",
 			At: Noon, By: "Otto Brandt", Organisation: "Meadow Bank",
@@ -52,7 +56,10 @@ func Sample(t plan.Template, language string) plan.Notification {
 	}
 	d := &n.Data
 	d.Targets = d.Resources
-	requester := func() { n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example" }
+	requester := func() {
+		d.Zone = ""
+		n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example"
+	}
 	grant := func() {
 		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = Noon, Noon.Add(4*time.Hour+30*time.Minute),
 			4*time.Hour+30*time.Minute, true, true
@@ -63,7 +70,8 @@ func Sample(t plan.Template, language string) plan.Notification {
 	}
 	change := func() {
 		n.Standing, n.Thread = plan.Administrator, ""
-		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement, Contact: d.Contact,
+		*d = plan.Data{Zone: d.Zone, Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement,
+			Contact:  d.Contact,
 			TenantID: d.TenantID,
 			Tenant:   d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
 	}
