@@ -68,8 +68,8 @@ type Config struct {
 	// MessageIDDomain is the domain of Message-IDs; if empty, that of smtp.from. If it is changed while a mail is being
 	// retried, that mail gets a second ID.
 	MessageIDDomain string `yaml:"message_id_domain"`
-	// TimeZone is the IANA name of the time zone in which the provider's people read times, with UTC beside; if empty, UTC.
-	// Customers choose their own among their settings (R60).
+	// TimeZone is the IANA name of the time zone in which the provider's people read times, with UTC beside; if empty,
+	// UTC. Customers choose their own among their settings (R60).
 	TimeZone string `yaml:"time_zone"`
 	// DefaultLanguage is en, fr or ja, for the provider's people and for tenants that have not set one; if empty, en.
 	DefaultLanguage string `yaml:"default_language"`

@@ -58,8 +58,9 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 		}
 	}
 	for recipient, want := range map[string]string{
-		"otto@meadowbank.example":  "erin より Meadow Bank へのアクセスの要求 [SR-1]\n承認のお願い\n要求は拒否されました",
-		"grace@meadowbank.example": "erin asks for access to Meadow Bank [SR-1]\nYour approval is needed\nThe request was denied",
+		"otto@meadowbank.example": "erin より Meadow Bank へのアクセスの要求 [SR-1]\n承認のお願い\n要求は拒否されました",
+		"grace@meadowbank.example": "erin asks for access to Meadow Bank [SR-1]\nYour approval is needed\n" +
+			"The request was denied",
 		"security@meadowbank.example": "erin demande un accès à Meadow Bank [SR-1]\n" +
 			"Pour information\u00a0: une approbation est en attente\nLa demande a été refusée",
 		"erin@northwind.example": "You asked for access to Meadow Bank [SR-1]\nThe customer has been asked\n" +

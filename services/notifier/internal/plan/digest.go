@@ -92,7 +92,8 @@ func DigestOf(held []Notification) Notification {
 	}
 	d.ID, d.Template = ID(strings.Join(ids, "\x00"), Digest, d.Recipient), Digest
 	d.Thread, d.Held = "", held
-	d.Data = Data{Zone: d.Data.Zone, Provider: d.Data.Provider, PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
+	d.Data = Data{Zone: d.Data.Zone, Provider: d.Data.Provider,
+		PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
 	return d
 }
 
