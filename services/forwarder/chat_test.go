@@ -176,7 +176,8 @@ func TestR57NobodyWritesMarkupForTeams(t *testing.T) {
 // Who asks for what and why, until when, and then what came of it, in each language.
 func TestR57WhatPeopleRead(t *testing.T) {
 	said := map[string][]string{
-		"en": {"Lockbox: your decision is needed", "Erin Walsh", "The machine hangs", "Answer by", "14\u00a0Jun 2026, 14:00\u00a0CEST"},
+		"en": {"Lockbox: your decision is needed", "Erin Walsh", "The machine hangs", "Answer by",
+			"14\u00a0Jun 2026, 14:00\u00a0CEST"},
 		"fr": {"Lockbox\u00a0: votre décision est attendue", "Erin Walsh", "The machine hangs", "Réponse avant le",
 			"14\u00a0juin 2026 à 14\u00a0h\u00a000\u00a0CEST"},
 		"ja": {"Lockbox：ご判断が必要です", "Erin Walsh", "The machine hangs", "回答期限", "2026年6月14日"},
@@ -198,7 +199,7 @@ func TestR57WhatPeopleRead(t *testing.T) {
 		}
 		denied, _ := told("Otto", func() *lockboxv1.Event { return facts["denied"]("Not tonight.") })
 		n := c.note(denied, asked, "")
-		if !strings.Contains(n.said, "Not tonight") || len(n.facts) != 2 || n.title == c.note(e, asked, "Europe/Paris").title {
+		if !strings.Contains(n.said, "Not tonight") || len(n.facts) != 2 || n.title == c.noteOf(e, asked).title {
 			t.Errorf("%s: %+v", language, n)
 		}
 	}

@@ -125,8 +125,8 @@ func teamsRefuses(m fields) error {
 		return fmt.Errorf("the attachment %v (%w)", a["contentType"], err)
 	}
 	card := object(a["content"])
-	if err := card.only("the card", "$schema?", "type", "version", "body", "actions?", "fallbackText?", "lang?"); err != nil ||
-		card["type"] != "AdaptiveCard" || card["version"] != "1.4" ||
+	if err := card.only("the card", "$schema?", "type", "version", "body", "actions?", "fallbackText?",
+		"lang?"); err != nil || card["type"] != "AdaptiveCard" || card["version"] != "1.4" ||
 		card["$schema"] != "http://adaptivecards.io/schemas/adaptive-card.json" {
 		return fmt.Errorf("the card %v %v (%w)", card["type"], card["version"], err)
 	}

@@ -16,7 +16,7 @@ import (
 // headers are those of a mail, in the order in which they stand there.
 type headers struct{ strings.Builder }
 
-// widest is how long a line of a header is that can be folded: with an encoded word at most 76 characters (RFC 2047 §2).
+// widest is how long a line of a header is that can be folded; one with an encoded word is no longer (RFC 2047 §2).
 const widest = 76
 
 // words adds a header that is folded between its words. The first stays beside the name: a line of nothing else is

@@ -82,9 +82,10 @@ func TestOneRequestHasOneSubject(t *testing.T) {
 }
 
 func TestTextIsWrappedWhereItsScriptAllows(t *testing.T) {
+	words := strings.Repeat("word ", 14) + "word"
 	for s, want := range map[string]string{
 		"short":                                "short",
-		strings.Repeat("word ", 30):            strings.Repeat("word ", 14) + "word\n> " + strings.Repeat("word ", 14) + "word",
+		strings.Repeat("word ", 30):            words + "\n> " + words,
 		strings.Repeat("x", 100):               strings.Repeat("x", 100),
 		"a " + strings.Repeat("x", 100) + " b": "a\n> " + strings.Repeat("x", 100) + "\n> b",
 		strings.Repeat("承", 37) + "認。次の":       strings.Repeat("承", 37) + "\n> 認。次の",
