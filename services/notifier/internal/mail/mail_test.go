@@ -410,6 +410,19 @@ func TestADigestCountsWhatItHasNoRoomFor(t *testing.T) {
 	}
 }
 
+// Gmail cuts off what is longer than 102 kB, and hides the rest behind a link.
+func TestTheLongestMailIsShownWhole(t *testing.T) {
+	for _, language := range tenant.Languages {
+		report := sample(plan.WaivedAccess, language)
+		report.Data.Waived = unasked(5000)
+		for _, n := range []plan.Notification{digest(language, 500), report} {
+			if size := len(render(t, n).html); size > 100_000 {
+				t.Errorf("%s in %s has %d bytes", n.Template, language, size)
+			}
+		}
+	}
+}
+
 // What there is no room for is counted, and the emergency is listed whatever else there was (R3).
 func TestR3AReportCountsWhatItHasNoRoomFor(t *testing.T) {
 	for many, more := range map[uint32]string{49: "", 50: "and 1 more\n", 5000: "and 4951 more\n"} {
