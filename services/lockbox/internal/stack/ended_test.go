@@ -33,7 +33,8 @@ func TestR33ARoleThatEndsByItselfIsMailed(t *testing.T) {
 		}
 	}
 	within(t, patience, "a mail to the administrator", says("grace@meadowbank.example", "has ended"))
-	within(t, patience, "a mail to the holder", says("fleur@meadowbank.example", "Votre rôle Approbateur Lockbox a pris fin"))
+	within(t, patience, "a mail to the holder",
+		says("fleur@meadowbank.example", "Votre rôle Approbateur Lockbox a pris fin"))
 	if time.Now().Before(end) {
 		t.Error("they are told before it has ended")
 	}

@@ -77,6 +77,7 @@ type action struct{ Label, URL, Note string }
 type writer struct {
 	said     *message.Catalogue
 	language string
+	zone     *time.Location
 	n        plan.Notification
 	// v holds the values of placeholders, and pairs the same for the catalogue, all localised and sanitised.
 	v     map[string]string
@@ -111,7 +112,7 @@ func (w *writer) with(id string, pairs ...any) string {
 }
 
 func newWriter(said *message.Catalogue, n plan.Notification) *writer {
-	w := &writer{said: said, language: said.Tag, n: n}
+	w := &writer{said: said, language: said.Tag, zone: timetext.Zone(n.Data.Zone), n: n}
 	w.v = w.placeholders()
 	for name, value := range w.v {
 		w.pairs = append(w.pairs, name, value)
@@ -200,9 +201,7 @@ func (w *writer) decider() string {
 }
 
 // at formats a time for the reader.
-func (w *writer) at(t time.Time) string {
-	return timetext.Short(w.language, t, timetext.Zone(w.n.Data.Zone))
-}
+func (w *writer) at(t time.Time) string { return timetext.Short(w.language, t, w.zone) }
 
 func (w *writer) ticket() string {
 	if id := line(w.n.Data.TicketID); id != "" {
