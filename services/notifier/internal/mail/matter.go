@@ -192,7 +192,7 @@ func outlook(part string) htmltemplate.HTML { return wordOnly[part] }
 var wordOnly = map[string]htmltemplate.HTML{
 	"head": `<!--[if mso]>
 <noscript><xml><o:OfficeDocumentSettings xmlns:o="urn:schemas-microsoft-com:office:office"><o:PixelsPerInch>96</o:PixelsPerInch></o:OfficeDocumentSettings></xml></noscript>
-<style>body, table, td, p, h1, h2, a { font-family: 'Segoe UI', 'Yu Gothic', Meiryo, Arial, sans-serif !important; } td, p { mso-line-height-rule: exactly; }</style>
+<style>body, table, td, p, h1, h2, a { font-family: 'Segoe UI', 'Yu Gothic', Meiryo, Arial, sans-serif !important; } td, p { mso-line-height-rule: exactly; } table { mso-table-lspace: 0; mso-table-rspace: 0; }</style>
 <![endif]-->`,
 	"open": `<!--[if mso]><table role="presentation" align="center" width="600" cellpadding="0" cellspacing="0" border="0"><tr><td width="600"><![endif]-->`,
 	"end":  `<!--[if mso]></td></tr></table><![endif]-->`,
