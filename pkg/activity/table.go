@@ -191,6 +191,10 @@ var table = []row{
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleRemoved) string {
 			return l.say("RoleRemoved", "Who", who, "Id", f.GetAssignmentId(), "Where", l.where(e))
 		}),
+	fact((*lockboxv1.Event).GetRoleEnded,
+		func(l speaker, _ string, e *lockboxv1.Event, f *lockboxv1.RoleEnded) string {
+			return l.say("RoleEnded", "Id", f.GetAssignmentId(), "Where", l.where(e))
+		}),
 	fact((*lockboxv1.Event).GetRoleActivated,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.RoleActivated) string {
 			if as := f.GetAssignment(); as != nil {

@@ -42,7 +42,8 @@ var (
 		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
-		"./services/notifier/internal/smtptest", "./services/portal/internal/bearer/bearertest",
+		"./services/notifier/internal/mail/mailtest", "./services/notifier/internal/smtptest",
+		"./services/portal/internal/bearer/bearertest",
 		"./services/portal/internal/site/sitetest",
 	}
 	inputOutput = []string{

@@ -270,6 +270,8 @@ func ocsfManaged(a *lockboxv1.Activity) *ocsfEntity {
 		e.Type, e.UID = roleAssignment, f.InvitationConfirmed.GetAssignment().GetId()
 	case *lockboxv1.Event_InvitationEnded:
 		e.Type, e.UID = roleAssignment, f.InvitationEnded.GetInvitationId()
+	case *lockboxv1.Event_RoleEnded:
+		e.Type, e.UID = roleAssignment, f.RoleEnded.GetAssignmentId()
 	case *lockboxv1.Event_RoleRemoved:
 		e.Type, e.UID = roleAssignment, f.RoleRemoved.GetAssignmentId()
 	case *lockboxv1.Event_RoleActivated:

@@ -97,6 +97,7 @@ var ocsfTable = map[string]struct {
 	"OwnershipTransferred":   {updates, medium},
 	"RoleAssigned":           {creates, low},
 	"RoleRemoved":            {deletes, low},
+	"RoleEnded":              {deletes, low},
 	"RoleActivated":          {activates, low},
 	"RoleDeactivated":        {deactivates, informational},
 	"RoleInvited":            {creates, low},

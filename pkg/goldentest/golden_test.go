@@ -319,6 +319,11 @@ var grouped = map[request.Status][]string{
 	},
 }
 
+// outlived is a way since the end of a role is told of (R33).
+var outlived = map[request.Status][]string{
+	request.None: {"TenantCreated-groups", "SubscriptionRegistered", "RoleAssigned", "RoleEnded"},
+}
+
 // referenced is a way since tickets have references (R11).
 var referenced = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer[:9], []string{"TicketOpened-reference", "TicketAssigned-reference",
@@ -362,7 +367,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 	}
 	for _, all := range []map[request.Status][]string{
 		histories, variants, coded, owned, humans, claimed, limited, inTerms, toldOf, signIns, invited, referenced, demanded,
-		hooked, grouped,
+		hooked, grouped, outlived,
 	} {
 		for end, files := range all {
 			check(end, files)

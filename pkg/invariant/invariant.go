@@ -78,6 +78,8 @@ type book struct {
 	// restored is the sequence up to which the stream was rewritten by a repair, so that its storage times are later than
 	// the events' own.
 	restored uint64
+	// ended is the sequence of the first event that tells of the end of a role; 0 if there is none.
+	ended uint64
 	// reporting is the sequence of the first digest; 0 if there is none. newest is the time of the last event.
 	reporting uint64
 	newest    time.Time
@@ -131,6 +133,9 @@ func (b *book) add(a aggregate.Key, r Recorded) {
 	case a.Kind == aggregate.KindSubscription && len(b.about[a]) == 0:
 		id := strings.ToLower(a.ID)
 		b.spelled[id] = append(b.spelled[id], a)
+	}
+	if r.Event.GetRoleEnded() != nil && (b.ended == 0 || r.Sequence < b.ended) {
+		b.ended = r.Sequence
 	}
 	b.about[a] = append(b.about[a], r)
 	b.opens(a, r)

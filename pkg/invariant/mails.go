@@ -123,6 +123,7 @@ var changes = map[string]string{
 	"PreviewSignedOff": "preview-signed-off", "SettingsChanged": "settings-changed",
 	"SubscriptionRegistered": "subscription-registered",
 	"SubscriptionGivenUp":    "subscription-given-up", "RoleAssigned": "role-assigned", "RoleRemoved": "role-removed",
+	"RoleEnded":     "role-ended",
 	"RoleActivated": "role-activated", "RoleDeactivated": "role-deactivated",
 	"RoleInvited": "role-invited", "InvitationRedeemed": "invitation-redeemed",
 	"InvitationConfirmed": "invitation-confirmed", "InvitationEnded": "invitation-ended",
@@ -247,6 +248,8 @@ func (o *owing) change() {
 			return slices.ContainsFunc(o.mails, func(m Mail) bool { return oneAddress(m.Recipient, address) })
 		})
 		o.tell("role-lost", who)
+	case o.r.Event.GetRoleEnded() != nil:
+		o.holderTold()
 	}
 }
 

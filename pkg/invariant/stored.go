@@ -168,6 +168,7 @@ func (b *Book) checkOne(a aggregate.Key) ([]Violation, error) {
 		found = append(found, b.look(c, a, events)...)
 	}
 	found = append(found, b.mailed(a, events)...)
+	found = append(found, b.ends(a, events)...)
 	for _, l := range b.also {
 		found = append(found, l(a, events, func(key aggregate.Key) []Recorded { return b.about[key] })...)
 	}

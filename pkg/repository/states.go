@@ -207,8 +207,9 @@ type Process struct {
 	Services *InForce[*catalogue.Catalogue]
 }
 
-// Perform returns the event that is due for an aggregate at now: the next event of a request, or the notification of a
-// disclosure, or a change of a tenant's sign-in. It returns neither event nor error if nothing is due.
+// Perform returns the event that is due for an aggregate at now: the next event of a request, the notification of a
+// disclosure, a change of a tenant's sign-in, or the end of somebody's role. It returns neither event nor error if
+// nothing is due.
 func (p Process) Perform(s States, about aggregate.Key, causationID string, now time.Time) (*lockboxv1.Event, error) {
 	switch about.Kind {
 	case aggregate.KindOwnership:
@@ -220,6 +221,8 @@ func (p Process) Perform(s States, about aggregate.Key, causationID string, now 
 		return disclosure.Tell(s.Disclosure(about.Tenant, about.ID), p.Actor, causationID, now)
 	case aggregate.KindTenant:
 		return tenant.Perform(s.Tenant(about.ID), p.Actor, causationID, now)
+	case aggregate.KindSubscription:
+		return tenant.PerformSubscription(s.Subscription(about.Tenant, about.ID), p.Actor, causationID, now)
 	case aggregate.KindRequest:
 	default:
 		return nil, nil
@@ -244,6 +247,8 @@ func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 		return disclosure.NextDue(s.Disclosure(about.Tenant, about.ID))
 	case aggregate.KindTenant:
 		return tenant.NextDue(s.Tenant(about.ID))
+	case aggregate.KindSubscription:
+		return tenant.NextDueSubscription(s.Subscription(about.Tenant, about.ID))
 	case aggregate.KindRequest:
 		return request.NextDue(s.Request(about))
 	}
@@ -251,11 +256,11 @@ func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 }
 
 // DueBy returns the keys of everything on which depends what falls due for an aggregate, now or later, if that is
-// little: the end of access depends on whose the subscription is, and what falls due for a disclosure or a tenant on
-// nothing else.
+// little: the end of access depends on whose the subscription is, and what falls due for a disclosure, a tenant or a
+// subscription on nothing else.
 func (s States) DueBy(about aggregate.Key) (keys []aggregate.Key, little bool) {
 	r := s.Request(about)
-	if about.Kind != aggregate.KindDisclosure && about.Kind != aggregate.KindTenant && r.Status != request.Active {
+	if about.Kind == aggregate.KindRequest && r.Status != request.Active {
 		return nil, false
 	}
 	if id := r.Intent.GetSubscriptionId(); id != "" {

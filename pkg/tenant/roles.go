@@ -26,6 +26,8 @@ type Roles struct {
 	administrated bool
 	// seen are the accounts that did something here while a role here named them.
 	seen map[account]bool
+	// ended are the assignments of which it was recorded that they ended by themselves, and not modified in place either.
+	ended []string
 	// removals are the last that there were, oldest first, and not modified in place either.
 	removals []Removal
 }
@@ -222,6 +224,9 @@ func (r Roles) Names(p *lockboxv1.Person) bool {
 
 // apply folds a change of roles. t is the tenant whose own roles they are; nil for a subscription's.
 func (r *Roles) apply(t *State, e *lockboxv1.Event) (broken string) {
+	if f := e.GetRoleEnded(); f != nil {
+		return r.end(e, f.GetAssignmentId())
+	}
 	r.changed(e)
 	r.lapsed(e.GetTime().AsTime())
 	if broken, ours := r.applyInvitation(t, e); ours {
@@ -270,6 +275,7 @@ func (r *Roles) remove(e *lockboxv1.Event, id string) (broken string) {
 	}
 	gone := func(a Assignment) bool { return a.GetId() == id || a.By == id }
 	r.removed(e, gone)
+	r.ended = slices.DeleteFunc(slices.Clone(r.ended), func(of string) bool { return of == id })
 	r.groups = slices.DeleteFunc(slices.Clone(r.groups), func(a *lockboxv1.RoleAssignment) bool { return a.GetId() == id })
 	r.list = slices.DeleteFunc(slices.Clone(r.list), gone)
 	return ""

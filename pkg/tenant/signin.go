@@ -288,6 +288,15 @@ func (s *State) lapses(now time.Time) bool {
 
 // NextDue returns the next time at which something falls due for a tenant without further events; false if never.
 func NextDue(s State) (time.Time, bool) {
+	change, waits := s.changeDue()
+	if _, ends := s.Roles.nextEnd(); s.Fault == nil && !ends.IsZero() && (!waits || ends.Before(change)) {
+		return ends, true
+	}
+	return change, waits
+}
+
+// changeDue is NextDue as far as a change of sign-in is concerned.
+func (s State) changeDue() (time.Time, bool) {
 	switch {
 	case s.Fault != nil || s.Change == nil || s.Change.DueAt.IsZero():
 		return time.Time{}, false
@@ -303,7 +312,12 @@ func Perform(s State, by *lockboxv1.Actor, causationID string, now time.Time) (*
 	if !waits || now.Before(due) {
 		return nil, nil
 	}
-	e, id := s.Follow(by, causationID, now), s.Change.ID
+	e := s.Follow(by, causationID, now)
+	if change, changes := s.changeDue(); !changes || due.Before(change) {
+		e.Fact = s.Roles.ending()
+		return aggregate.End(s, e, Evolve)
+	}
+	id := s.Change.ID
 	switch {
 	case !s.Change.RemindAt.IsZero():
 		e.Fact = &lockboxv1.Event_SignInChangeReminded{

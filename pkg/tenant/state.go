@@ -120,7 +120,8 @@ func (s *State) mayChange(e *lockboxv1.Event) (broken string) {
 		if !aggregate.Provider(e.GetActor(), aggregate.Onboarding) {
 			return "the provider's onboarding creates a tenant and changes its support plan (R1, R2)"
 		}
-	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_RoleInvited,
+	case *lockboxv1.Event_RoleActivated, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_RoleEnded,
+		*lockboxv1.Event_RoleInvited,
 		*lockboxv1.Event_InvitationRedeemed, *lockboxv1.Event_InvitationConfirmed,
 		*lockboxv1.Event_InvitationEnded: // see Roles.apply
 	case *lockboxv1.Event_AccountIdentified:
@@ -184,6 +185,8 @@ func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
 		if !s.Roles.unseen(e.GetActor()) || tellsOfTenant(e) {
 			return "a sign-in is recorded on a subscription the first time, of somebody who holds a role on it (R66)"
 		}
+	case *lockboxv1.Event_RoleEnded:
+		return s.Roles.apply(nil, e)
 	default:
 		if !aggregate.Customer(e.GetActor()) {
 			return "a subscription's roles are the customer's to change (R18)"

@@ -65,19 +65,20 @@ func chats(portal string) (map[string]*chat, error) {
 
 // note is a message to people. Nothing in it is markup, whoever wrote it.
 type note struct {
-	title, said string
-	facts       []fact
-	link, opens string
+	language, title, said string
+	facts                 []fact
+	link, opens           string
 	// aside says that nothing is decided by the message.
 	aside string
 }
 
 type fact struct{ label, text string }
 
-// note words an event. Asked is the event with which its request began, if it is about one.
-func (c *chat) note(e, asked *lockboxv1.Event) note {
+// note words an event. Asked is the event with which its request began, if it is about one; zone names the time zone of
+// the customer.
+func (c *chat) note(e, asked *lockboxv1.Event, zone string) note {
 	_, said := c.sentences.Describe(e)
-	n := note{title: c.say("heading/" + cmp.Or(headings[aggregate.TypeOf(e)], "other")),
+	n := note{language: c.Tag, title: c.say("heading/" + cmp.Or(headings[aggregate.TypeOf(e)], "other")),
 		said: foreign.Text(said, longestSaid)}
 	if asked != nil && asked != e {
 		_, what := c.sentences.Describe(asked)
@@ -87,7 +88,8 @@ func (c *chat) note(e, asked *lockboxv1.Event) note {
 		n.facts = append(n.facts, fact{c.say("why"), foreign.Text(in.GetJustification(), longestReason)})
 	}
 	if f := e.GetCustomerNotified(); f.GetExpiresAt() != nil {
-		n.facts = append(n.facts, fact{c.say("until"), timetext.Instant(c.Tag, f.GetExpiresAt().AsTime())})
+		n.facts = append(n.facts, fact{c.say("until"), timetext.Short(c.Tag, f.GetExpiresAt().AsTime(),
+			timetext.Zone(zone))})
 		n.aside = c.say("only-there")
 	}
 	switch {
@@ -167,7 +169,7 @@ func teams(n note) ([]byte, error) {
 	}
 	card := object{
 		"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
-		"fallbackText": n.title,
+		"fallbackText": n.title, "lang": n.language,
 	}
 	blocks := []object{rich(run(n.title, object{"weight": "bolder", "size": "medium"})), rich(run(n.said, object{}))}
 	for _, f := range n.facts {

@@ -68,7 +68,7 @@ func TestR57NobodyWritesMarkupForSlack(t *testing.T) {
 	for language, c := range spoken(t) {
 		for what, fact := range facts {
 			for _, lure := range lures {
-				data, err := slack(c.note(told(lure, func() *lockboxv1.Event { return fact(lure) })))
+				data, err := slack(c.noteOf(told(lure, func() *lockboxv1.Event { return fact(lure) })))
 				must(t, err)
 				var m struct {
 					Text   string
@@ -127,7 +127,7 @@ func TestR57NobodyWritesMarkupForTeams(t *testing.T) {
 	for language, c := range spoken(t) {
 		for what, fact := range facts {
 			for _, lure := range lures {
-				data, err := teams(c.note(told(lure, func() *lockboxv1.Event { return fact(lure) })))
+				data, err := teams(c.noteOf(told(lure, func() *lockboxv1.Event { return fact(lure) })))
 				must(t, err)
 				if len(data) > 28<<10 {
 					t.Errorf("%s/%s: %d bytes", language, what, len(data))
@@ -176,9 +176,10 @@ func TestR57NobodyWritesMarkupForTeams(t *testing.T) {
 // Who asks for what and why, until when, and then what came of it, in each language.
 func TestR57WhatPeopleRead(t *testing.T) {
 	said := map[string][]string{
-		"en": {"Lockbox: your decision is needed", "Erin Walsh", "The machine hangs", "Answer by", "14 June 2026"},
+		"en": {"Lockbox: your decision is needed", "Erin Walsh", "The machine hangs", "Answer by",
+			"14\u00a0Jun 2026, 14:00\u00a0CEST"},
 		"fr": {"Lockbox\u00a0: votre décision est attendue", "Erin Walsh", "The machine hangs", "Réponse avant le",
-			"14 juin 2026"},
+			"14\u00a0juin 2026 à 14\u00a0h\u00a000\u00a0CEST"},
 		"ja": {"Lockbox：ご判断が必要です", "Erin Walsh", "The machine hangs", "回答期限", "2026年6月14日"},
 	}
 	for language, c := range spoken(t) {
@@ -188,7 +189,7 @@ func TestR57WhatPeopleRead(t *testing.T) {
 		asked.GetAccessRequested().Intent = &lockboxv1.AccessIntent{ResourceType: "compute/virtual-machines",
 			Scenario: "memory-dump", ResourceIds: []string{"vm-1"}, Justification: "The machine hangs."}
 		for _, form := range []func(note) ([]byte, error){slack, teams} {
-			data, err := form(c.note(e, asked))
+			data, err := form(c.note(e, asked, "Europe/Paris"))
 			must(t, err)
 			for _, want := range said[language] {
 				if !strings.Contains(string(data), want) {
@@ -197,8 +198,8 @@ func TestR57WhatPeopleRead(t *testing.T) {
 			}
 		}
 		denied, _ := told("Otto", func() *lockboxv1.Event { return facts["denied"]("Not tonight.") })
-		n := c.note(denied, asked)
-		if !strings.Contains(n.said, "Not tonight") || len(n.facts) != 2 || n.title == c.note(e, asked).title {
+		n := c.note(denied, asked, "")
+		if !strings.Contains(n.said, "Not tonight") || len(n.facts) != 2 || n.title == c.noteOf(e, asked).title {
 			t.Errorf("%s: %+v", language, n)
 		}
 	}
@@ -221,6 +222,9 @@ func TestEachHeadingIsWorded(t *testing.T) {
 		t.Error("a language is missing")
 	}
 }
+
+// noteOf is note in UTC.
+func (c *chat) noteOf(e, asked *lockboxv1.Event) note { return c.note(e, asked, "") }
 
 func spoken(t *testing.T) map[string]*chat {
 	t.Helper()

@@ -47,6 +47,8 @@ type hooks struct {
 	mu sync.Mutex
 	// tenants are folded from their events, so that only a webhook counts that one of its administrators could add.
 	tenants map[string]tenant.State
+	// zones are the tenants' time zones, by their names.
+	zones map[string]string
 	// added are the sequences at which webhooks were added.
 	added map[string]uint64
 	serve map[string]*served // by the webhook's id
@@ -76,7 +78,7 @@ func (f *Forwarder) openHooks(counted *metrics) (*hooks, error) {
 	}
 	h := &hooks{Forwarder: f, counted: counted, dir: filepath.Join(f.Config.Cursors, "webhooks"),
 		tenants: map[string]tenant.State{}, added: map[string]uint64{}, serve: map[string]*served{},
-		ears: map[string][]chan struct{}{}}
+		ears: map[string][]chan struct{}{}, zones: map[string]string{}}
 	var err error
 	if h.keys, err = sealed.ReadPrivate(c.KeyFile); err != nil {
 		return nil, fmt.Errorf("webhooks.key_file: %w", err)
@@ -159,6 +161,9 @@ func (h *hooks) fold(e journal.Entry) bool {
 	sound := s.Fault == nil
 	s = tenant.Evolve(s, e.Seq, e.Event)
 	h.tenants[id] = s
+	h.mu.Lock()
+	h.zones[id] = s.Settings.GetTimeZone()
+	h.mu.Unlock()
 	if f := e.Event.GetWebhookAdded(); f != nil && s.Fault == nil {
 		h.added[f.GetWebhook().GetId()] = e.Seq
 	}
@@ -313,7 +318,10 @@ func (h *hooks) rows(w tenant.Webhook) func(context.Context, journal.Entry, *loc
 		if err != nil {
 			return nil, err
 		}
-		return form(c.note(e.Event, asked))
+		h.mu.Lock()
+		zone := h.zones[e.Event.GetTenant()]
+		h.mu.Unlock()
+		return form(c.note(e.Event, asked, zone))
 	}
 }
 

@@ -61,7 +61,7 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	}
 	switch e.Event.GetFact().(type) {
 	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_SubscriptionGivenUp,
-		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded:
+		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_RoleEnded:
 		if err := o.checkOpen(ctx, about.Tenant, e.Event.GetId()); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	case aggregate.KindOwnership:
 		_, err := o.follow(ctx, about, e.Event.GetId())
 		return err
-	case aggregate.KindRequest, aggregate.KindDisclosure, aggregate.KindTenant:
+	case aggregate.KindRequest, aggregate.KindDisclosure, aggregate.KindTenant, aggregate.KindSubscription:
 	default:
 		return nil
 	}

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // waiting is how many requests wait for the customer when an approver loses the role.
@@ -236,6 +237,40 @@ func TestATimerIsNotJudgedByWhatIsRemembered(t *testing.T) {
 	now, err := repository.New(s.writer).Basis(t.Context(), key)
 	if r := now.Request(key); err != nil || r.Status != request.Expired {
 		t.Errorf("%v, %v", r.Status, err)
+	}
+}
+
+// A role that ends by itself is told of when it ends, by a timer of its subscription (R33).
+func TestR33ARoleThatEndsIsToldOf(t *testing.T) {
+	s := newScene(t)
+	states := s.customer("contoso")
+	ctx, stop := context.WithCancel(t.Context())
+	following, ctx := errgroup.WithContext(ctx)
+	following.Go(func() error { return s.followEvents(ctx) })
+	following.Go(func() error { return s.followTimers(ctx) })
+	brief := story.Assign("brief", otto, lockboxv1.Role_ROLE_LOCKBOX_APPROVER,
+		lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION)
+	brief.Tenant, brief.AggregateId = "contoso", production("contoso")
+	end := time.Now().Add(300 * time.Millisecond)
+	brief.GetAssignRole().GetAssignment().ExpiresAt = timestamppb.New(end)
+	s.must(states, gina, brief)
+	replay := journal.Replay{Tenant: "contoso", Type: "RoleEnded"}
+	var told []journal.Entry
+	for limit := time.Now().Add(time.Minute); len(told) == 0 && time.Now().Before(limit); {
+		if err := s.bus.Journal(t, bus.Compliance).Replay(t.Context(), replay, func(e journal.Entry) error {
+			told = append(told, e)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := following.Wait(); err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || told[0].Event.GetRoleEnded().GetAssignmentId() != "brief" ||
+		told[0].Event.GetTime().AsTime().Before(end) {
+		t.Errorf("told of %v", told)
 	}
 }
 

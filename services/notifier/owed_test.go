@@ -197,6 +197,12 @@ func (h *happenings) owed() {
 	for _, about := range h.open {
 		h.Owed(about)
 	}
+	for _, c := range customers {
+		h.Owed(aggregate.Tenant(c))
+		for i := range 2 {
+			h.Owed(aggregate.Subscription(c, fmt.Sprintf("%s-Sub-%d", c, i)))
+		}
+	}
 }
 
 // try gives a command that may be refused.

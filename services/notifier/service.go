@@ -30,6 +30,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/mail"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
@@ -67,6 +68,9 @@ type Config struct {
 	// MessageIDDomain is the domain of Message-IDs; if empty, that of smtp.from. If it is changed while a mail is being
 	// retried, that mail gets a second ID.
 	MessageIDDomain string `yaml:"message_id_domain"`
+	// TimeZone is the IANA name of the time zone in which the provider's people read times, with UTC beside; if empty,
+	// UTC. Customers choose their own among their settings (R60).
+	TimeZone string `yaml:"time_zone"`
 	// DefaultLanguage is en, fr or ja, for the provider's people and for tenants that have not set one; if empty, en.
 	DefaultLanguage string `yaml:"default_language"`
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
@@ -75,6 +79,9 @@ type Config struct {
 	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails about
 	// legal demands link to it. Empty: they do not.
 	GovernmentRequestsURL string `yaml:"government_requests_url"`
+	// Contact is whom customers ask about a disclosure or an emergency: an e-mail address, which mails about them name.
+	// Empty: they name the provider alone.
+	Contact string `yaml:"contact"`
 	// DigestAfter is how long at most a mail is held that is not the first of its kind to its recipient, to go together
 	// with others (R52). 0: none is held. At most an hour.
 	DigestAfter time.Duration `yaml:"digest_after"`
@@ -95,6 +102,9 @@ func (c Config) Check() error {
 	if c.DefaultLanguage != "" && !slices.Contains(tenant.Languages, c.DefaultLanguage) {
 		return refusal.Invalid("default_language", rule, "must be one of %s", strings.Join(tenant.Languages, ", "))
 	}
+	if c.TimeZone != "" && !timetext.KnownZone(c.TimeZone) {
+		return refusal.Invalid("time_zone", rule, "must be the IANA name of a time zone, such as Europe/Paris")
+	}
 	if c.GiveUpAfter < 0 || c.Concurrency < 0 {
 		return refusal.Invalid("give_up_after", rule, "give_up_after and concurrency are not negative")
 	}
@@ -106,6 +116,11 @@ func (c Config) Check() error {
 			if err := input.Email("groups."+group, address); err != nil {
 				return err
 			}
+		}
+	}
+	if c.Contact != "" {
+		if err := input.Email("contact", c.Contact); err != nil {
+			return err
 		}
 	}
 	if c.GovernmentRequestsURL != "" {
@@ -210,7 +225,8 @@ func newNotifier(rt *service.Runtime, c Config) (*notifier, error) {
 		newest: new(checkpoint), holding: newHolding(c.DigestAfter),
 		settings: plan.Settings{Provider: c.Provider, PortalURL: c.PortalURL, Groups: c.Groups,
 			StatementURL:    c.GovernmentRequestsURL,
-			DefaultLanguage: c.DefaultLanguage},
+			Contact:         c.Contact,
+			DefaultLanguage: c.DefaultLanguage, Zone: c.TimeZone},
 		actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 	}
 	if n.giveUp == 0 {

@@ -49,19 +49,26 @@ func TestEventsBecomeMailsAndEachIsReportedOnce(t *testing.T) {
 	byRecipient := map[string]string{}
 	for _, m := range mails() {
 		if m.Header.Get("References") != "" && strings.Contains(m.Text, "SR-1") && strings.Contains(m.Text, "It is broken") {
-			byRecipient[m.To[0]] += m.Subject + "\n"
+			subject, how, _ := strings.Cut(m.Text, "\n") // the first line is the subject, the second how it stands
+			how, _, _ = strings.Cut(strings.TrimSpace(how), "\n")
+			byRecipient[m.To[0]] += m.Subject + "\n" + strings.TrimSpace(how) + "\n"
+			if !strings.HasPrefix(m.Subject, strings.TrimSpace(subject)) {
+				t.Errorf("%q begins with %q", m.Subject, subject)
+			}
 		}
 	}
 	for recipient, want := range map[string]string{
-		"otto@meadowbank.example": "承認のお願い – Directory [SR-1]\n要求は拒否されました – Directory [SR-1]\n",
-		"grace@meadowbank.example": "Your approval is needed – Directory [SR-1]\n" +
-			"The request was denied – Directory [SR-1]\n",
-		"security@meadowbank.example": "Pour information\u00a0: une approbation est en attente – Directory [SR-1]\n" +
-			"La demande a été refusée – Directory [SR-1]\n",
-		"erin@northwind.example": "The customer has been asked – Directory [SR-1]\n" +
-			"The request was denied – Directory [SR-1]\n",
+		"otto@meadowbank.example": "erin より Meadow Bank へのアクセスの要求 [SR-1]\n承認のお願い\n要求は拒否されました",
+		"grace@meadowbank.example": "erin asks for access to Meadow Bank [SR-1]\nYour approval is needed\n" +
+			"The request was denied",
+		"security@meadowbank.example": "erin demande un accès à Meadow Bank [SR-1]\n" +
+			"Pour information\u00a0: une approbation est en attente\nLa demande a été refusée",
+		"erin@northwind.example": "You asked for access to Meadow Bank [SR-1]\nThe customer has been asked\n" +
+			"The request was denied",
 	} {
-		if byRecipient[recipient] != want {
+		subject, how, _ := strings.Cut(want, "\n")
+		first, then, _ := strings.Cut(how, "\n")
+		if byRecipient[recipient] != subject+"\n"+first+"\n"+subject+"\n"+then+"\n" {
 			t.Errorf("%s reads\n%s", recipient, byRecipient[recipient])
 		}
 	}

@@ -51,7 +51,7 @@ var tiers = []tier{
 	},
 	{
 		name: "browser", atLeast: 272,
-		packages: []string{"services/lockbox/internal/e2e/portal"},
+		packages: []string{"services/lockbox/internal/e2e/portal", "services/notifier/internal/mail/pictures"},
 	},
 	{
 		// Programs as processes of their own, started, killed and started again.

@@ -102,6 +102,7 @@ type Event struct {
 	//	*Event_InvitationRedeemed
 	//	*Event_InvitationConfirmed
 	//	*Event_InvitationEnded
+	//	*Event_RoleEnded
 	//	*Event_WebhookAdded
 	//	*Event_WebhookRemoved
 	//	*Event_OwnershipRecorded
@@ -647,6 +648,15 @@ func (x *Event) GetInvitationEnded() *InvitationEnded {
 	return nil
 }
 
+func (x *Event) GetRoleEnded() *RoleEnded {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_RoleEnded); ok {
+			return x.RoleEnded
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWebhookAdded() *WebhookAdded {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_WebhookAdded); ok {
@@ -1066,6 +1076,11 @@ type Event_InvitationEnded struct {
 	InvitationEnded *InvitationEnded `protobuf:"bytes,131,opt,name=invitation_ended,json=invitationEnded,proto3,oneof"`
 }
 
+type Event_RoleEnded struct {
+	// A role has ended by itself, at the time that its assignment named.
+	RoleEnded *RoleEnded `protobuf:"bytes,132,opt,name=role_ended,json=roleEnded,proto3,oneof"`
+}
+
 type Event_WebhookAdded struct {
 	// Kind tenant, written by lockbox-orchestrator: the customer has a webhook more.
 	WebhookAdded *WebhookAdded `protobuf:"bytes,140,opt,name=webhook_added,json=webhookAdded,proto3,oneof"`
@@ -1261,6 +1276,8 @@ func (*Event_InvitationConfirmed) isEvent_Fact() {}
 
 func (*Event_InvitationEnded) isEvent_Fact() {}
 
+func (*Event_RoleEnded) isEvent_Fact() {}
+
 func (*Event_WebhookAdded) isEvent_Fact() {}
 
 func (*Event_WebhookRemoved) isEvent_Fact() {}
@@ -1308,7 +1325,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xea*\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xa3+\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1367,7 +1384,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\frole_invited\x18\x80\x01 \x01(\v2\x17.lockbox.v1.RoleInvitedH\x00R\vroleInvited\x12R\n" +
 	"\x13invitation_redeemed\x18\x81\x01 \x01(\v2\x1e.lockbox.v1.InvitationRedeemedH\x00R\x12invitationRedeemed\x12U\n" +
 	"\x14invitation_confirmed\x18\x82\x01 \x01(\v2\x1f.lockbox.v1.InvitationConfirmedH\x00R\x13invitationConfirmed\x12I\n" +
-	"\x10invitation_ended\x18\x83\x01 \x01(\v2\x1b.lockbox.v1.InvitationEndedH\x00R\x0finvitationEnded\x12@\n" +
+	"\x10invitation_ended\x18\x83\x01 \x01(\v2\x1b.lockbox.v1.InvitationEndedH\x00R\x0finvitationEnded\x127\n" +
+	"\n" +
+	"role_ended\x18\x84\x01 \x01(\v2\x15.lockbox.v1.RoleEndedH\x00R\troleEnded\x12@\n" +
 	"\rwebhook_added\x18\x8c\x01 \x01(\v2\x18.lockbox.v1.WebhookAddedH\x00R\fwebhookAdded\x12F\n" +
 	"\x0fwebhook_removed\x18\x8d\x01 \x01(\v2\x1a.lockbox.v1.WebhookRemovedH\x00R\x0ewebhookRemoved\x12N\n" +
 	"\x12ownership_recorded\x18F \x01(\v2\x1d.lockbox.v1.OwnershipRecordedH\x00R\x11ownershipRecorded\x12Q\n" +
@@ -1453,27 +1472,28 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*InvitationRedeemed)(nil),      // 45: lockbox.v1.InvitationRedeemed
 	(*InvitationConfirmed)(nil),     // 46: lockbox.v1.InvitationConfirmed
 	(*InvitationEnded)(nil),         // 47: lockbox.v1.InvitationEnded
-	(*WebhookAdded)(nil),            // 48: lockbox.v1.WebhookAdded
-	(*WebhookRemoved)(nil),          // 49: lockbox.v1.WebhookRemoved
-	(*OwnershipRecorded)(nil),       // 50: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),      // 51: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),    // 52: lockbox.v1.OwnershipTransferred
-	(*TicketOpened)(nil),            // 53: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 54: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 55: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 56: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 57: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 58: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 59: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 60: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 61: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 62: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 63: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 64: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 65: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 66: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 67: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 68: lockbox.v1.WaivedAccessReported
+	(*RoleEnded)(nil),               // 48: lockbox.v1.RoleEnded
+	(*WebhookAdded)(nil),            // 49: lockbox.v1.WebhookAdded
+	(*WebhookRemoved)(nil),          // 50: lockbox.v1.WebhookRemoved
+	(*OwnershipRecorded)(nil),       // 51: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 52: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 53: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 54: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 55: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 56: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 57: lockbox.v1.TicketCommented
+	(*RulesPublished)(nil),          // 58: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 59: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 60: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 61: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 62: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 63: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 64: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 65: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 66: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 67: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 68: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 69: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1523,32 +1543,33 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	45, // 44: lockbox.v1.Event.invitation_redeemed:type_name -> lockbox.v1.InvitationRedeemed
 	46, // 45: lockbox.v1.Event.invitation_confirmed:type_name -> lockbox.v1.InvitationConfirmed
 	47, // 46: lockbox.v1.Event.invitation_ended:type_name -> lockbox.v1.InvitationEnded
-	48, // 47: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
-	49, // 48: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
-	50, // 49: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
-	51, // 50: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
-	52, // 51: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
-	53, // 52: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	54, // 53: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	55, // 54: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	56, // 55: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	57, // 56: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	58, // 57: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	59, // 58: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	60, // 59: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	61, // 60: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	62, // 61: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	63, // 62: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	64, // 63: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	65, // 64: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	66, // 65: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	67, // 66: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	68, // 67: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	48, // 47: lockbox.v1.Event.role_ended:type_name -> lockbox.v1.RoleEnded
+	49, // 48: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
+	50, // 49: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
+	51, // 50: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	52, // 51: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	53, // 52: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	54, // 53: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	55, // 54: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	56, // 55: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	57, // 56: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	58, // 57: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	59, // 58: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	60, // 59: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	61, // 60: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	62, // 61: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	63, // 62: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	64, // 63: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	65, // 64: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	66, // 65: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	67, // 66: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	68, // 67: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	69, // 68: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1612,6 +1633,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_InvitationRedeemed)(nil),
 		(*Event_InvitationConfirmed)(nil),
 		(*Event_InvitationEnded)(nil),
+		(*Event_RoleEnded)(nil),
 		(*Event_WebhookAdded)(nil),
 		(*Event_WebhookRemoved)(nil),
 		(*Event_OwnershipRecorded)(nil),

@@ -1431,6 +1431,8 @@ type TenantSettings struct {
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
 	// How the provider's engineers see who of the customer's people decided, asked or revoked. Not set: by name.
 	DecidersShown DecidersShown `protobuf:"varint,92,opt,name=deciders_shown,json=decidersShown,proto3,enum=lockbox.v1.DecidersShown" json:"deciders_shown,omitempty"`
+	// The IANA name of the time zone in which people of the tenant are shown times, with UTC beside: Europe/Paris. Empty: UTC.
+	TimeZone      string `protobuf:"bytes,93,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1512,6 +1514,13 @@ func (x *TenantSettings) GetDecidersShown() DecidersShown {
 		return x.DecidersShown
 	}
 	return DecidersShown_DECIDERS_SHOWN_UNSPECIFIED
+}
+
+func (x *TenantSettings) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
 }
 
 // The settings as they are from now on, whole.
@@ -2447,6 +2456,53 @@ func (x *RoleRemoved) GetAssignmentId() string {
 	return ""
 }
 
+// The assignment, a person's or a group's, has ended by itself at its `expires_at`. It counts no longer from that time on,
+// whenever this is recorded: the event is there to be told of. Activations that end are none.
+type RoleEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment's id.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleEnded) Reset() {
+	*x = RoleEnded{}
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleEnded) ProtoMessage() {}
+
+func (x *RoleEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleEnded.ProtoReflect.Descriptor instead.
+func (*RoleEnded) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RoleEnded) GetAssignmentId() string {
+	if x != nil {
+		return x.AssignmentId
+	}
+	return ""
+}
+
 // An eligible person activated the role; at `until` it is inactive again.
 type RoleActivated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2463,7 +2519,7 @@ type RoleActivated struct {
 
 func (x *RoleActivated) Reset() {
 	*x = RoleActivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2531,7 @@ func (x *RoleActivated) String() string {
 func (*RoleActivated) ProtoMessage() {}
 
 func (x *RoleActivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[34]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2544,7 @@ func (x *RoleActivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleActivated.ProtoReflect.Descriptor instead.
 func (*RoleActivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RoleActivated) GetAssignmentId() string {
@@ -2523,7 +2579,7 @@ type RoleDeactivated struct {
 
 func (x *RoleDeactivated) Reset() {
 	*x = RoleDeactivated{}
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2591,7 @@ func (x *RoleDeactivated) String() string {
 func (*RoleDeactivated) ProtoMessage() {}
 
 func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_tenant_proto_msgTypes[35]
+	mi := &file_lockbox_v1_tenant_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2604,7 @@ func (x *RoleDeactivated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleDeactivated.ProtoReflect.Descriptor instead.
 func (*RoleDeactivated) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_tenant_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RoleDeactivated) GetAssignmentId() string {
@@ -2635,7 +2691,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
 	"\x10AlternateAddress\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xa1\x03\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xbe\x03\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
 	"\n" +
@@ -2645,7 +2701,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\bfallback\x18\x04 \x01(\x0e2\x14.lockbox.v1.FallbackR\bfallback\x122\n" +
 	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x12@\n" +
-	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\"I\n" +
+	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\x12\x1b\n" +
+	"\ttime_zone\x18] \x01(\tR\btimeZone\"I\n" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +
@@ -2709,6 +2766,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"2\n" +
 	"\vRoleRemoved\x12#\n" +
+	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"0\n" +
+	"\tRoleEnded\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"\xa2\x01\n" +
 	"\rRoleActivated\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\x120\n" +
@@ -2757,7 +2816,7 @@ func file_lockbox_v1_tenant_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_tenant_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_lockbox_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(SignInRoute)(0),               // 0: lockbox.v1.SignInRoute
 	(Fallback)(0),                  // 1: lockbox.v1.Fallback
@@ -2798,50 +2857,51 @@ var file_lockbox_v1_tenant_proto_goTypes = []any{
 	(*InvitationConfirmed)(nil),    // 36: lockbox.v1.InvitationConfirmed
 	(*InvitationEnded)(nil),        // 37: lockbox.v1.InvitationEnded
 	(*RoleRemoved)(nil),            // 38: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),          // 39: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),        // 40: lockbox.v1.RoleDeactivated
-	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
-	(*Person)(nil),                 // 42: lockbox.v1.Person
-	(*timestamppb.Timestamp)(nil),  // 43: google.protobuf.Timestamp
-	(SupportPlan)(0),               // 44: lockbox.v1.SupportPlan
+	(*RoleEnded)(nil),              // 39: lockbox.v1.RoleEnded
+	(*RoleActivated)(nil),          // 40: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),        // 41: lockbox.v1.RoleDeactivated
+	(*durationpb.Duration)(nil),    // 42: google.protobuf.Duration
+	(*Person)(nil),                 // 43: lockbox.v1.Person
+	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
+	(SupportPlan)(0),               // 45: lockbox.v1.SupportPlan
 }
 var file_lockbox_v1_tenant_proto_depIdxs = []int32{
 	6,  // 0: lockbox.v1.TenantIssuer.group_map:type_name -> lockbox.v1.MappedGroup
-	41, // 1: lockbox.v1.TenantIssuer.leeway:type_name -> google.protobuf.Duration
+	42, // 1: lockbox.v1.TenantIssuer.leeway:type_name -> google.protobuf.Duration
 	5,  // 2: lockbox.v1.SignInChange.issuer:type_name -> lockbox.v1.TenantIssuer
-	42, // 3: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
+	43, // 3: lockbox.v1.SignInChange.administrators:type_name -> lockbox.v1.Person
 	0,  // 4: lockbox.v1.SignInChangeProposed.route:type_name -> lockbox.v1.SignInRoute
 	7,  // 5: lockbox.v1.SignInChangeProposed.change:type_name -> lockbox.v1.SignInChange
-	43, // 6: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
-	43, // 7: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
-	43, // 8: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
-	44, // 9: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
+	44, // 6: lockbox.v1.SignInChangeProposed.due_at:type_name -> google.protobuf.Timestamp
+	44, // 7: lockbox.v1.SignInChangeConfirmed.due_at:type_name -> google.protobuf.Timestamp
+	44, // 8: lockbox.v1.SignInChangeConfirmed.remind_at:type_name -> google.protobuf.Timestamp
+	45, // 9: lockbox.v1.TenantCreated.plan:type_name -> lockbox.v1.SupportPlan
 	5,  // 10: lockbox.v1.TenantCreated.issuer:type_name -> lockbox.v1.TenantIssuer
 	31, // 11: lockbox.v1.TenantCreated.administrator:type_name -> lockbox.v1.RoleAssignment
 	33, // 12: lockbox.v1.TenantCreated.invitation:type_name -> lockbox.v1.RoleInvitation
-	44, // 13: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
-	44, // 14: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
+	45, // 13: lockbox.v1.SupportPlanChanged.from:type_name -> lockbox.v1.SupportPlan
+	45, // 14: lockbox.v1.SupportPlanChanged.to:type_name -> lockbox.v1.SupportPlan
 	21, // 15: lockbox.v1.TenantSettings.alternates:type_name -> lockbox.v1.AlternateAddress
 	1,  // 16: lockbox.v1.TenantSettings.fallback:type_name -> lockbox.v1.Fallback
-	41, // 17: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
+	42, // 17: lockbox.v1.TenantSettings.max_authentication_age:type_name -> google.protobuf.Duration
 	2,  // 18: lockbox.v1.TenantSettings.deciders_shown:type_name -> lockbox.v1.DecidersShown
 	22, // 19: lockbox.v1.SettingsChanged.settings:type_name -> lockbox.v1.TenantSettings
 	27, // 20: lockbox.v1.OwnershipRecorded.owner:type_name -> lockbox.v1.OwnedSubscription
 	27, // 21: lockbox.v1.OwnershipContested.registered:type_name -> lockbox.v1.OwnedSubscription
 	27, // 22: lockbox.v1.OwnershipTransferred.owner:type_name -> lockbox.v1.OwnedSubscription
-	42, // 23: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
+	43, // 23: lockbox.v1.RoleAssignment.person:type_name -> lockbox.v1.Person
 	3,  // 24: lockbox.v1.RoleAssignment.role:type_name -> lockbox.v1.Role
 	4,  // 25: lockbox.v1.RoleAssignment.scope:type_name -> lockbox.v1.AssignmentScope
-	43, // 26: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
+	44, // 26: lockbox.v1.RoleAssignment.expires_at:type_name -> google.protobuf.Timestamp
 	31, // 27: lockbox.v1.RoleAssigned.assignment:type_name -> lockbox.v1.RoleAssignment
 	3,  // 28: lockbox.v1.RoleInvitation.role:type_name -> lockbox.v1.Role
 	4,  // 29: lockbox.v1.RoleInvitation.scope:type_name -> lockbox.v1.AssignmentScope
-	43, // 30: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
-	43, // 31: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
+	44, // 30: lockbox.v1.RoleInvitation.expires_at:type_name -> google.protobuf.Timestamp
+	44, // 31: lockbox.v1.RoleInvitation.until:type_name -> google.protobuf.Timestamp
 	33, // 32: lockbox.v1.RoleInvited.invitation:type_name -> lockbox.v1.RoleInvitation
-	42, // 33: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
+	43, // 33: lockbox.v1.InvitationRedeemed.person:type_name -> lockbox.v1.Person
 	31, // 34: lockbox.v1.InvitationConfirmed.assignment:type_name -> lockbox.v1.RoleAssignment
-	43, // 35: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
+	44, // 35: lockbox.v1.RoleActivated.until:type_name -> google.protobuf.Timestamp
 	31, // 36: lockbox.v1.RoleActivated.assignment:type_name -> lockbox.v1.RoleAssignment
 	37, // [37:37] is the sub-list for method output_type
 	37, // [37:37] is the sub-list for method input_type
@@ -2863,7 +2923,7 @@ func file_lockbox_v1_tenant_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_tenant_proto_rawDesc), len(file_lockbox_v1_tenant_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -50,18 +50,20 @@ func (w *writer) groups() {
 	}
 }
 
-// item says what a mail is about: the service for which access is asked, or what was changed; then when and by whom.
+// item says what a mail is about, then when and by whom.
 func (w *writer) item(n plan.Notification) item {
-	of := &writer{said: w.said, language: w.language, n: n}
-	of.v = of.placeholders()
-	about := some(of.v["Service"], name(n.Data.Scenario))
+	of := newWriter(w.said, n)
+	about := some(of.matter())
 	facts := []string{"label/tenant", "label/at", "label/by", "label/request"}
 	switch {
 	case n.Awaited():
-		facts = []string{"label/respond-by", "label/tenant", "label/requester", "label/request"}
+		facts = []string{"label/respond-by", "label/tenant", "label/request"}
 	case n.Thread == "":
-		about = some(of.v["Person"], of.v["Group"], of.v["Role"], of.v["Subscription"], of.v["ResourceType"],
-			strings.Join(of.plans(), ""))
+		// What happened is the title of the group, too, unless the matter says to whom.
+		about = some(of.v["Group"], of.v["ResourceType"], of.v["Subscription"])
+		if matter := of.matter(); matter != of.text("title/"+string(n.Template)) {
+			about = append([]string{matter}, about...)
+		}
 	}
 	if len(about) == 0 {
 		about = some(of.v["Tenant"])
@@ -78,6 +80,20 @@ func (w *writer) item(n plan.Notification) item {
 		w.err = of.err
 	}
 	return out
+}
+
+// digestMatter counts what the reader is waited for, if anything, and what else there is.
+func (w *writer) digestMatter() string {
+	awaited := 0
+	for _, n := range w.n.Held {
+		if n.Awaited() && w.n.Standing != plan.Alternate {
+			awaited++
+		}
+	}
+	if awaited == 0 {
+		return w.text("title/digest")
+	}
+	return w.with("matter/digest", "Count", awaited, "All", len(w.n.Held))
 }
 
 // digestActions lead to the list of what the reader is waited for, or else of what the mails are about.

@@ -58,19 +58,19 @@ func poison(n plan.Notification, s string) plan.Notification {
 	d.Justification, d.Requester, d.Employer, d.Group, d.Question, d.Person, d.PersonEmail = s, s, s, s, s, s, s
 	d.ResourceType, d.Tenant, d.TenantID, d.RequestID = s, s, s, s
 	d.Resources, d.Others = []string{s, s}, []string{s}
+	d.Targets, d.Operation, d.Contact, d.Zone, d.Note = []string{s, s}, s, s, s, s
 	d.Approvals = []plan.Approval{{By: s, At: noon}}
 	return n
 }
 
 func TestWhatPeopleWriteStaysText(t *testing.T) {
-	usual := render(t, sample(plan.ApprovalRequested, "en"))
 	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) {
 			for _, template := range []plan.Template{ // one of each shape
 				plan.ApprovalRequested, plan.InternallyRefused, plan.QuestionAnswered, plan.AccessGranted, plan.AccessRevoked,
-				plan.SettingsChanged,
+				plan.SettingsChanged, plan.EmergencyAccess, plan.RoleInvited, plan.OwnRoleEnded, plan.ExposureDisclosed,
 			} {
-				mail := render(t, poison(sample(template, "en"), attack))
+				usual, mail := render(t, sample(template, "en")), render(t, poison(sample(template, "en"), attack))
 				// Nothing but these headers, each once.
 				for header, values := range mail.header {
 					if len(values) != 1 || usual.header[header] == nil {

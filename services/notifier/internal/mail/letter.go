@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/portalurl"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
@@ -18,29 +18,49 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// letter is a localised mail before it is rendered as text and HTML, both from the same parts.
+// letter is a localised mail before it is rendered as text and HTML, both from the same parts, in this order.
 type letter struct {
-	Language, Subject, Title, Greeting string
-	// Alert stands above everything else; empty unless the mail is about an emergency.
-	Alert             string
-	Sender            string
-	Paragraphs        []string
-	Rows              []row
-	Groups            []group
-	More              string
-	Quotes            []quote
-	Notes             []string
-	Action, Statement *action
-	CommandsLabel     string
-	Commands          []string
-	Footer            []string
+	Language, Subject, Sender string
+	// Preview is what mail programs show beside the subject in a list: how things stand.
+	Preview string
+	Bar     bar
+	// Matter says in a sentence what the mail is about.
+	Matter, Greeting string
+	Paragraphs       []string
+	Quotes           []quote
+	Rows             []row
+	Groups           []group
+	More             string
+	Notes            []string
+	Action           *action
+	Statement        *action
+	// Details are ids and the like, which few need.
+	Details       []row
+	CommandsLabel string
+	Commands      []string
+	Footer        []string
 	// Colon is how the language separates a label from its value.
 	Colon, ColonAtEnd string
 }
 
+// bar says at a glance, in words and by a colour, how things stand.
+type bar struct {
+	Level level
+	// Alert stands above everything else; empty unless the mail is about an emergency.
+	Alert string
+	Label string
+	// Until is when that ends: the time to answer, or access; empty if it does not.
+	Until string
+}
+
 type row struct {
-	Label  string
-	Values []string
+	Label, Colon, ColonAtEnd string
+	Values                   []string
+}
+
+// Short reports whether the text part has room for the row in one line.
+func (r row) Short() bool {
+	return len(r.Values) == 1 && prose.Length(r.Label+r.Colon+r.Values[0]) <= columns
 }
 
 // quote is what a person wrote, kept apart from Lockbox's own text.
@@ -57,6 +77,7 @@ type action struct{ Label, URL, Note string }
 type writer struct {
 	said     *message.Catalogue
 	language string
+	zone     *time.Location
 	n        plan.Notification
 	// v holds the values of placeholders, and pairs the same for the catalogue, all localised and sanitised.
 	v     map[string]string
@@ -90,21 +111,25 @@ func (w *writer) with(id string, pairs ...any) string {
 	return s
 }
 
+func newWriter(said *message.Catalogue, n plan.Notification) *writer {
+	w := &writer{said: said, language: said.Tag, zone: timetext.Zone(n.Data.Zone), n: n}
+	w.v = w.placeholders()
+	for name, value := range w.v {
+		w.pairs = append(w.pairs, name, value)
+	}
+	return w
+}
+
 // compose writes the letter for a notification.
 func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	shape, known := shapes[n.Template]
 	if !known {
 		return letter{}, fmt.Errorf("mail: unknown template %q", n.Template)
 	}
-	c := &writer{said: said, language: said.Tag, n: n}
-	c.v = c.placeholders()
-	for name, value := range c.v {
-		c.pairs = append(c.pairs, name, value)
-	}
+	c := newWriter(said, n)
 	d := n.Data
 	c.out = letter{
-		Language: said.Tag, Sender: name(d.Provider) + " Lockbox", Title: c.text("title/" + string(n.Template)),
-		Colon:    c.text("colon"),
+		Language: said.Tag, Sender: name(d.Provider) + " Lockbox", Colon: c.text("colon"),
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
 	if d.LogSize > 0 {
@@ -123,9 +148,11 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 		c.out.Greeting = c.text("greeting")
 	}
 	c.out.ColonAtEnd = strings.TrimRightFunc(c.out.Colon, unicode.IsSpace)
+	c.out.Matter = c.matter()
 	c.out.Subject = c.subject()
-	c.out.Alert = c.alert()
+	c.out.Bar = bar{levelOf(n), c.alert(), c.label(), c.until()}
 	c.out.Paragraphs = strings.Split(c.text(c.body()), "\n\n")
+	c.out.Preview = strings.Join(append(some(c.out.Bar.Alert, c.out.Bar.Label), c.out.Paragraphs[0]), " – ")
 	for _, label := range shape.rows {
 		c.row(label)
 	}
@@ -135,33 +162,6 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 	c.notes()
 	c.actions()
 	return c.out, c.err
-}
-
-// subject says what happened, and for which service or customer. It contains nothing that the requester chose.
-func (w *writer) subject() string {
-	about := cmp.Or(w.v["Tenant"], w.v["Provider"])
-	switch {
-	case w.n.Template == plan.Digest:
-		return w.text("title/digest") // names the provider
-	case w.n.Thread != "":
-		about = w.v["Service"] + w.ticket()
-	}
-	title := w.text("title/" + string(w.n.Template))
-	if w.n.Emergency {
-		title = w.with("alert/subject", "Title", title)
-	}
-	return title + " – " + about
-}
-
-// alert is the first line of a mail about an emergency, which must not be taken for an ordinary one (R43).
-func (w *writer) alert() string {
-	switch {
-	case w.n.Data.Emergency:
-		return w.text("alert/emergency")
-	case w.n.Emergency:
-		return w.text("alert/urgent")
-	}
-	return ""
 }
 
 // body returns the message that says what happened, as it happened.
@@ -200,6 +200,9 @@ func (w *writer) decider() string {
 	return w.with("value/decider", "Person", orLockbox(line(d.By)), "Organisation", orLockbox(line(d.Organisation)))
 }
 
+// at formats a time for the reader.
+func (w *writer) at(t time.Time) string { return timetext.Short(w.language, t, w.zone) }
+
 func (w *writer) ticket() string {
 	if id := line(w.n.Data.TicketID); id != "" {
 		return " [" + id + "]"
@@ -210,7 +213,7 @@ func (w *writer) ticket() string {
 // placeholders returns all values for placeholders, localised and sanitised.
 func (w *writer) placeholders() map[string]string {
 	d := w.n.Data
-	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
+	at := w.at
 	return map[string]string{
 		"Name": line(w.n.Name), "Provider": name(d.Provider), "Tenant": name(d.Tenant),
 		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": name(d.Service),
@@ -223,6 +226,7 @@ func (w *writer) placeholders() map[string]string {
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
 		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"),
 		"Count":  strconv.Itoa(len(w.n.Held)),
+		"Target": w.target(), "Operation": w.operation(),
 		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }
@@ -268,6 +272,7 @@ func (w *writer) quote(label string) {
 		foreign = d.Question
 	case "quote/description":
 		foreign = d.Description
+	case "quote/measures":
 	case "quote/recorded", "quote/reason":
 		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
 			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
@@ -306,7 +311,7 @@ func (w *writer) notes() {
 		{"revocable", t == plan.EmergencyAccess && w.n.Standing != plan.Alternate},
 		{"eligible", (t == plan.RoleAssigned || t == plan.InvitationConfirmed) && d.EligibleOnly},
 		{"says-of-itself", t == plan.InvitationRedeemed},
-		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee},
+		{"unexpected-change", changes(w.n) && w.n.Standing != plan.Invitee && t != plan.RoleEnded && t != plan.OwnRoleEnded},
 		{"encrypt", t == plan.ExposureDisclosed},
 	} {
 		if note.applies {

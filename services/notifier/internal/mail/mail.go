@@ -4,13 +4,11 @@
 package mail
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"fmt"
 	htmltemplate "html/template"
-	netmail "net/mail"
 	"strings"
 	"text/template"
 	"time"
@@ -19,7 +17,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
-	gomail "github.com/wneessen/go-mail"
 )
 
 //go:embed layout/*.tmpl
@@ -66,11 +63,13 @@ func New(from, domain string) (*Renderer, error) {
 	if r.messages, err = loadMessages(); err != nil {
 		return nil, err
 	}
-	if r.textual, err = template.ParseFS(layoutFiles, "layout/letter.txt.tmpl"); err != nil {
+	r.textual, err = template.New("letter.txt.tmpl").Funcs(template.FuncMap{"wrap": wrap}).ParseFS(layoutFiles,
+		"layout/letter.txt.tmpl")
+	if err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}
-	r.markedUp, err = htmltemplate.New("letter.html.tmpl").Funcs(htmltemplate.FuncMap{"segments": segments}).ParseFS(
-		layoutFiles, "layout/letter.html.tmpl")
+	r.markedUp, err = htmltemplate.New("letter.html.tmpl").Funcs(htmltemplate.FuncMap{"parts": parts,
+		"outlook": outlook, "colours": colours}).ParseFS(layoutFiles, "layout/letter.html.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("mail: layout: %w", err)
 	}
@@ -99,30 +98,39 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	out := Message{ID: r.MessageID(n.ID), From: r.from, To: n.Recipient}
-	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP),
-		gomail.WithBoundary(boundary(plain, html)))
-	m.FromMailAddress(&netmail.Address{Name: l.Sender, Address: r.from})
-	m.ToMailAddress(&netmail.Address{Name: name(n.Name), Address: n.Recipient})
-	m.Subject(l.Subject)
-	m.SetDateWithValue(now.UTC())
-	m.SetMessageIDWithValue(strings.Trim(out.ID, "<>"))
-	r.thread(m, n)
-	m.SetGenHeader(gomail.HeaderContentLang, n.Language)
-	// RFC 3834: keeps out-of-office replies from answering.
-	m.SetGenHeader("Auto-Submitted", "auto-generated")
-	if n.Emergency {
-		m.SetImportance(gomail.ImportanceHigh)
-	}
-	m.SetGenHeader(gomail.HeaderXAutoResponseSuppress, "All")
-	m.SetBodyString(gomail.TypeTextPlain, plain)
-	m.AddAlternativeString(gomail.TypeTextHTML, html)
-	var buffer bytes.Buffer
-	if _, err := m.WriteTo(&buffer); err != nil {
+	contentType, content, err := body(plain, html)
+	if err != nil {
 		return Message{}, fmt.Errorf("mail: %w", err)
 	}
-	out.Bytes = buffer.Bytes()
+	out := Message{ID: r.MessageID(n.ID), From: r.from, To: n.Recipient}
+	var h headers
+	h.words("Date", now.UTC().Format(time.RFC1123Z))
+	h.address("From", l.Sender, r.from)
+	h.address("To", name(n.Name), n.Recipient)
+	h.text("Subject", l.Subject)
+	h.words("Message-ID", out.ID)
+	r.thread(&h, n)
+	h.words("Content-Language", n.Language)
+	// RFC 3834: keeps out-of-office replies from answering.
+	h.words("Auto-Submitted", "auto-generated")
+	h.words("X-Auto-Response-Suppress", "All")
+	h.words("List-ID", r.list(n)) // for filters (RFC 2919)
+	if n.Emergency {
+		h.words("Importance", "high")
+		h.words("X-Priority", "1")
+	}
+	h.words("MIME-Version", "1.0")
+	h.words("Content-Type", strings.Fields(contentType)...)
+	out.Bytes = []byte(h.String() + "\r\n" + content)
 	return out, nil
+}
+
+// list names what a mail belongs to, so that people can file all mails of Lockbox, or those about one customer.
+func (r *Renderer) list(n plan.Notification) string {
+	if of := n.Data.TenantID; input.Token("tenant", of) == nil {
+		return "<" + strings.ToLower(of) + "." + r.domain + ">"
+	}
+	return "<" + r.domain + ">"
 }
 
 // boundary separates the parts. It is derived from their content, so that user-supplied text cannot contain it.
@@ -133,13 +141,13 @@ func boundary(plain, html string) string {
 
 // thread names a common ancestor for all mails about one request, so that mail clients group them. No mail has that
 // Message-ID, because no recipient is certain to have received a first one.
-func (r *Renderer) thread(m *gomail.Msg, n plan.Notification) {
+func (r *Renderer) thread(h *headers, n plan.Notification) {
 	if input.Token("thread", n.Thread) != nil {
 		return
 	}
 	root := "<request." + n.Thread + "@" + r.domain + ">"
-	m.SetGenHeader(gomail.HeaderInReplyTo, root)
-	m.SetGenHeader(gomail.HeaderReferences, root)
+	h.words("In-Reply-To", root)
+	h.words("References", root)
 }
 
 func (r *Renderer) bodies(l letter) (plain, html string, err error) {
@@ -153,10 +161,17 @@ func (r *Renderer) bodies(l letter) (plain, html string, err error) {
 	return p.String(), h.String(), nil
 }
 
-// segments splits a path after each slash, where a narrow column may break it.
-func segments(s string) []string {
+// path is a value in a row: a path's folders, after each of which a narrow column may break it, and its name; of what
+// is no path, the name alone.
+type path struct {
+	Folders []string
+	Name    string
+}
+
+func parts(s string) path {
 	if !strings.HasPrefix(s, "/") {
-		return []string{s}
+		return path{Name: s}
 	}
-	return strings.SplitAfter(s, "/")
+	all := strings.SplitAfter(s, "/")
+	return path{all[:len(all)-1], all[len(all)-1]}
 }

@@ -20,10 +20,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/services/notifier/internal/mail/mailtest"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden mails anew")
+
+const requestID = mailtest.RequestID
+
+var (
+	noon    = mailtest.Noon
+	sample  = mailtest.Sample
+	digest  = mailtest.Digest
+	unasked = mailtest.Unasked
+)
 
 var newRenderer = sync.OnceValues(func() (*Renderer, error) {
 	return New("lockbox@northwind.example", "lockbox.northwind.example")
@@ -391,11 +401,24 @@ func TestADigestLeadsToTheListOfWhatItsReaderIsWaitedFor(t *testing.T) {
 }
 
 func TestADigestCountsWhatItHasNoRoomFor(t *testing.T) {
-	for many, more := range map[int]string{50: "", 51: "and 1 more", 500: "and 450 more"} {
+	for many, more := range map[int]string{50: "", 51: "\nand 1 more\n", 500: "\nand 450 more\n"} {
 		mail := render(t, digest("en", many))
-		if n := strings.Count(mail.plain, "[SR-2026"); n+strings.Count(mail.plain, "Kenji Watanabe – ") != 50 ||
-			!strings.Contains(mail.plain, more) || more == "" && strings.Contains(mail.plain, " more\n") {
+		if n := strings.Count(mail.plain, "[SR-2026"); n+strings.Count(mail.plain, "Kenji Watanabe was given") != 50 ||
+			!strings.Contains(mail.plain, more) || more == "" && strings.Contains(mail.plain, "\nand ") {
 			t.Errorf("%d mails in one:\n%s", many, mail.plain)
+		}
+	}
+}
+
+// Gmail cuts off what is longer than 102 kB, and hides the rest behind a link.
+func TestTheLongestMailIsShownWhole(t *testing.T) {
+	for _, language := range tenant.Languages {
+		report := sample(plan.WaivedAccess, language)
+		report.Data.Waived = unasked(5000)
+		for _, n := range []plan.Notification{digest(language, 500), report} {
+			if size := len(render(t, n).html); size > 100_000 {
+				t.Errorf("%s in %s has %d bytes", n.Template, language, size)
+			}
 		}
 	}
 }

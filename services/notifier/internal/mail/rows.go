@@ -1,9 +1,9 @@
 package mail
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/resource"
 	"github.com/openlockbox/lockbox/pkg/timetext"
@@ -19,22 +19,21 @@ type shape struct {
 
 var (
 	request = []string{
-		"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription", "label/scope",
-		"label/resources",
-		"label/reason-type", "label/requester", "label/duration", "label/status",
+		"label/reason-type", "label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
+		"label/resources", "label/ticket", "label/duration",
 	}
-	pending = append(request[:len(request):len(request)], "label/respond-by", "label/asked", "label/others",
-		"label/approvals")
-	outcome = []string{"label/request", "label/ticket", "label/tenant", "label/service", "label/subscription",
-		"label/scope", "label/resources", "label/requester"}
+	pending = append(request[:len(request):len(request)], "label/approvals", "label/respond-by", "label/others",
+		"label/asked", "label/status", "label/request")
+	outcome = []string{"label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
+		"label/resources", "label/ticket", "label/request"}
 	ended   = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
 	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
 		"label/duration")
 	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
 		"label/ended-by", "label/ended-at")
 	disclosed = []string{
-		"label/disclosure", "label/organisation", "label/what", "label/happened-at", "label/authority", "label/reference",
-		"label/resources", "label/by", "label/at",
+		"label/what", "label/happened-at", "label/organisation", "label/authority", "label/reference", "label/resources",
+		"label/by", "label/at", "label/contact", "label/disclosure",
 	}
 	change = []string{"label/organisation", "label/subscription", "label/person", "label/role", "label/until",
 		"label/plan"}
@@ -42,8 +41,12 @@ var (
 		"label/subject", "label/issuer", "label/until", "label/by", "label/at"}
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
+	// details are told last.
+	details = map[string]bool{"label/request": true, "label/status": true, "label/asked": true, "label/others": true,
+		"label/disclosure": true}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
-		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/by", "label/at")
+		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/time-zone",
+		"label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -64,7 +67,7 @@ var shapes = map[plan.Template]shape{
 	plan.QuestionAsked:             {pending, []string{"quote/question"}},
 	plan.QuestionAnswered:          {pending, []string{"quote/question", "quote/answer"}},
 	plan.ApprovalRecorded:          {pending, []string{"quote/justification", "quote/reason"}},
-	plan.EmergencyAccess: {append(granted[:len(granted):len(granted)], "label/reason-type"),
+	plan.EmergencyAccess: {append(granted[:len(granted):len(granted)], "label/reason-type", "label/contact"),
 		[]string{"quote/justification"}},
 	plan.AccessGranted:    {granted, nil},
 	plan.RequestDenied:    {ended, []string{"quote/reason"}},
@@ -88,6 +91,8 @@ var shapes = map[plan.Template]shape{
 	plan.RoleAssigned:           {changed, nil},
 	plan.RoleRemoved:            {changed, nil},
 	plan.RoleLost:               {changed, nil},
+	plan.RoleEnded:              {changed, nil},
+	plan.OwnRoleEnded:           {changed, nil},
 	plan.RoleActivated:          {changed, nil},
 	plan.RoleDeactivated:        {changed, nil},
 	plan.RoleInvited:            {invited, nil},
@@ -104,8 +109,8 @@ var shapes = map[plan.Template]shape{
 	plan.SignInChanged:     {signIn, []string{"quote/reason"}},
 	plan.FormerSignInEnded: {signIn, nil},
 
-	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/reason"}},
-	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/reason"}},
+	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/measures"}},
+	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/measures"}},
 
 	plan.Digest:       {}, // lists groups
 	plan.WaivedAccess: {[]string{"label/accesses"}, nil},
@@ -121,15 +126,20 @@ const mostListed = 12
 
 // row adds a fact with its label, unless it is empty.
 func (w *writer) row(label string) {
-	if values := w.facts(label); len(values) > 0 {
-		w.out.Rows = append(w.out.Rows, row{w.text(label), values})
+	values := w.facts(label)
+	switch r := (row{w.text(label), w.out.Colon, w.out.ColonAtEnd, values}); {
+	case len(values) == 0:
+	case details[label]:
+		w.out.Details = append(w.out.Details, r)
+	default:
+		w.out.Rows = append(w.out.Rows, r)
 	}
 }
 
 func (w *writer) facts(label string) []string {
 	d := w.n.Data
 	ofCustomer := w.toCustomer()
-	at := func(t time.Time) string { return timetext.Instant(w.language, t) }
+	at := w.at
 	switch label {
 	case "label/request":
 		return some(line(d.RequestID))
@@ -144,6 +154,8 @@ func (w *writer) facts(label string) []string {
 		return w.most(d.Resources, resourceID)
 	case "label/happened-at":
 		return some(at(d.HappenedAt))
+	case "label/contact":
+		return some(address(d.Contact))
 	case "label/accesses":
 		return some(strconv.Itoa(d.Unasked()))
 	case "label/authority":
@@ -304,6 +316,11 @@ func (w *writer) settings(label string) []string {
 			}
 			return w.enum("deciders", s.GetDecidersShown().String(), "DECIDERS_SHOWN_")
 		}
+	case "label/time-zone":
+		if now.GetTimeZone() == "" && before.GetTimeZone() == "" {
+			return nil
+		}
+		say = func(s *lockboxv1.TenantSettings) string { return cmp.Or(s.GetTimeZone(), "UTC") }
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string
@@ -336,7 +353,7 @@ func (w *writer) person(name, organisation string) string {
 func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
-		list = append(list, w.with("value/approval", "Person", line(a.By), "When", timetext.Instant(w.language, a.At)))
+		list = append(list, w.with("value/approval", "Person", line(a.By), "When", w.at(a.At)))
 	}
 	return list
 }

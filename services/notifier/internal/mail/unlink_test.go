@@ -23,6 +23,7 @@ func TestALinkInFreeTextIsTextInEveryMail(t *testing.T) {
 		d := &n.Data
 		n.Name, d.By, d.Organisation, d.Text, d.TicketTitle, d.Subscription = lure, lure, lure, lure, lure, lure
 		d.Justification, d.Requester, d.Employer, d.Question, d.Person = lure, lure, lure, lure, lure
+		d.Targets, d.Note = []string{lure, lure}, lure
 		d.Description, d.What, d.Authority, d.Reference, d.Why = lure, lure, lure, lure, nil
 		if n.Template != plan.StrayMessage && n.Template != plan.IntegrityAlarm && n.Template != plan.MailOverdue {
 			d.Resources = []string{lure}

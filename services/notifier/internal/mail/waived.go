@@ -3,7 +3,6 @@ package mail
 import (
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -36,8 +35,8 @@ func (w *writer) access(a *lockboxv1.WaivedAccess) item {
 	if employer == "" {
 		employer = name(w.n.Data.Provider)
 	}
-	facts := []string{at("label/starts", timetext.Instant(w.language, a.GetStartsAt().AsTime())),
-		at("label/planned-end", timetext.Instant(w.language, a.GetEndsAt().AsTime()))}
+	facts := []string{at("label/starts", w.at(a.GetStartsAt().AsTime())),
+		at("label/planned-end", w.at(a.GetEndsAt().AsTime()))}
 	if where := resourceID(a.GetResourceId()); where != "" {
 		if more := int(a.GetResourceCount()) - 1; more > 0 {
 			where += " " + w.with("list/more", "Count", more)

@@ -9,9 +9,9 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
-// Pacer remembers what went to whom. Of the mails of one kind to one address within a time, the first goes at once; the
-// others wait, with all else that waits for that address. Urgent mails are neither held nor counted. It is not safe for
-// concurrent use.
+// Pacer remembers what went to whom. Of the mails of one burst to one address within a time, the first goes at once;
+// the others wait, with all else that waits for that address. Urgent mails are neither held nor counted. It is not safe
+// for concurrent use.
 //
 // It forgets bursts that are over, and of what waits it holds as many as New was told.
 type Pacer struct {
@@ -62,7 +62,7 @@ func (p *Pacer) Ask(n plan.Notification, since, now time.Time) *Batch {
 	}
 	p.sweep(now)
 	at := addressOf(n)
-	in := burst{at, n.Template}
+	in := burst{at, n.Burst()}
 	head, goes := p.bursts[in]
 	if !goes || !now.Before(head.until) {
 		p.bursts[in] = first{n.ID, now.Add(p.after)}

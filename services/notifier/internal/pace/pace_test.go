@@ -185,3 +185,25 @@ func TestANegativeTimeHoldsNothing(t *testing.T) {
 		}
 	}
 }
+
+// Setting a customer up is one piece of work: the first mail goes at once, and the rest in one. What weakens its
+// protection goes at once all the same.
+func TestR52SettingUpIsOneBurst(t *testing.T) {
+	p := pace.New(10*time.Minute, 500, 1000)
+	now := time.Date(2026, 6, 10, 12, 0, 0, 0, time.UTC)
+	for i, c := range []struct {
+		template plan.Template
+		waits    bool
+	}{
+		{plan.TenantCreated, false}, {plan.SubscriptionRegistered, true}, {plan.RoleInvited, true},
+		{plan.RoleAssigned, true}, {plan.LockboxEnabled, true}, {plan.LockboxDisabled, false},
+		{plan.SettingsChanged, false}, {plan.RoleRemoved, false}, {plan.InvitationRedeemed, false},
+		{plan.InvitationConfirmed, true}, {plan.WebhookAdded, false},
+	} {
+		n := plan.Notification{ID: fmt.Sprint(i), Template: c.template, Recipient: "gina@contoso.example",
+			Standing: plan.Administrator, Data: plan.Data{TenantID: "contoso"}}
+		if b := p.Ask(n, now, now); (b != nil) != c.waits {
+			t.Errorf("%s waits: %t", c.template, b != nil)
+		}
+	}
+}

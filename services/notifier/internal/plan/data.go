@@ -14,11 +14,15 @@ import (
 type Data struct {
 	Provider  string
 	PortalURL string
+	// Contact is whom to ask about a disclosure or an emergency, as the provider's configuration names it; may be empty.
+	Contact string
 	// Statement is the address of the provider's statement on government requests for data; empty if there is none.
 	Statement string
 	TenantID  string
 	// Tenant is the customer's display name.
 	Tenant string
+	// Zone is the IANA name of the time zone in which the recipient reads times; UTC if empty.
+	Zone string
 	// At is when the event happened; By is who caused it, with their organisation. By is empty for Lockbox itself.
 	At               time.Time
 	By, Organisation string
@@ -33,10 +37,14 @@ type Data struct {
 	Sequence uint64
 
 	// For requests.
-	RequestID           string
-	TicketID            string
-	TicketTitle         string
-	Service, Scenario   string
+	RequestID         string
+	TicketID          string
+	TicketTitle       string
+	Service, Scenario string
+	// Operation is the id of the scenario, and Targets are the resources that were asked for, whatever was granted: they
+	// are in the subject, which stays the same from the question to the outcome.
+	Operation           string
+	Targets             []string
 	Subscription        string
 	TenantScope         bool
 	Resources           []string
@@ -134,6 +142,7 @@ func (p *planner) data() Data {
 	e := p.Event
 	d := Data{
 		Provider: p.settings.Provider, PortalURL: p.settings.PortalURL, Statement: p.settings.StatementURL,
+		Contact:  p.settings.Contact,
 		TenantID: e.GetTenant(), Tenant: p.Tenant.Name, ByLockbox: aggregate.System(e.GetActor()),
 		At: e.GetTime().AsTime(),
 	}
@@ -166,6 +175,7 @@ func (p *planner) requestData() Data {
 	if d.Service == "" {
 		d.Service, d.Scenario = s.Intent.GetResourceType(), s.Intent.GetScenario()
 	}
+	d.Operation, d.Targets = s.Intent.GetScenario(), s.Intent.GetResourceIds()
 	d.TenantScope = s.Intent.GetSubscriptionId() == ""
 	if !d.TenantScope {
 		d.Subscription = s.Intent.GetSubscriptionId()

@@ -36,6 +36,18 @@ func (n Notification) Awaited() bool {
 	return false
 }
 
+// Burst is what a notification is counted as (R52): its kind. What sets a customer up, or goes on doing so, is counted
+// together, because one piece of work makes a mail of each kind. What weakens the customer's protection is counted by
+// itself, so that nothing harmless that was done just before holds it back.
+func (n Notification) Burst() Template {
+	switch n.Template {
+	case TenantCreated, SubscriptionRegistered, PlanChanged, LockboxEnabled, PreviewSignedUp, RoleAssigned, RoleInvited,
+		InvitationConfirmed, RoleActivated:
+		return TenantCreated
+	}
+	return n.Template
+}
+
 // Scope is the tenant as one of whose people the recipient is told; empty for the provider's people.
 func (n Notification) Scope() string {
 	switch n.Standing {
@@ -51,6 +63,7 @@ func (n Notification) Brief() Notification {
 	n.Data = Data{
 		Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, Tenant: d.Tenant, At: d.At, By: d.By,
 		Organisation: d.Organisation, RequestID: d.RequestID, TicketID: d.TicketID, Service: d.Service, Scenario: d.Scenario,
+		Zone: d.Zone, Operation: d.Operation, Targets: d.Targets, TenantScope: d.TenantScope,
 		Subscription: d.Subscription, Requester: d.Requester, Employer: d.Employer, RespondBy: d.RespondBy,
 		PlanFrom: d.PlanFrom, PlanTo: d.PlanTo, ResourceType: d.ResourceType, Person: d.Person, Role: d.Role,
 		Note: d.Note,
@@ -79,7 +92,8 @@ func DigestOf(held []Notification) Notification {
 	}
 	d.ID, d.Template = ID(strings.Join(ids, "\x00"), Digest, d.Recipient), Digest
 	d.Thread, d.Held = "", held
-	d.Data = Data{Provider: d.Data.Provider, PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
+	d.Data = Data{Zone: d.Data.Zone, Provider: d.Data.Provider,
+		PortalURL: d.Data.PortalURL, TenantID: d.Data.TenantID, Tenant: d.Data.Tenant}
 	return d
 }
 

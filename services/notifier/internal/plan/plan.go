@@ -22,10 +22,14 @@ type Settings struct {
 	Provider string
 	// PortalURL is the portal's base URL; if empty, there is no portal, and mails mention commands only.
 	PortalURL string
+	// Contact is whom customers ask about a disclosure or an emergency; empty if nobody is named.
+	Contact string
 	// StatementURL is where the provider states how it handles government requests for data; empty if nowhere.
 	StatementURL string
 	// Groups holds the addresses of the provider's internal approvers, whom Lockbox knows by group only (R15).
 	Groups map[string][]string
+	// Zone is the IANA name of the time zone in which the provider's people read times; UTC if empty.
+	Zone string
 	// DefaultLanguage is for the provider's people, and for tenants that have not set a language.
 	DefaultLanguage string
 }
@@ -98,6 +102,8 @@ const (
 	RoleAssigned           Template = "role-assigned"
 	RoleRemoved            Template = "role-removed"
 	RoleLost               Template = "role-lost" // whoever held it, if they are no administrator
+	RoleEnded              Template = "role-ended"
+	OwnRoleEnded           Template = "own-role-ended" // whoever held it, if they are no administrator
 	RoleActivated          Template = "role-activated"
 	RoleDeactivated        Template = "role-deactivated"
 	RoleInvited            Template = "role-invited"
@@ -151,7 +157,8 @@ func Templates() []Template {
 		AccessLapsed,
 		AccessRevoked, AccessReleased, AccessCompleted,
 		TenantCreated, PlanChanged, PlanLowered, LockboxEnabled, LockboxDisabled, PreviewSignedUp, PreviewSignedOff,
-		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleLost, RoleActivated,
+		SettingsChanged, SubscriptionRegistered, SubscriptionGivenUp, RoleAssigned, RoleRemoved, RoleLost, RoleEnded,
+		OwnRoleEnded, RoleActivated,
 		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
@@ -309,6 +316,9 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 			n.Data = n.Data.withheld(p.Event.GetActor())
 		}
 		n.Data.Others, n.Data.Dormant = p.others(r), r.dormant
+		if n.Data.Zone = p.Tenant.Settings.GetTimeZone(); n.Scope() == "" {
+			n.Data.Zone = p.settings.Zone
+		}
 		p.notifications = append(p.notifications, n)
 	}
 }

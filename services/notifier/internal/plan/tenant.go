@@ -67,6 +67,9 @@ func (p *planner) tenantChange() {
 	case *lockboxv1.Event_RoleRemoved:
 		t = RoleRemoved
 		d.held(rolesBefore, f.RoleRemoved.GetAssignmentId())
+	case *lockboxv1.Event_RoleEnded:
+		t = RoleEnded
+		d.held(roles, f.RoleEnded.GetAssignmentId())
 	case *lockboxv1.Event_RoleActivated:
 		t = RoleActivated
 		if as := f.RoleActivated.GetAssignment(); as != nil {
@@ -88,18 +91,23 @@ func (p *planner) tenantChange() {
 		return
 	}
 	p.tell(t, d, p.administrators(), more)
-	if t == RoleRemoved {
-		p.roleLost(d, p.relieved(rolesBefore, roles))
+	switch f := p.Event.GetFact().(type) {
+	case *lockboxv1.Event_RoleRemoved:
+		p.holders(RoleLost, d, p.relieved(rolesBefore, roles))
+	case *lockboxv1.Event_RoleEnded:
+		if a, held := roles.Get(f.RoleEnded.GetAssignmentId()); held {
+			p.holders(OwnRoleEnded, d, []recipient{p.tenantPerson(a.GetPerson(), Former)})
+		}
 	}
 }
 
-// roleLost tells whoever held a role that it was removed, and that they hear no more of what they were asked because of
-// it. Administrators have been told.
-func (p *planner) roleLost(d Data, who []recipient) {
+// holders tells whoever held a role that it is gone, and that they hear no more of what they were asked because of it.
+// Administrators have been told.
+func (p *planner) holders(t Template, d Data, who []recipient) {
 	who = slices.DeleteFunc(who, func(r recipient) bool {
 		return slices.ContainsFunc(p.notifications, func(n Notification) bool { return sameAddress(n.Recipient, r.email) })
 	})
-	p.tell(RoleLost, d, who)
+	p.tell(t, d, who)
 }
 
 // invitation says what somebody is invited to, and who redeemed it.

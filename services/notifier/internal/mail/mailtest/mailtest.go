@@ -1,62 +1,79 @@
-package mail
+// Package mailtest has a notification of every kind, with everything said that it can say, for tests and pictures.
+package mailtest
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// Noon is when they happen, and Deadline until when they are to be answered.
 var (
-	noon     = time.Date(2026, 6, 10, 12, 0, 0, 0, time.UTC)
-	deadline = noon.Add(96 * time.Hour)
+	Noon     = time.Date(2026, 6, 10, 12, 0, 0, 0, time.UTC)
+	Deadline = Noon.Add(96 * time.Hour)
 )
 
-const requestID = "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
+// RequestID is the request that they are about.
+const RequestID = "01975a2c-7b3c-7e4a-9d8e-0123456789ab"
 
-// sample is a notification of the template with everything said that it can say, for its first kind of recipient.
-func sample(t plan.Template, language string) plan.Notification {
+// zones are where the readers of each language are.
+var zones = map[string]string{"en": "Europe/London", "fr": "Europe/Paris", "ja": "Asia/Tokyo"}
+
+// Sample is a notification of the template with everything said that it can say, for its first kind of recipient.
+func Sample(t plan.Template, language string) plan.Notification {
 	if t == plan.Digest {
-		return digest(language, 7)
+		return Digest(language, 7)
 	}
 	n := plan.Notification{
 		ID: plan.ID("event", t, "otto.brandt@meadowbank.example"), Template: t, Language: language,
-		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: requestID,
+		Recipient: "otto.brandt@meadowbank.example", Name: "Otto Brandt", Standing: plan.Approver, Thread: RequestID,
 		Data: plan.Data{
+			Zone:     zones[language],
 			Provider: "Northwind Cloud", PortalURL: "https://lockbox.northwind.example", TenantID: "meadowbank",
 			Tenant: "Meadow Bank", Statement: "https://northwind.example/government-requests",
-			At: noon, By: "Otto Brandt", Organisation: "Meadow Bank",
-			RequestID: requestID, TicketID: "SR-2026-0610-17",
+			At: Noon, By: "Otto Brandt", Organisation: "Meadow Bank",
+			RequestID: RequestID, TicketID: "SR-2026-0610-17",
 			TicketTitle: "Payments server does not boot after the June update",
 			Service:     "Virtual Machines", Scenario: "Memory dump", Subscription: "Payments production (pay-prod)",
 			Resources: []string{
 				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-01",
 				"/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-02",
 			},
+			Operation: "memory-dump", Contact: "trust@northwind.example",
 			Reason:        lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT,
 			Justification: "pay-db-01 stops with a kernel panic 40 seconds after it starts.\n\nWe need a memory dump of both machines to find the driver at fault. <b>Nothing</b> is changed on them.",
 			Requester:     "Rina Sato", Employer: "Fabrikam Field Services",
-			Duration: 8 * time.Hour, RespondBy: deadline, Others: []string{"Claire Dubois", "Kenji Watanabe"}, Asked: 3,
+			Duration: 8 * time.Hour, RespondBy: Deadline, Others: []string{"Claire Dubois", "Kenji Watanabe"}, Asked: 3,
 			Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, Required: 2,
 		},
 	}
 	d := &n.Data
-	requester := func() { n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example" }
+	d.Targets = d.Resources
+	requester := func() {
+		d.Zone = ""
+		n.Standing, n.Name, n.Recipient = plan.Requester, "Rina Sato", "rina.sato@fabrikam.example"
+	}
 	grant := func() {
-		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = noon, noon.Add(4*time.Hour+30*time.Minute),
+		d.Starts, d.Ends, d.Duration, d.Shortened, d.Narrowed = Noon, Noon.Add(4*time.Hour+30*time.Minute),
 			4*time.Hour+30*time.Minute, true, true
 		d.Resources = d.Resources[:1]
-		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: noon.Add(-50 * time.Minute)},
-			{By: "Otto Brandt", At: noon.Add(-2 * time.Minute)}}
+		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: Noon.Add(-50 * time.Minute)},
+			{By: "Otto Brandt", At: Noon.Add(-2 * time.Minute)}}
 		d.Given = 2
 	}
 	change := func() {
 		n.Standing, n.Thread = plan.Administrator, ""
-		*d = plan.Data{Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement, TenantID: d.TenantID,
-			Tenant: d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
+		*d = plan.Data{Zone: d.Zone, Provider: d.Provider, PortalURL: d.PortalURL, Statement: d.Statement,
+			Contact:  d.Contact,
+			TenantID: d.TenantID,
+			Tenant:   d.Tenant, At: d.At, By: "Claire Dubois", Organisation: d.Tenant}
 	}
 	role := func() {
 		change()
@@ -72,7 +89,8 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Others = []string{"Claire Dubois", "Otto Brandt", "Kenji Watanabe"}
 	case plan.NobodyToAsk:
 		n.Standing, d.Basis, d.Others, d.Required = plan.Administrator, lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY, nil, 1
-		d.Subscription, d.TenantScope, d.Resources = "", true, []string{"/tenants/meadowbank/directory/users"}
+		d.Subscription, d.TenantScope, d.Operation = "", true, "directory-content"
+		d.Resources = []string{"/tenants/meadowbank/directory/users"}
 	case plan.ApproversUnavailable, plan.ApprovalsOutOfReach:
 		n.Standing, d.Others = plan.Administrator, []string{"Otto Brandt"}
 		if t == plan.ApprovalsOutOfReach {
@@ -111,11 +129,11 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Shortened, d.Narrowed, d.Waiver, d.Emergency = false, false, lockboxv1.Waiver_WAIVER_EMERGENCY, true
 		n.Emergency = true
 		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
-			[]plan.Approval{{By: "Ada Miller", At: noon.Add(-time.Minute)}}
+			[]plan.Approval{{By: "Ada Miller", At: Noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
 		d.Text = "The machine is being replaced tonight."
 	case plan.RequestExpired:
-		d.At = deadline
+		d.At = Deadline
 	case plan.RequestWithdrawn:
 		d.By, d.Organisation, d.Text = "Rina Sato", "Fabrikam Field Services", "The problem is solved."
 	case plan.AccessLapsed:
@@ -123,10 +141,10 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Why = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE}
 	case plan.AccessRevoked:
 		grant()
-		d.At, d.Text = noon.Add(time.Hour), "The dump is complete."
+		d.At, d.Text = Noon.Add(time.Hour), "The dump is complete."
 	case plan.AccessReleased:
 		grant()
-		d.At, d.By, d.Organisation = noon.Add(time.Hour), "Rina Sato", "Fabrikam Field Services"
+		d.At, d.By, d.Organisation = Noon.Add(time.Hour), "Rina Sato", "Fabrikam Field Services"
 	case plan.AccessCompleted:
 		grant()
 		d.At, d.By, d.Organisation, d.ByLockbox = d.Ends, "", "", true
@@ -169,7 +187,7 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder, plan.SignInStopped, plan.SignInChanged,
 		plan.FormerSignInEnded:
 		change()
-		d.Issuer, d.Until = "https://login.meadowbank.example", noon.Add(7*24*time.Hour)
+		d.Issuer, d.Until = "https://login.meadowbank.example", Noon.Add(7*24*time.Hour)
 		d.Administrators, d.Text = []string{"Kenji Watanabe (kenji@meadowbank.example)"}, "Our identity provider moves."
 		if t == plan.SignInRecovery || t == plan.SignInReminder {
 			d.By, d.Organisation = "Ida Berg", "Northwind Cloud"
@@ -185,15 +203,15 @@ func sample(t plan.Template, language string) plan.Notification {
 		}
 	case plan.RoleAssigned:
 		role()
-		d.EligibleOnly, d.Until = true, noon.Add(90*24*time.Hour)
+		d.EligibleOnly, d.Until = true, Noon.Add(90*24*time.Hour)
 	case plan.RoleActivated:
 		role()
-		d.By, d.Until = "Kenji Watanabe", noon.Add(8*time.Hour)
+		d.By, d.Until = "Kenji Watanabe", Noon.Add(8*time.Hour)
 	case plan.ExposureDisclosed, plan.LegalDemandDisclosed:
 		resources := d.Resources[:1]
 		change()
-		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", requestID,
-			noon.Add(-26*time.Hour)
+		d.By, d.Organisation, d.DisclosureID, d.HappenedAt = "Ada Miller", "Northwind Cloud", RequestID,
+			Noon.Add(-26*time.Hour)
 		d.What, d.Resources = "A packet capture on a router held traffic of pay-db-01", resources
 		d.Description, d.Text = "About 40 seconds of unencrypted health checks.",
 			"The capture was taken to find a faulty line card; it has been deleted."
@@ -206,15 +224,15 @@ func sample(t plan.Template, language string) plan.Notification {
 	case plan.WaivedAccess:
 		change()
 		d.By, d.Organisation = "", ""
-		d.At, d.Starts, d.Ends = noon.Add(12*time.Hour+2*time.Minute), noon.Add(-12*time.Hour), noon.Add(12*time.Hour)
-		d.Waived = unasked(3)
+		d.At, d.Starts, d.Ends = Noon.Add(12*time.Hour+2*time.Minute), Noon.Add(-12*time.Hour), Noon.Add(12*time.Hour)
+		d.Waived = Unasked(3)
 	case plan.IntegrityAlarm:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
 		*d = plan.Data{
 			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
 			What: "ALARM: recorded events are missing (stream: 3 events from 4000 to 4002).", Description: "block 2 ends early",
-			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified",
-				"lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
+			Resources: []string{subject(RequestID, "3.CustomerNotified"),
+				subject(RequestID, "4.CustomerApproved")},
 		}
 	case plan.Contested:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
@@ -228,8 +246,8 @@ func sample(t plan.Template, language string) plan.Notification {
 			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At,
 			What: "ALARM: people have not heard of 2 events, from 4000 to 4002 of the stream: nothing says that the mails were " +
 				"sent, or could not be. What is granted does not depend on it.",
-			Resources: []string{"lockbox.event.meadowbank.request." + requestID + ".3.CustomerNotified",
-				"lockbox.event.meadowbank.request." + requestID + ".4.CustomerApproved"},
+			Resources: []string{subject(RequestID, "3.CustomerNotified"),
+				subject(RequestID, "4.CustomerApproved")},
 		}
 	case plan.StrayMessage:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
@@ -239,12 +257,18 @@ func sample(t plan.Template, language string) plan.Notification {
 				"Nothing new is granted until a security officer sets it aside.",
 			Description: "SHA-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, 4 bytes. " +
 				"Not true of it: its bytes are an event.",
-			Resources: []string{"lockbox.event.meadowbank.request.garbage.1.AccessRequested"},
+			Resources: []string{subject("garbage", "1.AccessRequested")},
 		}
 	case plan.RoleRemoved, plan.RoleDeactivated:
 		role()
-	case plan.RoleLost:
+	case plan.RoleEnded:
 		role()
+		d.By, d.Organisation, d.ByLockbox, d.Until = "", "", true, Noon
+	case plan.RoleLost, plan.OwnRoleEnded:
+		role()
+		if t == plan.OwnRoleEnded {
+			d.By, d.Organisation, d.ByLockbox, d.Until = "", "", true, Noon
+		}
 		n.Standing, n.Name, n.Recipient = plan.Former, "Kenji Watanabe", "kenji.watanabe@meadowbank.example"
 	case plan.RoleInvited, plan.InvitationRedeemed, plan.InvitationConfirmed, plan.InvitationEnded:
 		role()
@@ -252,7 +276,7 @@ func sample(t plan.Template, language string) plan.Notification {
 		d.Issuer, d.Subject = "https://login.meadowbank.example", "8f3a11c0-5d1e-4a7b-9a51-6a7a4f0f2b11"
 		switch t {
 		case plan.RoleInvited:
-			d.Person, d.PersonEmail, d.Issuer, d.Subject, d.Until = "", "", "", "", noon.Add(72*time.Hour)
+			d.Person, d.PersonEmail, d.Issuer, d.Subject, d.Until = "", "", "", "", Noon.Add(72*time.Hour)
 		case plan.InvitationRedeemed:
 			d.By = "Kenji Watanabe"
 		case plan.InvitationConfirmed:
@@ -267,18 +291,18 @@ func sample(t plan.Template, language string) plan.Notification {
 	return n
 }
 
-// unasked is what a customer is told of an emergency and so many accesses that reached no customer data.
-func unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
+// Unasked is what a customer is told of an emergency and so many accesses that reached no customer data.
+func Unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
 	const emergency, none = lockboxv1.Waiver_WAIVER_EMERGENCY, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA
 	f := &lockboxv1.WaivedAccessReported{Counts: []*lockboxv1.WaivedCount{{Waiver: emergency, Count: 1},
 		{Waiver: none, Count: harmless}}}
 	for i := range min(harmless+1, 50) {
 		a := &lockboxv1.WaivedAccess{
-			RequestId: requestID, Requester: &lockboxv1.Person{Subject: "rina", DisplayName: "Rina Sato"},
+			RequestId: RequestID, Requester: &lockboxv1.Person{Subject: "rina", DisplayName: "Rina Sato"},
 			ResourceId:    "/subscriptions/pay-prod/resourceGroups/payments/providers/compute/virtualMachines/pay-db-01",
 			ResourceCount: i + 1, ServiceName: "Virtual Machines", ScenarioName: "Platform health data", Waiver: none,
-			StartsAt: timestamppb.New(noon.Add(time.Duration(i) * time.Minute)),
-			EndsAt:   timestamppb.New(noon.Add(8 * time.Hour)),
+			StartsAt: timestamppb.New(Noon.Add(time.Duration(i) * time.Minute)),
+			EndsAt:   timestamppb.New(Noon.Add(8 * time.Hour)),
 		}
 		if i == 0 {
 			a.Waiver, a.ScenarioName, a.Employer = emergency, "Memory dump", "Fabrikam Field Services"
@@ -288,13 +312,13 @@ func unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
 	return f
 }
 
-// digest is one of so many mails to an approver who is also an administrator.
-func digest(language string, many int) plan.Notification {
+// Digest is one of so many mails to an approver who is also an administrator.
+func Digest(language string, many int) plan.Notification {
 	var held []plan.Notification
 	for i := range many {
 		t := []plan.Template{plan.ApprovalRequested, plan.ApprovalRequested, plan.AccessCompleted, plan.ApprovalReminder,
 			plan.RoleAssigned}[i%5]
-		n := sample(t, language)
+		n := Sample(t, language)
 		n.ID = plan.ID(strconv.Itoa(i), t, n.Recipient)
 		n.Data.At = n.Data.At.Add(time.Duration(i) * time.Minute)
 		n.Data.RespondBy = n.Data.RespondBy.Add(-time.Duration(i*7%many) * time.Hour)
@@ -306,4 +330,9 @@ func digest(language string, many int) plan.Notification {
 	d := plan.DigestOf(held)
 	d.Data.LogSize, d.Data.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
 	return d
+}
+
+// subject is that of an event of a request.
+func subject(id, event string) string {
+	return strings.TrimSuffix(bus.Filter(aggregate.Request("meadowbank", id)), ">") + event
 }
