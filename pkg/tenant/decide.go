@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -441,6 +442,9 @@ func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.Ten
 	}
 	if _, known := lockboxv1.DecidersShown_name[int32(in.GetDecidersShown())]; !known {
 		return nil, refusal.Invalid(field+".deciders_shown", "R29", "is not a choice that this version knows")
+	}
+	if in.GetTimeZone() != "" && !timetext.KnownZone(in.GetTimeZone()) {
+		return nil, refusal.Invalid(field+".time_zone", "R60", "is not a time zone that this version knows: Europe/Paris")
 	}
 	if in.GetFallback() == lockboxv1.Fallback_FALLBACK_UNSPECIFIED {
 		out.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS

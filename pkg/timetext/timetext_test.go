@@ -37,3 +37,48 @@ func TestDurationsAreInWords(t *testing.T) {
 		}
 	}
 }
+
+func TestTimesAreInTheZoneOfTheOrganisationWithUTCBeside(t *testing.T) {
+	summer := time.Date(2026, 8, 1, 22, 5, 59, 999, time.UTC)
+	for _, row := range []struct{ language, zone, short, stamp string }{
+		{"en", "UTC", "Sat 1 Aug 2026, 22:05 UTC", "Sat 1 Aug 2026, 22:05:59 UTC"},
+		{"en", "", "Sat 1 Aug 2026, 22:05 UTC", "Sat 1 Aug 2026, 22:05:59 UTC"},
+		{"en", "Europe/London", "Sat 1 Aug 2026, 23:05 BST (22:05 UTC)", "Sat 1 Aug 2026, 23:05:59 BST (22:05:59 UTC)"},
+		{"en", "Europe/Berlin", "Sun 2 Aug 2026, 00:05 CEST (1 Aug, 22:05 UTC)",
+			"Sun 2 Aug 2026, 00:05:59 CEST (1 Aug, 22:05:59 UTC)"},
+		{"fr", "Europe/Paris", "dim. 2 août 2026 à 00 h 05 CEST (1er août à 22 h 05 UTC)",
+			"dim. 2 août 2026 à 00 h 05 min 59 s CEST (1er août à 22 h 05 min 59 s UTC)"},
+		{"ja", "Asia/Tokyo", "2026年8月2日（日）07:05 JST（8月1日22:05 UTC）", "2026年8月2日（日）07:05:59 JST（8月1日22:05:59 UTC）"},
+		{"en", "Asia/Dubai", "Sun 2 Aug 2026, 02:05 UTC+4 (1 Aug, 22:05 UTC)",
+			"Sun 2 Aug 2026, 02:05:59 UTC+4 (1 Aug, 22:05:59 UTC)"},
+		{"en", "Pacific/Marquesas", "Sat 1 Aug 2026, 12:35 UTC-9:30 (22:05 UTC)",
+			"Sat 1 Aug 2026, 12:35:59 UTC-9:30 (22:05:59 UTC)"},
+	} {
+		zone := timetext.Zone(row.zone)
+		for got, want := range map[string]string{
+			timetext.Short(row.language, summer, zone): row.short, timetext.Stamp(row.language, summer, zone): row.stamp,
+		} {
+			if got = strings.ReplaceAll(got, "\u00a0", " "); got != want {
+				t.Errorf("%s, %s: %s, want %s", row.language, row.zone, got, want)
+			}
+		}
+	}
+	if timetext.Short("en", time.Time{}, time.UTC) != "" {
+		t.Error("no time is a time")
+	}
+}
+
+func TestEveryZoneThatCanBeChosenIsThere(t *testing.T) {
+	names := timetext.Zones()
+	if len(names) < 300 || names[0] != "UTC" {
+		t.Fatalf("%d zones, first %q", len(names), names[0])
+	}
+	for _, name := range names {
+		if !timetext.KnownZone(name) || timetext.Zone(name).String() != name {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	if timetext.KnownZone("Local") || timetext.KnownZone("../etc/passwd") || timetext.Zone("Local") != time.UTC {
+		t.Error("what the machine says is taken for a zone")
+	}
+}

@@ -19,8 +19,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/api"
 	"github.com/openlockbox/lockbox/services/portal/internal/arm"
@@ -54,6 +56,11 @@ type Config struct {
 	// ClientKeyFile holds the RSA key with which the portal proves itself to issuers that want no secret
 	// (`private_key_jwt`), PEM; empty: it cannot. Its public part is served at /.well-known/jwks.json.
 	ClientKeyFile config.SecretFile `yaml:"client_key_file"`
+	// TimeZone is the zone in which the provider's people are shown times, by its IANA name; empty: UTC. A customer's own
+	// is among its settings.
+	TimeZone string `yaml:"time_zone"`
+	// Environment is what the operator calls this installation, such as Staging: every page says it. Empty: none does.
+	Environment   string            `yaml:"environment"`
 	Organisations organisation.List `yaml:"organisations"`
 }
 
@@ -72,6 +79,12 @@ func (c Config) Check() error {
 		(err != nil || statement.Scheme != "https" || statement.Host == "" || statement.User != nil) {
 		return refusal.Invalid("government_requests_url", "configuration", "must be an https address")
 	}
+	if c.TimeZone != "" && !timetext.KnownZone(c.TimeZone) {
+		return refusal.Invalid("time_zone", "configuration", "%q is not the name of a time zone: Europe/Paris", c.TimeZone)
+	}
+	if err := prose.CheckLine("environment", c.Environment, 0, maxEnvironment); err != nil {
+		return err
+	}
 	if c.ClientKeyFile == "" &&
 		slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
 		return refusal.Invalid("client_key_file", "configuration", "is required: an organisation's issuer wants it")
@@ -87,7 +100,9 @@ const (
 	answerTimeout = 2 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10 // bytes
-	goodbye       = 5 * time.Second
+	// maxEnvironment keeps the header of a page on one line.
+	maxEnvironment = 24 // characters
+	goodbye        = 5 * time.Second
 )
 
 // Program is the service as a process of its own.
@@ -175,7 +190,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 		Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
-		Trail: trail,
+		Trail: trail, ProvidersZone: c.TimeZone, Environment: c.Environment,
 	}
 	s.Registered = &organisation.Registered{Now: rt.Now,
 		Self: func(ctx context.Context, token string) (*lockboxv1.SelfView, error) {

@@ -4395,7 +4395,9 @@ type SelfView struct {
 	FirstSignIn string `protobuf:"bytes,70,opt,name=first_sign_in,json=firstSignIn,proto3" json:"first_sign_in,omitempty"`
 	// Roles that the caller lost within the last 30 days and does not hold again, the latest first, five at most. It tells
 	// somebody who can no longer see a request why.
-	LostRoles     []*LostRole `protobuf:"bytes,71,rep,name=lost_roles,json=lostRoles,proto3" json:"lost_roles,omitempty"`
+	LostRoles []*LostRole `protobuf:"bytes,71,rep,name=lost_roles,json=lostRoles,proto3" json:"lost_roles,omitempty"`
+	// The time zone in which the tenant's people are shown times; empty: UTC.
+	TimeZone      string `protobuf:"bytes,76,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4491,6 +4493,13 @@ func (x *SelfView) GetLostRoles() []*LostRole {
 		return x.LostRoles
 	}
 	return nil
+}
+
+func (x *SelfView) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
 }
 
 // What one of a token's claims counted for.
@@ -5331,7 +5340,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x127\n" +
 	"\rcoded_failure\x18\x06 \x01(\v2\x12.lockbox.v1.ReasonR\fcodedFailure\"\t\n" +
-	"\aGetSelf\"\x9f\x03\n" +
+	"\aGetSelf\"\xbc\x03\n" +
 	"\bSelfView\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12*\n" +
 	"\x05roles\x18\x02 \x03(\v2\x14.lockbox.v1.HeldRoleR\x05roles\x12\x16\n" +
@@ -5343,7 +5352,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06claims\x18< \x03(\v2\x18.lockbox.v1.ClaimReadingR\x06claims\x12\"\n" +
 	"\rfirst_sign_in\x18F \x01(\tR\vfirstSignIn\x123\n" +
 	"\n" +
-	"lost_roles\x18G \x03(\v2\x14.lockbox.v1.LostRoleR\tlostRoles\"\x7f\n" +
+	"lost_roles\x18G \x03(\v2\x14.lockbox.v1.LostRoleR\tlostRoles\x12\x1b\n" +
+	"\ttime_zone\x18L \x01(\tR\btimeZone\"\x7f\n" +
 	"\fClaimReading\x12\x12\n" +
 	"\x04fact\x18\x01 \x01(\tR\x04fact\x12\x14\n" +
 	"\x05claim\x18\x02 \x01(\tR\x05claim\x12\x12\n" +

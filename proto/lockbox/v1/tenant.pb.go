@@ -1431,6 +1431,8 @@ type TenantSettings struct {
 	MaxAuthenticationAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_authentication_age,json=maxAuthenticationAge,proto3" json:"max_authentication_age,omitempty"`
 	// How the provider's engineers see who of the customer's people decided, asked or revoked. Not set: by name.
 	DecidersShown DecidersShown `protobuf:"varint,92,opt,name=deciders_shown,json=decidersShown,proto3,enum=lockbox.v1.DecidersShown" json:"deciders_shown,omitempty"`
+	// The IANA name of the time zone in which people of the tenant are shown times, with UTC beside: Europe/Paris. Empty: UTC.
+	TimeZone      string `protobuf:"bytes,93,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1512,6 +1514,13 @@ func (x *TenantSettings) GetDecidersShown() DecidersShown {
 		return x.DecidersShown
 	}
 	return DecidersShown_DECIDERS_SHOWN_UNSPECIFIED
+}
+
+func (x *TenantSettings) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
 }
 
 // The settings as they are from now on, whole.
@@ -2635,7 +2644,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
 	"\x10AlternateAddress\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xa1\x03\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xbe\x03\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
 	"\n" +
@@ -2645,7 +2654,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\bfallback\x18\x04 \x01(\x0e2\x14.lockbox.v1.FallbackR\bfallback\x122\n" +
 	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x12@\n" +
-	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\"I\n" +
+	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\x12\x1b\n" +
+	"\ttime_zone\x18] \x01(\tR\btimeZone\"I\n" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +

@@ -29,12 +29,12 @@ func TestPeopleLearnWhoTheyAre(t *testing.T) {
 		Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{
 			Settings: &lockboxv1.TenantSettings{
 				DefaultLanguage: "fr", Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS,
-				MaxAuthenticationAge: durationpb.New(10 * time.Minute),
+				MaxAuthenticationAge: durationpb.New(10 * time.Minute), TimeZone: "Europe/Paris",
 			},
 		}}})
 	v := p.query("grace", getSelf(bank)).GetSelf()
 	if v.GetTenant() != bank || v.GetTenantName() != "The "+bank || v.GetDefaultLanguage() != "fr" ||
-		v.GetMaxAuthenticationAge().AsDuration() != 10*time.Minute {
+		v.GetMaxAuthenticationAge().AsDuration() != 10*time.Minute || v.GetTimeZone() != "Europe/Paris" {
 		t.Errorf("of the tenant: %v", v)
 	}
 	if by := v.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT || by.GetPerson().GetSubject() != "grace" ||

@@ -57,6 +57,9 @@ func (v *Snapshot) Activities(ctx context.Context, of Scope, f ActivityFilter, l
 	return list, v.store.checked(err)
 }
 
+// fewTypes is up to how many types of events it is quicker to find them by their types than to pass over all others.
+const fewTypes = 8
+
 // conditions turns a filter into SQL terms and chooses the index. SQLite could only guess: it does not know that a
 // request has ten events and a tenant a million.
 func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f ActivityFilter) (index string, err error) {
@@ -74,7 +77,9 @@ func (v *Snapshot) conditions(ctx context.Context, q *query, of Scope, f Activit
 		return "", err
 	}
 	if len(f.Types) > 0 {
-		index = "INDEXED BY events_by_type"
+		if len(f.Types) <= fewTypes {
+			index = "INDEXED BY events_by_type"
+		}
 		q.in("e.type", typeNumbers(f.Types))
 	}
 	ids, some, err := v.within(ctx, of, f.SubscriptionID)

@@ -20,6 +20,7 @@ func Self(c *projection.Customer, by *lockboxv1.Actor, now time.Time) *lockboxv1
 		Actor: by, Roles: held(c.Tenant.Roles, "", by.GetPerson(), now), Tenant: c.Tenant.ID, TenantName: c.Tenant.Name,
 		DefaultLanguage:      c.Tenant.Settings.GetDefaultLanguage(),
 		MaxAuthenticationAge: c.Tenant.Settings.GetMaxAuthenticationAge(),
+		TimeZone:             c.Tenant.Settings.GetTimeZone(),
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Subscriptions)) {
 		if s := c.Subscriptions[id]; s.Fault == nil {

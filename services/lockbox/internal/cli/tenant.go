@@ -10,6 +10,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
@@ -204,13 +205,13 @@ func (a *app) previewSwitch(
 
 // settingsFlags are a tenant's settings as flags; settings without a flag stay as they are.
 type settingsFlags struct {
-	language      string
-	approvals     uint32
-	fallback      enumFlag[lockboxv1.Fallback]
-	deciders      enumFlag[lockboxv1.DecidersShown]
-	also, notAlso []string
-	signedOnly    bool
-	freshness     time.Duration
+	language, zone string
+	approvals      uint32
+	fallback       enumFlag[lockboxv1.Fallback]
+	deciders       enumFlag[lockboxv1.DecidersShown]
+	also, notAlso  []string
+	signedOnly     bool
+	freshness      time.Duration
 }
 
 func (a *app) tenantSettingsCommand() *cobra.Command {
@@ -236,6 +237,8 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		"how the provider's engineers see who of you decided: "+strings.Join(spellings[lockboxv1.DecidersShown](), ", "))
 	f.DurationVar(&in.freshness, "sign-in-within", 0,
 		"whoever decides must have signed in at most this `long` before, 1m to 12h; 0: any sign-in will do")
+	f.StringVar(&in.zone, "time-zone", "", "time `zone` in which pages show times, with UTC beside: Europe/Paris")
+	complete(c, "time-zone", fixed(timetext.Zones()...))
 	complete(c, "language", fixed(tenant.Languages...))
 	complete(c, "fallback", fixed(spellings[lockboxv1.Fallback]()...))
 	complete(c, "show-deciders", fixed(spellings[lockboxv1.DecidersShown]()...))
@@ -334,6 +337,9 @@ func (in *settingsFlags) apply(
 	given := func(flag string) bool { return c.Flags().Changed(flag) }
 	if given("language") {
 		next.DefaultLanguage = in.language
+	}
+	if given("time-zone") {
+		next.TimeZone = in.zone
 	}
 	if given("approvals") {
 		if in.approvals == 0 {

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,8 @@ var (
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
-		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/by", "label/at")
+		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/time-zone",
+		"label/by", "label/at")
 )
 
 var shapes = map[plan.Template]shape{
@@ -304,6 +306,11 @@ func (w *writer) settings(label string) []string {
 			}
 			return w.enum("deciders", s.GetDecidersShown().String(), "DECIDERS_SHOWN_")
 		}
+	case "label/time-zone":
+		if now.GetTimeZone() == "" && before.GetTimeZone() == "" {
+			return nil
+		}
+		say = func(s *lockboxv1.TenantSettings) string { return cmp.Or(s.GetTimeZone(), "UTC") }
 	case "label/alternates":
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string

@@ -89,6 +89,9 @@ func (p pages) log(v *site.Visit) error {
 	l := log{Visit: v, Form: form.Sent(v.R)}
 	ask := wanted(l.Form)
 	ask.Limit, ask.PageToken = pageSize, l.Form.Value("page")
+	if len(ask.GetActions()) == 0 && !l.Mails() {
+		ask.Actions = withoutMails
+	}
 	status := http.StatusOK
 	if len(l.Form.Problems) == 0 {
 		reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: ask}})
@@ -151,8 +154,16 @@ func (log) Actions() []string { return activity.Actions() }
 // Title returns an action's title in the reader's language.
 func (l log) Title(action string) string { return activity.In(l.Visit.Say.Language).Title(action) }
 
+// withoutMails are all actions but the delivery of mails: there are several to each event, and they change nothing. A
+// mail that could not be delivered is among them.
+var withoutMails = slices.DeleteFunc(activity.Actions(),
+	func(action string) bool { return slices.Contains(activity.Types(action), "NotificationSent") })
+
+// Mails reports whether delivered mails are listed too.
+func (l log) Mails() bool { return l.Form.Value("mails") != "" }
+
 // filters are the names of the filter's fields.
-var filters = []string{"action", "from", "until", "person", "resource", "subscription", "request"}
+var filters = []string{"action", "from", "until", "person", "resource", "subscription", "request", "mails"}
 
 // Filtered reports whether any filter is set.
 func (l log) Filtered() bool { return len(l.query()) > 0 }

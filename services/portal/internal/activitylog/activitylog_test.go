@@ -4,6 +4,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,9 +59,9 @@ func lacks(t *testing.T, page string, unwanted ...string) {
 
 func TestTheLogReadsInEachLanguage(t *testing.T) {
 	for lang, words := range map[string][]string{
-		"en": {"Activity log", "Monday, 3 August 2026, 07:30\u00a0UTC", "Older"},
-		"fr": {"Journal d’", "lundi 3 août 2026 à 07\u00a0h\u00a030\u00a0UTC", "Plus anciennes"},
-		"ja": {"アクティビティ ログ", "2026年8月3日（月）07:30\u00a0UTC", "以前の記録へ"},
+		"en": {"Activity log", "Mon 3\u00a0Aug 2026, 07:30:00\u00a0UTC", "Older"},
+		"fr": {"Journal d’", "lun. 3\u00a0août 2026 à 07\u00a0h\u00a030\u00a0min\u00a000\u00a0s\u00a0UTC", "Plus anciennes"},
+		"ja": {"アクティビティ ログ", "2026年8月3日（月）07:30:00\u00a0UTC", "以前の記録へ"},
 	} {
 		t.Run(lang, func(t *testing.T) {
 			b := backend(grace())
@@ -125,8 +126,14 @@ func TestR39EveryFilterIsAsked(t *testing.T) {
 	}
 	b.Asked = nil
 	page = get(t, h, "/t/meadowbank/activity", http.StatusOK)
-	if got := asked(b); len(got) != 1 || !proto.Equal(got[0], &lockboxv1.ListActivity{Limit: 50}) {
+	if got := asked(b); len(got) != 1 || slices.Contains(got[0].GetActions(), "Send Notification") ||
+		len(got[0].GetActions()) != len(activity.Actions())-1 {
 		t.Errorf("without a filter: %v", got)
+	}
+	b.Asked = nil
+	get(t, h, "/t/meadowbank/activity?mails=yes", http.StatusOK)
+	if got := asked(b); len(got) != 1 || !proto.Equal(got[0], &lockboxv1.ListActivity{Limit: 50}) {
+		t.Errorf("with mails: %v", got)
 	}
 	lacks(t, page, " open>", "Show everything")
 }

@@ -109,6 +109,8 @@ func TestEveryFormIsExactlyOneCommand(t *testing.T) {
 			"", nil, settings(func(s *lockboxv1.TenantSettings) {
 				s.DecidersShown = lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION
 			}), ""},
+		"zone": {administrator(), "/settings/zone/review?value=Europe/Paris", "/settings/zone", "", nil,
+			settings(func(s *lockboxv1.TenantSettings) { s.TimeZone = "Europe/Paris" }), ""},
 		"any sign-in": {administrator(), "/settings/freshness/review?value=any", "/settings/freshness", "", nil,
 			settings(func(s *lockboxv1.TenantSettings) { s.MaxAuthenticationAge = nil }), ""},
 		"language": {administrator(), "/settings/language/review?value=ja", "/settings/language", "", nil,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
@@ -77,6 +78,12 @@ var settings = map[string]setting{
 			return say.Say(message("deciders", value, "DECIDERS_SHOWN_"))
 		},
 	},
+	"zone": {
+		service: "time_zone", choices: timetext.Zones(),
+		value: func(s *lockboxv1.TenantSettings) string { return cmp.Or(s.GetTimeZone(), timetext.Zones()[0]) },
+		set:   func(s *lockboxv1.TenantSettings, value string) error { s.TimeZone = value; return nil },
+		say:   func(_ *words.Speaker, value string) (string, error) { return value, nil },
+	},
 	"freshness": {
 		service: "max_authentication_age", choices: []string{anySignIn, "5m0s", "15m0s", "1h0m0s", "4h0m0s", "12h0m0s"},
 		value: func(s *lockboxv1.TenantSettings) string {
@@ -108,7 +115,7 @@ const anySignIn = "any"
 
 // Shown lists the settings in the order of the page.
 func (looking) Shown() []string {
-	return []string{"approvals", "fallback", "freshness", "deciders", "language"}
+	return []string{"approvals", "fallback", "freshness", "deciders", "language", "zone"}
 }
 
 // Setting returns a setting's current value in words.
@@ -142,6 +149,12 @@ func (c choosing) Choices() []string {
 	}
 	return append(slices.Clone(c.choices), c.Now)
 }
+
+// Many reports that there are too many values to show them all at once.
+func (c choosing) Many() bool { return len(c.Choices()) > mostAtOnce }
+
+// mostAtOnce is how many values are shown at once.
+const mostAtOnce = 12
 
 // Spoken returns a value in words.
 func (c choosing) Spoken(value string) (string, error) { return c.say(c.Say, value) }

@@ -390,7 +390,7 @@ func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 	}
 	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.",
 		"La demande a été tranchée ou close entre-temps. Voyez ci-dessous où elle en est.",
-		"Fleur Lefèvre a refusé la demande le lundi 3 août 2026 à 08 h 30 UTC.",
+		"Fleur Lefèvre a refusé la demande le lun. 3 août 2026 à 08 h 30 UTC.",
 		"Ce qui s’est passé depuis que vous l’avez consultée")
 }
 
@@ -408,7 +408,7 @@ func TestWhoComesTooLateReadsWhatOthersDidMeanwhile(t *testing.T) {
 	for _, page := range []string{refused, late} {
 		_, after, _ := strings.Cut(page, meanwhile)
 		list, _, _ := strings.Cut(after, "</section>")
-		has(t, list, title, "Otto Owens approved access to 1 resource for 2 hours.", "3 August 2026, 09:20 UTC")
+		has(t, list, title, "Otto Owens approved access to 1 resource for 2 hours.", "3 Aug 2026, 09:20 UTC")
 		if strings.Contains(list, "The customer was notified.") {
 			t.Errorf("what was seen is said again: %s", list)
 		}

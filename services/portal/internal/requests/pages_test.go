@@ -198,7 +198,7 @@ func TestARequestIsToldInFull(t *testing.T) {
 	page := get(t, h, bank+"/requests/"+memoryDump, http.StatusOK)
 	has(t, page,
 		"Erin Ellis of Nimbus Cloud asks for a memory dump of payments-1 and payments-2",
-		"Nobody has access. Without a decision by Thursday, 6 August 2026, 13:50 UTC",
+		"Nobody has access. Without a decision by Thu 6 Aug 2026, 13:50 UTC",
 		"Memory dump of a running machine", "Virtual machines", "The engineer will be able to see your data.", payments+"2",
 		"Production", "8 hours",
 		"The payment service hangs", "Support you requested", "SR-2026-0001", "With a second factor",
@@ -259,8 +259,8 @@ func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
 		return &lockboxv1.QueryReply{Sequence: 80, Answer: &lockboxv1.QueryReply_Request{Request: v}}, nil
 	}
 	page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump+"?after=77", http.StatusOK)
-	has(t, page, "Access is active until Monday, 3 August 2026, 11:20 UTC.",
-		"You approved on Monday, 3 August 2026, 09:20 UTC, for 2 hours.", "Only to payments-1", "Rights Read only")
+	has(t, page, "Access is active until Mon 3 Aug 2026, 11:20 UTC.",
+		"You approved on Mon 3 Aug 2026, 09:20 UTC, for 2 hours.", "Only to payments-1", "Rights Read only")
 }
 
 func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
@@ -269,9 +269,9 @@ func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 		typ, want string
 	}{
 		{lockboxv1.RequestStatus_REQUEST_STATUS_DENIED, "CustomerDenied",
-			"Fleur Lefèvre denied the request on Monday, 3 August 2026, 08:30 UTC. No access was given. Not during the audit."},
+			"Fleur Lefèvre denied the request on Mon 3 Aug 2026, 08:30 UTC. No access was given. Not during the audit."},
 		{lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED, "AccessRevoked",
-			"Fleur Lefèvre revoked access on Monday, 3 August 2026, 08:30 UTC. Nobody has access. Not during the audit."},
+			"Fleur Lefèvre revoked access on Mon 3 Aug 2026, 08:30 UTC. Nobody has access. Not during the audit."},
 		{lockboxv1.RequestStatus_REQUEST_STATUS_EXPIRED, "RequestExpired", "The request expired and no access was given."},
 	} {
 		page := get(t, newWorld(otto, ended(row.status, row.typ, "Not during the audit.")).portal(t, sitetest.Otto()),
@@ -443,7 +443,7 @@ func TestWhatIsOverHasNoFuture(t *testing.T) {
 	v.Grant.StartsAt = ago(2 * time.Hour)
 	v.Lockbox.Basis = lockboxv1.ApproverBasis_APPROVER_BASIS_NOBODY
 	page := get(t, newWorld(otto, v).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump, http.StatusOK)
-	has(t, page, "Erin Ellis of Nimbus Cloud had access:", "Ended Monday, 3 August 2026, 08:30 UTC Fleur Lefèvre",
+	has(t, page, "Erin Ellis of Nimbus Cloud had access:", "Ended Mon 3 Aug 2026, 08:30 UTC Fleur Lefèvre",
 		"Did not decide", "Was not answered", "Nobody could decide this request.")
 	hasNot(t, page, "Until", "Time left", "11:20", "waits until", "Has not decided", "Not answered yet", "will be able",
 		"Cloud has access")

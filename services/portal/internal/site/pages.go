@@ -9,40 +9,32 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Pages are a package's templates, each in every language. They are in its templates directory, one file per page,
-// which defines "main"; files that begin with an underscore hold shared parts.
+// Pages are a package's templates. They are in its templates directory, one file per page, which defines "main"; files
+// that begin with an underscore hold shared parts.
 type Pages struct {
-	byLanguage map[string]map[string]*template.Template
+	byName map[string]*page
 }
 
 // ParsePages parses a package's pages into the site's layout. In addition to html/template's functions, templates have:
 //
 //	t "id" "Name" value …   a message of package words
-//	instant T, duration D   a time and a duration, in words; T and D may be protobuf's
+//	instant T, duration D   a time in the reader's zone and a duration, in words; T and D may be protobuf's
+//	stamp T                 a time in the reader's zone to the second
 //	iso T                   a time for machines (RFC 3339)
 //	refusal R               why a service refused, for the template "reason"
 func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
-	p := &Pages{byLanguage: map[string]map[string]*template.Template{}}
-	for _, tag := range tenant.Languages {
-		set, err := parsePages(files, s.Words.In(tag))
-		if err != nil {
-			return nil, err
-		}
-		p.byLanguage[tag] = set
-	}
-	return p, nil
-}
-
-func parsePages(files fs.FS, say *words.Speaker) (map[string]*template.Template, error) {
-	shared, err := template.New("").Funcs(functions(say)).Option("missingkey=error").ParseFS(layoutFiles,
+	shared, err := template.New("").Funcs(functions(new(reader))).Option("missingkey=error").ParseFS(layoutFiles,
 		"templates/*.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
@@ -61,25 +53,78 @@ func parsePages(files fs.FS, say *words.Speaker) (map[string]*template.Template,
 		}
 		own = append(own, name)
 	}
-	set := map[string]*template.Template{}
+	p := &Pages{byName: map[string]*page{}}
 	for _, name := range own {
-		page, err := shared.Clone()
+		parsed, err := shared.Clone()
 		if err == nil {
-			page, err = page.ParseFS(files, name)
+			parsed, err = parsed.ParseFS(files, name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("portal: %w", err)
 		}
-		set[strings.TrimSuffix(path.Base(name), ".tmpl")] = page
+		p.byName[strings.TrimSuffix(path.Base(name), ".tmpl")] = &page{parsed: parsed}
 	}
-	return set, nil
+	return p, nil
 }
 
-func functions(say *words.Speaker) template.FuncMap {
+// reader is whom a template's functions speak to while it is executed.
+type reader struct{ *words.Speaker }
+
+// page is one page. Its functions speak to one reader at a time, in a language and a time zone, so that each reader who
+// looks at the same moment has a copy; there are as many as readers at once, whatever their languages and zones.
+type page struct {
+	// parsed is never executed, since it could not be copied then.
+	parsed *template.Template
+	mu     sync.Mutex
+	free   []*copied
+}
+
+type copied struct {
+	*template.Template
+	reader *reader
+}
+
+func (p *page) take() (*copied, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.free) - 1; last >= 0 {
+		c := p.free[last]
+		p.free = p.free[:last]
+		return c, nil
+	}
+	c := &copied{reader: new(reader)}
+	t, err := p.parsed.Clone()
+	if err != nil {
+		return nil, err
+	}
+	c.Template = t.Funcs(functions(c.reader))
+	return c, nil
+}
+
+// render executes the page for a reader.
+func (p *page) render(say *words.Speaker, data any) ([]byte, error) {
+	c, err := p.take()
+	if err != nil {
+		return nil, err
+	}
+	c.reader.Speaker = say
+	var out bytes.Buffer
+	err = c.ExecuteTemplate(&out, "layout", data)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, c)
+	return out.Bytes(), err
+}
+
+func functions(say *reader) template.FuncMap {
 	return template.FuncMap{
-		"t":       say.Say,
+		"t":       func(id string, pairs ...any) (string, error) { return say.Say(id, pairs...) },
 		"asset":   assetPath,
-		"refusal": say.Refusal,
+		"refusal": func(r *lockboxv1.Refusal) reason.Text { return say.Refusal(r) },
+		"stamp": func(t any) (string, error) {
+			at, err := moment(t)
+			return say.Stamp(at), err
+		},
 		"instant": func(t any) (string, error) {
 			at, err := moment(t)
 			return say.Instant(at), err
@@ -143,7 +188,7 @@ func (p Page) Kept() url.Values {
 
 // Render writes a page. It sends nothing before the whole page has been rendered.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
-	page, known := pages.byLanguage[v.Say.Language][name]
+	page, known := pages.byName[name]
 	if !known {
 		return fmt.Errorf("portal: no page %q", name)
 	}
@@ -154,15 +199,15 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 			return err
 		}
 	}
-	var out bytes.Buffer
-	if err := page.ExecuteTemplate(&out, "layout", p); err != nil {
+	out, err := page.render(v.Say, p)
+	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Content-Language", v.Say.Language)
 	v.W.WriteHeader(status)
 	if v.R.Method != http.MethodHead {
-		_, _ = v.W.Write(out.Bytes()) // the client has disconnected
+		_, _ = v.W.Write(out) // the client has disconnected
 	}
 	return nil
 }

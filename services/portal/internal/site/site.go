@@ -67,8 +67,13 @@ type Site struct {
 	Counters *observe.Counters
 	// Trail records who signs in, and who could not (R69); nil: nobody does.
 	Trail *accesslog.Recorder
+	// ProvidersZone is the time zone in which the provider's people are shown times, by its IANA name; empty: UTC.
+	ProvidersZone string
+	// Environment is what the operator calls this installation, such as Staging; empty: nothing.
+	Environment string
 
 	problems *Pages
+	zones    zones
 }
 
 // Of returns a tenant's organisation, for an empty name the provider; nil if there is none. What is configured goes

@@ -66,7 +66,7 @@ func (v *Visit) identify() error {
 		return nil // the organisation is not known any more: treat its people as not signed in
 	}
 	v.Session = current
-	v.Say = v.speaker(current.Language)
+	v.Say = v.speaker(current.Language).At(v.zone())
 	return nil
 }
 

@@ -32,7 +32,7 @@ func Load() (*Words, error) {
 	w := &Words{speakers: map[string]*Speaker{}}
 	var tags []textlanguage.Tag
 	for _, tag := range tenant.Languages {
-		w.speakers[tag] = &Speaker{tag, catalogues[tag]}
+		w.speakers[tag] = &Speaker{Language: tag, messages: catalogues[tag], zone: time.UTC}
 		tags = append(tags, textlanguage.Make(tag))
 	}
 	w.matcher = textlanguage.NewMatcher(tags)
@@ -48,11 +48,20 @@ func (w *Words) Best(accept string) *Speaker {
 	return w.speakers[tenant.Languages[i]]
 }
 
-// Speaker returns texts in one language.
+// Speaker returns texts in one language, with times in one zone.
 type Speaker struct {
 	Language string
 	messages *message.Catalogue
+	zone     *time.Location
 }
+
+// At returns the speaker with times in a zone, by its IANA name; in UTC if it is empty or not known.
+func (s *Speaker) At(zone string) *Speaker {
+	return &Speaker{s.Language, s.messages, timetext.Zone(zone)}
+}
+
+// Zone returns the zone in which times are shown.
+func (s *Speaker) Zone() *time.Location { return s.zone }
 
 // Say returns a message with its placeholders filled from pairs of names and values. A value named Count selects the
 // plural form.
@@ -89,8 +98,17 @@ func (s *Speaker) Number(c Counted) string {
 	return text
 }
 
-// Instant formats a time in UTC and says so.
-func (s *Speaker) Instant(t time.Time) string { return timetext.Instant(s.Language, t) }
+// Instant formats a time in the zone, with UTC beside it.
+func (s *Speaker) Instant(t time.Time) string { return timetext.Short(s.Language, t, s.zone) }
+
+// Stamp is Instant to the second.
+func (s *Speaker) Stamp(t time.Time) string { return timetext.Stamp(s.Language, t, s.zone) }
+
+// Day formats the day of a time, without the year.
+func (s *Speaker) Day(t time.Time) string { return timetext.Day(s.Language, t, s.zone) }
+
+// Clock formats the time of day.
+func (s *Speaker) Clock(t time.Time) string { return timetext.Clock(s.Language, t, s.zone) }
 
 // Duration formats a duration.
 func (s *Speaker) Duration(d time.Duration) string { return timetext.Duration(s.Language, d) }

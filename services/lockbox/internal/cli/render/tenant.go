@@ -226,6 +226,9 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before")
 	}
+	if s.GetTimeZone() != "" {
+		p.field("Time zone", Clean(s.GetTimeZone()))
+	}
 	p.field("Deciders", decidersShown(s.GetDecidersShown()))
 	if partial {
 		p.field("Also told", "not shown to you")
