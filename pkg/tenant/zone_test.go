@@ -13,7 +13,7 @@ func inZone(name string) *lockboxv1.Command {
 
 func TestR60AnOrganisationChoosesATimeZoneThatThereIs(t *testing.T) {
 	const field = "change_settings.settings.time_zone"
-	for _, name := range []string{"Local", "Europe", "europe/paris", "Mars/Olympus", "../../etc/passwd", "Europe/Paris\n"} {
+	for _, name := range []string{"Local", "Europe", "europe/paris", "Mars/Olympus", "../etc/passwd", "Europe/Paris\n"} {
 		contoso(t, premier).play(t, row{1, gina, inZone(name), no(invalid, field, "R60")})
 	}
 	contoso(t, premier).play(t,
