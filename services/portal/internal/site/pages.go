@@ -162,6 +162,8 @@ func moment(t any) (time.Time, error) {
 type Page struct {
 	Visit *Visit
 	Title string
+	// Of says in the window's title what the page is about, where its own title does not.
+	Of string
 	// Nav is empty for visitors who are not signed in.
 	Nav []NavItem
 	// Live is the URL of the page's live updates; empty if it has none.
