@@ -1826,7 +1826,10 @@ type RequestView struct {
 	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
 	// True if the reader does not see whom the customer asked: of lockbox, approvers, excluded assignments and alternates are
 	// left out, and whoever acted for the customer is named as the customer wishes.
-	Partial       bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
+	Partial bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The log's public key, by which the request's receipt is checked; only in a GetRequest answer, and for those who may have
+	// the receipt. Who has it from elsewhere compares the two.
+	LogKey        string `protobuf:"bytes,96,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2062,6 +2065,13 @@ func (x *RequestView) GetPartial() bool {
 		return x.Partial
 	}
 	return false
+}
+
+func (x *RequestView) GetLogKey() string {
+	if x != nil {
+		return x.LogKey
+	}
+	return ""
 }
 
 // How one person decided about a request.
@@ -5099,7 +5109,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xd3\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xec\n" +
 	"\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
@@ -5139,7 +5149,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\x12,\n" +
 	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
 	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\x12\x18\n" +
-	"\apartial\x18\\ \x01(\bR\apartial\"\x87\x02\n" +
+	"\apartial\x18\\ \x01(\bR\apartial\x12\x17\n" +
+	"\alog_key\x18` \x01(\tR\x06logKey\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +

@@ -92,7 +92,7 @@ func TestManyResourcesAreCounted(t *testing.T) {
 	confirm := onward(t, h, at+"/approve/confirm", values)
 	has(t, confirm, "50 virtual machines in Production", "45 more", "SR-2026-0001", "The payment service hangs",
 		"Ends by itself on Mon 3 Aug 2026, 17:30 UTC at the latest, if you approve now.")
-	if !strings.Contains(confirm, "<title>Approve this request: Erin Ellis of Nimbus Cloud asks for a memory dump of 50 ") {
+	if !strings.Contains(confirm, "<title>Approve this request: Erin Ellis of Nimbus Cloud asks for a memory dump ") {
 		t.Error("the window's title does not say which request it is")
 	}
 	sitetest.Post(h, at+"/approve", carried(t, confirm, at+"/approve"))

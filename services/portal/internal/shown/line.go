@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// The drawings of the line of time, in their own units: a wide one, and a narrow one for phones, whose texts can be read
-// there. All else about them is the same.
+// The drawings of the line of time, in their own units: a wide one, and a narrow one whose texts can be read on phones.
+// All else about them is the same.
 const (
 	wideLine   = 960
 	narrowLine = 320

@@ -151,8 +151,7 @@ func (r Request) Means() (string, error) {
 	return "", nil
 }
 
-// kinds maps the catalogue's resource types that people count to the IDs of their words. Of all others there are so many
-// resources.
+// kinds maps the catalogue's resource types that people count to the IDs of their words. All others are resources.
 var kinds = map[string]string{
 	"compute/virtual-machines": "virtual-machines", "classic-compute/virtual-machines": "virtual-machines",
 	"compute/managed-disks": "disks", "sql/databases": "databases", "storage/accounts": "storage-accounts",
