@@ -188,6 +188,13 @@ func (p Page) Kept() url.Values {
 	return query
 }
 
+// After a mistake the first control that is wrong has the focus, also without scripts. What people wrote is escaped, so
+// it can say no such thing.
+var (
+	invalid      = []byte(` aria-invalid="true"`)
+	invalidFirst = append([]byte(" autofocus"), invalid...)
+)
+
 // Render writes a page. It sends nothing before the whole page has been rendered.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	page, known := pages.byName[name]
@@ -205,6 +212,7 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
+	out = bytes.Replace(out, invalid, invalidFirst, 1)
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Content-Language", v.Say.Language)
 	v.W.WriteHeader(status)
