@@ -31,6 +31,7 @@ type Pages struct {
 //	t "id" "Name" value …   a message of package words
 //	instant T, duration D   a time in the reader's zone and a duration, in words; T and D may be protobuf's
 //	stamp T                 a time in the reader's zone to the second
+//	zone                    that zone's name, for fields in which somebody types a time
 //	iso T                   a time for machines (RFC 3339)
 //	refusal R               why a service refused, for the template "reason"
 func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
@@ -129,6 +130,7 @@ func functions(say *reader) template.FuncMap {
 			at, err := moment(t)
 			return say.Instant(at), err
 		},
+		"zone": func() string { return say.Zone().String() },
 		"iso": func(t any) (string, error) {
 			at, err := moment(t)
 			return at.UTC().Format(time.RFC3339), err
