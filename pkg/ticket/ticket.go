@@ -73,7 +73,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		s.Engineer, s.Team = f.TicketReassigned.GetEngineer(), f.TicketReassigned.GetTeam()
 	case *lockboxv1.Event_TicketCommented:
-		if !mayComment(e.GetActor()) {
+		if !MayComment(e.GetActor()) {
 			return "the customer's people and the provider's support comment on a ticket (R11)"
 		}
 	}
@@ -180,7 +180,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 	case *lockboxv1.Command_AssignTicket:
 		return assign(s, c.By, a.AssignTicket, e)
 	case *lockboxv1.Command_CommentTicket:
-		if !mayComment(c.By) {
+		if !MayComment(c.By) {
 			return refusal.Forbidden("token", "R11",
 				"only the customer's people and the provider's support comment on a ticket")
 		}
@@ -197,7 +197,9 @@ func mayAssign(by *lockboxv1.Actor) bool {
 	return aggregate.Provider(by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers)
 }
 
-func mayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
+// MayComment reports whether the actor may comment on a ticket that they see: the customer's people, and the provider's
+// support.
+func MayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
 
 func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 	if !aggregate.Customer(c.By) {
