@@ -111,6 +111,8 @@ type Event struct {
 	//	*Event_TicketAssigned
 	//	*Event_TicketReassigned
 	//	*Event_TicketCommented
+	//	*Event_TicketClosed
+	//	*Event_TicketReopened
 	//	*Event_RulesPublished
 	//	*Event_CataloguePublished
 	//	*Event_ExposureDisclosed
@@ -728,6 +730,24 @@ func (x *Event) GetTicketCommented() *TicketCommented {
 	return nil
 }
 
+func (x *Event) GetTicketClosed() *TicketClosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_TicketClosed); ok {
+			return x.TicketClosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTicketReopened() *TicketReopened {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_TicketReopened); ok {
+			return x.TicketReopened
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetRulesPublished() *RulesPublished {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_RulesPublished); ok {
@@ -1111,6 +1131,16 @@ type Event_TicketCommented struct {
 	TicketCommented *TicketCommented `protobuf:"bytes,83,opt,name=ticket_commented,json=ticketCommented,proto3,oneof"`
 }
 
+type Event_TicketClosed struct {
+	// Kind ticket, written by lockbox-orchestrator: the ticket was closed.
+	TicketClosed *TicketClosed `protobuf:"bytes,133,opt,name=ticket_closed,json=ticketClosed,proto3,oneof"`
+}
+
+type Event_TicketReopened struct {
+	// Kind ticket, written by lockbox-orchestrator: the closed ticket was opened again.
+	TicketReopened *TicketReopened `protobuf:"bytes,134,opt,name=ticket_reopened,json=ticketReopened,proto3,oneof"`
+}
+
 type Event_RulesPublished struct {
 	// Kind policy, written by lockbox-orchestrator: the provider's rules changed.
 	RulesPublished *RulesPublished `protobuf:"bytes,90,opt,name=rules_published,json=rulesPublished,proto3,oneof"`
@@ -1279,6 +1309,10 @@ func (*Event_TicketReassigned) isEvent_Fact() {}
 
 func (*Event_TicketCommented) isEvent_Fact() {}
 
+func (*Event_TicketClosed) isEvent_Fact() {}
+
+func (*Event_TicketReopened) isEvent_Fact() {}
+
 func (*Event_RulesPublished) isEvent_Fact() {}
 
 func (*Event_CataloguePublished) isEvent_Fact() {}
@@ -1308,7 +1342,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xea*\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xf4+\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1376,7 +1410,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\rticket_opened\x18P \x01(\v2\x18.lockbox.v1.TicketOpenedH\x00R\fticketOpened\x12E\n" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
-	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12E\n" +
+	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12@\n" +
+	"\rticket_closed\x18\x85\x01 \x01(\v2\x18.lockbox.v1.TicketClosedH\x00R\fticketClosed\x12F\n" +
+	"\x0fticket_reopened\x18\x86\x01 \x01(\v2\x1a.lockbox.v1.TicketReopenedH\x00R\x0eticketReopened\x12E\n" +
 	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12Q\n" +
 	"\x13catalogue_published\x18[ \x01(\v2\x1e.lockbox.v1.CataloguePublishedH\x00R\x12cataloguePublished\x12N\n" +
 	"\x12exposure_disclosed\x18_ \x01(\v2\x1d.lockbox.v1.ExposureDisclosedH\x00R\x11exposureDisclosed\x12X\n" +
@@ -1462,18 +1498,20 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*TicketAssigned)(nil),          // 54: lockbox.v1.TicketAssigned
 	(*TicketReassigned)(nil),        // 55: lockbox.v1.TicketReassigned
 	(*TicketCommented)(nil),         // 56: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 57: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 58: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 59: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 60: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 61: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 62: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 63: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 64: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 65: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 66: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 67: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 68: lockbox.v1.WaivedAccessReported
+	(*TicketClosed)(nil),            // 57: lockbox.v1.TicketClosed
+	(*TicketReopened)(nil),          // 58: lockbox.v1.TicketReopened
+	(*RulesPublished)(nil),          // 59: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 60: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 61: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 62: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 63: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 64: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 65: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 66: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 67: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 68: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 69: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 70: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1532,23 +1570,25 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	54, // 53: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
 	55, // 54: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
 	56, // 55: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	57, // 56: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	58, // 57: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	59, // 58: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	60, // 59: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	61, // 60: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	62, // 61: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	63, // 62: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	64, // 63: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	65, // 64: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	66, // 65: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	67, // 66: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	68, // 67: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	57, // 56: lockbox.v1.Event.ticket_closed:type_name -> lockbox.v1.TicketClosed
+	58, // 57: lockbox.v1.Event.ticket_reopened:type_name -> lockbox.v1.TicketReopened
+	59, // 58: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	60, // 59: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	61, // 60: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	62, // 61: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	63, // 62: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	64, // 63: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	65, // 64: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	66, // 65: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	67, // 66: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	68, // 67: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	69, // 68: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	70, // 69: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1621,6 +1661,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_TicketAssigned)(nil),
 		(*Event_TicketReassigned)(nil),
 		(*Event_TicketCommented)(nil),
+		(*Event_TicketClosed)(nil),
+		(*Event_TicketReopened)(nil),
 		(*Event_RulesPublished)(nil),
 		(*Event_CataloguePublished)(nil),
 		(*Event_ExposureDisclosed)(nil),

@@ -21,6 +21,8 @@ var (
 		"open_ticket.reference":       {Name: "reference", Label: "ticket.reference"},
 	}
 	commentFields = map[string]forms.Field{"comment_ticket.text": {Name: "text", Label: "ticket.comment"}}
+	closeFields   = map[string]forms.Field{"close_ticket.reason": closeReason, "reopen_ticket.reason": closeReason}
+	closeReason   = forms.Field{Name: "reason", Label: "ticket.close-reason"}
 )
 
 // opening is the data of the form by which a ticket is opened.
@@ -68,6 +70,32 @@ func (p *pages) openTicket(v *site.Visit) error {
 
 // comment comments on a ticket.
 func (p *pages) comment(v *site.Visit) error {
+	return p.onTicket(v, commentFields, func(f *forms.Form) *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_CommentTicket{
+			CommentTicket: &lockboxv1.CommentTicket{Text: f.Value("text")}}}
+	})
+}
+
+// closeTicket closes a ticket, which ends nothing else.
+func (p *pages) closeTicket(v *site.Visit) error {
+	return p.onTicket(v, closeFields, func(f *forms.Form) *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_CloseTicket{
+			CloseTicket: &lockboxv1.CloseTicket{Reason: f.Value("reason")}}}
+	})
+}
+
+// reopenTicket opens a closed ticket again.
+func (p *pages) reopenTicket(v *site.Visit) error {
+	return p.onTicket(v, closeFields, func(f *forms.Form) *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_ReopenTicket{
+			ReopenTicket: &lockboxv1.ReopenTicket{Reason: f.Value("reason")}}}
+	})
+}
+
+// onTicket sends the command of one of the forms on a ticket's page.
+func (p *pages) onTicket(
+	v *site.Visit, fields map[string]forms.Field, command func(*forms.Form) *lockboxv1.Command,
+) error {
 	f := forms.Sent(v.R)
 	id, err := f.CommandID()
 	if err != nil {
@@ -77,10 +105,11 @@ func (p *pages) comment(v *site.Visit) error {
 	if err != nil {
 		return site.Lost(err)
 	}
-	reply, err := v.Do(&lockboxv1.Command{Id: id, Tenant: found.GetTenant(), AggregateId: found.GetTicketId(),
-		Action: &lockboxv1.Command_CommentTicket{CommentTicket: &lockboxv1.CommentTicket{Text: f.Value("text")}}})
+	c := command(f)
+	c.Id, c.Tenant, c.AggregateId = id, found.GetTenant(), found.GetTicketId()
+	reply, err := v.Do(c)
 	if err != nil {
-		return p.corrected(v, f, err, commentFields, p.showTicket)
+		return p.corrected(v, f, err, fields, p.showTicket)
 	}
 	return v.Redirect(v.Path("tickets", found.GetTicketId()), reply.GetSequence())
 }

@@ -33,6 +33,14 @@ func (t ticketRow) Engineer() string {
 	return shown.Name(t.GetEngineer())
 }
 
+// Closer returns the name of the person who closed the ticket; empty while it is open.
+func (t ticketRow) Closer() string {
+	if t.GetClosedBy() == nil {
+		return ""
+	}
+	return shown.Name(t.GetClosedBy().GetPerson())
+}
+
 // Opener returns the name of the person who opened the ticket.
 func (t ticketRow) Opener() string { return shown.Name(t.GetOpenedBy().GetPerson()) }
 
@@ -69,7 +77,8 @@ type ticketPage struct {
 	Provider bool
 	// Form is the form for a comment; nil if the reader may not give one. To is where it is sent.
 	Form *forms.Form
-	To   string
+	// To and Settle are where the form for a comment is sent, and the one that closes the ticket or opens it again.
+	To, Settle string
 }
 
 func (p *pages) ticket(v *site.Visit) error { return p.showTicket(v, forms.Empty(), http.StatusOK) }
@@ -95,7 +104,10 @@ func (p *pages) showTicket(v *site.Visit, f *forms.Form, status int) error {
 	own := slices.DeleteFunc(found.GetRequests(),
 		func(r *lockboxv1.RequestView) bool { return r.GetTenant() != t.GetTenant() })
 	data := ticketPage{ticketRow: ticketRow{TicketView: t}, Table: tabled(v, own), Provider: v.Session.Tenant == "",
-		To: v.Path("tickets", id) + "/comment"}
+		To: v.Path("tickets", id) + "/comment", Settle: v.Path("tickets", id) + "/close"}
+	if t.GetClosedAt() != nil {
+		data.Settle = v.Path("tickets", id) + "/reopen"
+	}
 	if found.GetNextPageToken() != "" {
 		data.All = v.Path("requests") + "?ticket=" + url.QueryEscape(id)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -96,4 +97,37 @@ func TestACommentIsSentFromTheTicketsPage(t *testing.T) {
 	// Of the provider's people only those of the support comment.
 	hasNot(t, get(t, newWorld(erin).portal(t, sitetest.Lena()), "/provider/tickets/SR-2026-0001", http.StatusOK),
 		"Your comment")
+}
+
+func TestR61ATicketIsClosedOnItsPageAndSaysWhoDidIt(t *testing.T) {
+	w := newWorld(otto).answers("close_ticket", done, nil).answers("reopen_ticket", done, nil)
+	h, at := w.portal(t, sitetest.Otto()), bank+"/tickets/SR-2026-0001"
+	page := get(t, h, at, http.StatusOK)
+	has(t, page, "Close this ticket…", "Closing it ends nothing else")
+	typed := url.Values{"command": {aCommand}, "reason": {"It runs again."}}
+	if sent := sitetest.Post(h, at+"/close", typed); sent.Code != http.StatusSeeOther {
+		t.Errorf("%d", sent.Code)
+	}
+	if c := w.only(t); c.GetCloseTicket().GetReason() != "It runs again." || c.GetAggregateId() != "SR-2026-0001" {
+		t.Errorf("%v", c)
+	}
+	closed := ticket()
+	closed.ClosedAt, closed.ClosedBy = ago(time.Hour), lena
+	w.Queries["get_ticket"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Ticket{Ticket: closed}}, nil
+	}
+	for language, want := range map[string]string{"en": "Closed by Lena Lang on Mon 3 Aug 2026, 08:30 UTC",
+		"fr": "Clos par Lena Lang le lun. 3 août 2026", "ja": "クローズした人：Lena Lang"} {
+		has(t, get(t, h, at+"?lang="+language, http.StatusOK), want)
+	}
+	if sent := sitetest.Post(h, at+"/reopen", typed); sent.Code != http.StatusSeeOther ||
+		w.Done[1].GetReopenTicket() == nil {
+		t.Errorf("%d, %v", sent.Code, w.Done)
+	}
+	w.answers("close_ticket", nil, refusal.Invalid("close_ticket.reason", "bad input", "is too long"))
+	again := sitetest.Post(h, at+"/close", typed)
+	if again.Code != http.StatusBadRequest || !strings.Contains(again.Body.String(), `id="reason-wrong"`) {
+		t.Errorf("%d %s", again.Code, plain(again.Body.String()))
+	}
+	wellMade(t, "a reason that is wrong", again.Body.String())
 }
