@@ -191,7 +191,7 @@ func (a *app) settle(name, short, done string, command func(reason string) *lock
 		if err != nil {
 			return err
 		}
-		return s.order(ctx, tenant, args[0], command(reason), done)
+		return s.order(ctx, tenant, args[0], command(reason), "%s", done)
 	})
 	return c
 }
