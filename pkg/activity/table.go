@@ -289,6 +289,14 @@ var table = []row{
 			return l.say("TicketReassigned", "Who", who, "Id", ticket.Reference(e), "Engineer",
 				l.engineer(f.GetEngineer(), f.GetTeam()), "Because", l.because(f.GetReason()))
 		}),
+	fact((*lockboxv1.Event).GetTicketClosed,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketClosed) string {
+			return l.say("TicketClosed", "Who", who, "Id", ticket.Reference(e), "Because", l.because(f.GetReason()))
+		}),
+	fact((*lockboxv1.Event).GetTicketReopened,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketReopened) string {
+			return l.say("TicketReopened", "Who", who, "Id", ticket.Reference(e), "Because", l.because(f.GetReason()))
+		}),
 	fact((*lockboxv1.Event).GetTicketCommented,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketCommented) string {
 			return l.say("TicketCommented", "Who", who, "Id", ticket.Reference(e), "Text", l.quote(f.GetText()))

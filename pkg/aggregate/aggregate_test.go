@@ -26,7 +26,7 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindOwnership: {"register_subscription", "transfer_subscription"},
 		aggregate.KindSubscription: {"assign_role", "remove_role", "activate_role",
 			"deactivate_role", "sign_in", "invite_role", "redeem_invitation", "confirm_invitation", "end_invitation"},
-		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket"},
+		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket", "close_ticket", "reopen_ticket"},
 		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
 		aggregate.KindAlarm:      {"set_aside_message"},
 		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},

@@ -92,7 +92,8 @@ func about(c *lockboxv1.Command) Key {
 			return Ticket(tenant, TicketToken(id))
 		}
 		return Ticket(tenant, TicketID(id+reference))
-	case *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket:
+	case *lockboxv1.Command_AssignTicket, *lockboxv1.Command_CommentTicket, *lockboxv1.Command_CloseTicket,
+		*lockboxv1.Command_ReopenTicket:
 		return Ticket(tenant, TicketToken(id))
 	case *lockboxv1.Command_PublishRules:
 		return Rules

@@ -109,6 +109,8 @@ var ocsfTable = map[string]struct {
 	"TicketAssigned":   {updates, informational},
 	"TicketReassigned": {updates, informational},
 	"TicketCommented":  {updates, informational},
+	"TicketClosed":     {updates, informational},
+	"TicketReopened":   {updates, informational},
 
 	"RulesPublished":     {updates, medium},
 	"CataloguePublished": {updates, medium},

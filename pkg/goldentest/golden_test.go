@@ -226,6 +226,9 @@ var histories = map[request.Status][]string{
 // hooked is a customer who added a webhook, and removed it.
 var hooked = map[request.Status][]string{
 	request.None: slices.Concat(customer, []string{"WebhookAdded", "WebhookRemoved"}),
+	// A customer who chose a time zone.
+	request.Submitted: slices.Concat(customer,
+		[]string{"AccessRequested", "SettingsChanged-deciders", "SettingsChanged-zone"}),
 }
 
 // variants are further ways to the same ends.
@@ -327,7 +330,8 @@ var outlived = map[request.Status][]string{
 // referenced is a way since tickets have references (R11).
 var referenced = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer[:9], []string{"TicketOpened-reference", "TicketAssigned-reference",
-		"TicketReassigned-reference", "TicketCommented-reference", "AccessRequested-reference"}),
+		"TicketReassigned-reference", "TicketCommented-reference", "TicketClosed", "TicketReopened",
+		"AccessRequested-reference"}),
 }
 
 // demanded is a way since a third party's demand says that the customer may be told (R4).

@@ -26,7 +26,13 @@ type State struct {
 	// Engineer and Team are the current assignment; both are empty before the first.
 	Engineer *lockboxv1.Person
 	Team     string
+	// ClosedBy is who closed the ticket, at ClosedAt; nil while it is open.
+	ClosedBy *lockboxv1.Actor
+	ClosedAt time.Time
 }
+
+// Closed reports whether the ticket is closed.
+func (s State) Closed() bool { return s.ClosedBy != nil }
 
 // Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
@@ -73,8 +79,19 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		s.Engineer, s.Team = f.TicketReassigned.GetEngineer(), f.TicketReassigned.GetTeam()
 	case *lockboxv1.Event_TicketCommented:
-		if !mayComment(e.GetActor()) {
+		if !MayComment(e.GetActor()) {
 			return "the customer's people and the provider's support comment on a ticket (R11)"
+		}
+	case *lockboxv1.Event_TicketClosed, *lockboxv1.Event_TicketReopened:
+		_, closes := f.(*lockboxv1.Event_TicketClosed)
+		switch {
+		case !MayComment(e.GetActor()):
+			return "the customer's people and the provider's support close a ticket and open it again (R61)"
+		case closes == s.Closed():
+			return "an open ticket is closed, and a closed one opened again (R61)"
+		}
+		if s.ClosedBy, s.ClosedAt = nil, (time.Time{}); closes {
+			s.ClosedBy, s.ClosedAt = e.GetActor(), e.GetTime().AsTime()
 		}
 	}
 	return ""
@@ -103,6 +120,10 @@ func referenceIn(e *lockboxv1.Event) string {
 		return f.TicketReassigned.GetReference()
 	case *lockboxv1.Event_TicketCommented:
 		return f.TicketCommented.GetReference()
+	case *lockboxv1.Event_TicketClosed:
+		return f.TicketClosed.GetReference()
+	case *lockboxv1.Event_TicketReopened:
+		return f.TicketReopened.GetReference()
 	}
 	return ""
 }
@@ -144,7 +165,8 @@ func (n Name) Fits(named string) bool {
 }
 
 // Decide returns the event that results from a command on the ticket, or neither event nor error if it would change
-// nothing. The customer's people open and comment; the provider's support assigns, escalates and comments.
+// nothing. The customer's people open, comment and close; the provider's support assigns, escalates, comments and
+// closes.
 func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() {
@@ -172,15 +194,18 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 	if !s.Exists() {
 		return refusal.NotFound("aggregate_id", "R11", "there is no such ticket")
 	}
-	if s.Version >= maxEntries {
+	if _, closes := c.GetAction().(*lockboxv1.Command_CloseTicket); s.Version >= maxEntries && !closes {
 		return refusal.Precondition("aggregate_id", "R11",
 			"the ticket has %d entries, and that is all it can have; open another", maxEntries)
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignTicket:
+		if s.Closed() {
+			return refusal.Precondition("aggregate_id", "R61", "the ticket is closed; open it again first")
+		}
 		return assign(s, c.By, a.AssignTicket, e)
 	case *lockboxv1.Command_CommentTicket:
-		if !mayComment(c.By) {
+		if !MayComment(c.By) {
 			return refusal.Forbidden("token", "R11",
 				"only the customer's people and the provider's support comment on a ticket")
 		}
@@ -188,8 +213,31 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 			Text: a.CommentTicket.GetText(), Reference: s.Reference,
 		}}
 		return prose.Check("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)
+	case *lockboxv1.Command_CloseTicket:
+		return s.close(c.By, "close_ticket.reason", a.CloseTicket.GetReason(), true, e)
+	case *lockboxv1.Command_ReopenTicket:
+		return s.close(c.By, "reopen_ticket.reason", a.ReopenTicket.GetReason(), false, e)
 	}
 	return refusal.Invalid("action", "bad input", "this command is not about a ticket")
+}
+
+// close closes the ticket, or opens it again; no event if it is so already.
+func (s State) close(by *lockboxv1.Actor, field, reason string, closes bool, e *lockboxv1.Event) error {
+	if !MayComment(by) {
+		return refusal.Forbidden("token", "R61",
+			"only the customer's people and the provider's support close a ticket and open it again")
+	}
+	if err := prose.Check(field, reason, 0, 1000); err != nil || closes == s.Closed() {
+		return err
+	}
+	if closes {
+		e.Fact = &lockboxv1.Event_TicketClosed{TicketClosed: &lockboxv1.TicketClosed{Reason: reason,
+			Reference: s.Reference}}
+		return nil
+	}
+	e.Fact = &lockboxv1.Event_TicketReopened{TicketReopened: &lockboxv1.TicketReopened{Reason: reason,
+		Reference: s.Reference}}
+	return nil
 }
 
 // mayAssign reports whether the actor belongs to the provider's support, which assigns and escalates tickets.
@@ -197,7 +245,9 @@ func mayAssign(by *lockboxv1.Actor) bool {
 	return aggregate.Provider(by, aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers)
 }
 
-func mayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
+// MayComment reports whether the actor may comment on a ticket that they see: the customer's people, and the provider's
+// support.
+func MayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
 
 func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
 	if !aggregate.Customer(c.By) {

@@ -111,12 +111,43 @@ func TestR11ATicketIsOpenedAssignedAndHandedOn(t *testing.T) {
 	}
 }
 
+func closes(reason string) *lockboxv1.Command {
+	return &lockboxv1.Command{Action: &lockboxv1.Command_CloseTicket{
+		CloseTicket: &lockboxv1.CloseTicket{Reason: reason}}}
+}
+
+func reopens() *lockboxv1.Command {
+	return &lockboxv1.Command{Action: &lockboxv1.Command_ReopenTicket{ReopenTicket: &lockboxv1.ReopenTicket{}}}
+}
+
+func TestR61ATicketIsClosedAndOpenedAgain(t *testing.T) {
+	s := play(t,
+		row{cora, closes("early"), no(notFound, "aggregate_id", "R11")},
+		row{cora, open("It does not boot", "", ""), "TicketOpened"},
+		row{cora, reopens(), "already"},
+		row{sven, closes("tidy"), no(forbidden, "token", "R61")},
+		row{cora, closes(strings.Repeat("x", 1001)), no(invalid, "close_ticket.reason", "bad input")},
+		row{eve, closes("it boots"), "TicketClosed"},
+		row{cora, closes("it boots"), "already"},
+		row{cora, comment("thank you"), "TicketCommented"},
+		row{leo, assign(fred, "Storage", ""), no(precondition, "aggregate_id", "R61")},
+		row{sven, reopens(), no(forbidden, "token", "R61")},
+		row{cora, reopens(), "TicketReopened"},
+		row{leo, assign(fred, "Storage", ""), "TicketAssigned"},
+		row{cora, closes(""), "TicketClosed"},
+	)
+	if !s.Closed() || s.ClosedBy.GetPerson().GetSubject() != "cora" || !s.ClosedAt.Equal(start) {
+		t.Errorf("closed by %v at %s", s.ClosedBy, s.ClosedAt)
+	}
+}
+
 func TestATicketHasAnEnd(t *testing.T) {
 	rows := []row{{cora, open("It does not boot", "", ""), "TicketOpened"}}
 	for range 499 {
 		rows = append(rows, row{cora, comment("please"), "TicketCommented"})
 	}
-	play(t, append(rows, row{cora, comment("please"), no(precondition, "aggregate_id", "R11")})...)
+	play(t, append(rows, row{cora, comment("please"), no(precondition, "aggregate_id", "R11")},
+		row{cora, closes("enough"), "TicketClosed"}, row{cora, reopens(), no(precondition, "aggregate_id", "R11")})...)
 }
 
 func TestR11WhoMayDoWhatToATicket(t *testing.T) {

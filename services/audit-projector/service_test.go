@@ -255,6 +255,13 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 			t.Errorf("event %d, %s: withheld %t, %v", i, e.Subject, e.Withheld, shown)
 		}
 	}
+	for who, want := range map[string]string{"grace": w.vkey, "olga": w.vkey, "erin": ""} {
+		asked := &lockboxv1.Query{Tenant: bank,
+			Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}
+		if got := w.ask(who, asked); got.GetRequest() == nil || got.GetRequest().GetLogKey() != want {
+			t.Errorf("%s reads the key %q, want %q: %v", who, got.GetRequest().GetLogKey(), want, got.GetRefusal())
+		}
+	}
 	for who, want := range map[string]lockboxv1.RefusalCode{
 		"olga": lockboxv1.RefusalCode_REFUSAL_CODE_UNSPECIFIED, "otto": lockboxv1.RefusalCode_REFUSAL_CODE_UNSPECIFIED,
 		"erin": lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "hana": lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND,

@@ -61,9 +61,9 @@ func CheckFile(name string, trust Trust) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := check(file, policy)
+	r, err := check(asWritten(file), policy)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotProven, name, err)
+		return nil, fmt.Errorf("%w: %s: %w%s", ErrNotProven, name, err, whatHappened(file))
 	}
 	r.Trusted = from
 	return r, nil

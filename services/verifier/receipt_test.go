@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -100,6 +102,61 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(file, bytes.Replace(text, []byte(`"withheld": true`), []byte(`"withheld": false`), 1), 0o600))
 	fails(t, 10, "not proven: "+file, nil, "receipt", file, "--log-key", public)
+}
+
+// Mail programs, editors and shells save a file with other line ends or a mark; it says the same.
+func TestASavedCopyStillHolds(t *testing.T) {
+	_, public, file := written(t, unchanged)
+	text, err := os.ReadFile(file)
+	must(t, err)
+	crlf := bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+	wide := func(mark string, order binary.AppendByteOrder, of []byte) []byte {
+		out := []byte(mark)
+		for _, r := range utf16.Encode([]rune(string(of))) {
+			out = order.AppendUint16(out, r)
+		}
+		return out
+	}
+	for name, saved := range map[string][]byte{
+		"as it was written":    text,
+		"CRLF":                 crlf,
+		"CR":                   bytes.ReplaceAll(text, []byte("\n"), []byte("\r")),
+		"a mark":               append([]byte("\xef\xbb\xbf"), text...),
+		"a mark and CRLF":      append([]byte("\xef\xbb\xbf"), crlf...),
+		"no last line end":     bytes.TrimSuffix(text, []byte("\n")),
+		"several at the end":   append(bytes.Clone(text), "\r\n\n\n"...),
+		"PowerShell's":         wide("\xff\xfe", binary.LittleEndian, crlf),
+		"the other way around": wide("\xfe\xff", binary.BigEndian, text),
+	} {
+		must(t, os.WriteFile(file, saved, 0o600))
+		if code, out, errors := run(t, nil, "receipt", file, "--log-key", public); code != 0 ||
+			!strings.Contains(out, "The receipt holds") {
+			t.Errorf("%s: %d %s%s", name, code, out, errors)
+		}
+	}
+}
+
+func TestACopyThatWasChangedIsNotProvenAndSaysWhatMayHaveHappened(t *testing.T) {
+	_, public, file := written(t, unchanged)
+	text, err := os.ReadFile(file)
+	must(t, err)
+	var compact bytes.Buffer
+	must(t, json.Compact(&compact, text))
+	for want, saved := range map[string][]byte{
+		"it was formatted anew":  compact.Bytes(),
+		"the file is empty":      []byte("\r\n"),
+		"it is a web page":       []byte("<!DOCTYPE html><title>Sign in</title>"),
+		"something stands":       append([]byte("From: erin\n\n"), text...),
+		"it is not whole":        text[:len(text)-20],
+		"something follows":      append(bytes.Clone(text), "{}\n"...),
+		"is not what was record": bytes.Replace(text, []byte(`"bytes": "C`), []byte(`"bytes": "D`), 1),
+	} {
+		must(t, os.WriteFile(file, saved, 0o600))
+		code, _, errors := run(t, nil, "receipt", file, "--log-key", public)
+		if code != 10 || !strings.Contains(errors, want) {
+			t.Errorf("%s: %d %s", want, code, errors)
+		}
+	}
 }
 
 // What is proven to be in the log may still be nonsense, which the log's keeper wrote.

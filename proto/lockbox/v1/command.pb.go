@@ -81,6 +81,8 @@ type Command struct {
 	//	*Command_OpenTicket
 	//	*Command_AssignTicket
 	//	*Command_CommentTicket
+	//	*Command_CloseTicket
+	//	*Command_ReopenTicket
 	//	*Command_PublishRules
 	//	*Command_PublishCatalogue
 	//	*Command_DiscloseExposure
@@ -494,6 +496,24 @@ func (x *Command) GetCommentTicket() *CommentTicket {
 	return nil
 }
 
+func (x *Command) GetCloseTicket() *CloseTicket {
+	if x != nil {
+		if x, ok := x.Action.(*Command_CloseTicket); ok {
+			return x.CloseTicket
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReopenTicket() *ReopenTicket {
+	if x != nil {
+		if x, ok := x.Action.(*Command_ReopenTicket); ok {
+			return x.ReopenTicket
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetPublishRules() *PublishRules {
 	if x != nil {
 		if x, ok := x.Action.(*Command_PublishRules); ok {
@@ -726,6 +746,16 @@ type Command_CommentTicket struct {
 	CommentTicket *CommentTicket `protobuf:"bytes,82,opt,name=comment_ticket,json=commentTicket,proto3,oneof"`
 }
 
+type Command_CloseTicket struct {
+	// The customer's people or the provider's support close a ticket.
+	CloseTicket *CloseTicket `protobuf:"bytes,131,opt,name=close_ticket,json=closeTicket,proto3,oneof"`
+}
+
+type Command_ReopenTicket struct {
+	// The customer's people or the provider's support open a closed ticket again.
+	ReopenTicket *ReopenTicket `protobuf:"bytes,132,opt,name=reopen_ticket,json=reopenTicket,proto3,oneof"`
+}
+
 type Command_PublishRules struct {
 	// A security officer puts a rule set in force; the tenant is `_`, the aggregate `rules`.
 	PublishRules *PublishRules `protobuf:"bytes,90,opt,name=publish_rules,json=publishRules,proto3,oneof"`
@@ -822,6 +852,10 @@ func (*Command_OpenTicket) isCommand_Action() {}
 func (*Command_AssignTicket) isCommand_Action() {}
 
 func (*Command_CommentTicket) isCommand_Action() {}
+
+func (*Command_CloseTicket) isCommand_Action() {}
+
+func (*Command_ReopenTicket) isCommand_Action() {}
 
 func (*Command_PublishRules) isCommand_Action() {}
 
@@ -2627,6 +2661,98 @@ func (x *AssignTicket) GetReason() string {
 	return ""
 }
 
+// Closes a ticket. Requests that name it, and access that was allowed, stay as they are.
+type CloseTicket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseTicket) Reset() {
+	*x = CloseTicket{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseTicket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseTicket) ProtoMessage() {}
+
+func (x *CloseTicket) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseTicket.ProtoReflect.Descriptor instead.
+func (*CloseTicket) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CloseTicket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Opens a closed ticket again.
+type ReopenTicket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 1000 characters, may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReopenTicket) Reset() {
+	*x = ReopenTicket{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReopenTicket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReopenTicket) ProtoMessage() {}
+
+func (x *ReopenTicket) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReopenTicket.ProtoReflect.Descriptor instead.
+func (*ReopenTicket) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ReopenTicket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Comments on a ticket.
 type CommentTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2638,7 +2764,7 @@ type CommentTicket struct {
 
 func (x *CommentTicket) Reset() {
 	*x = CommentTicket{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	mi := &file_lockbox_v1_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2776,7 @@ func (x *CommentTicket) String() string {
 func (*CommentTicket) ProtoMessage() {}
 
 func (x *CommentTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[35]
+	mi := &file_lockbox_v1_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2789,7 @@ func (x *CommentTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentTicket.ProtoReflect.Descriptor instead.
 func (*CommentTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CommentTicket) GetText() string {
@@ -2685,7 +2811,7 @@ type PublishRules struct {
 
 func (x *PublishRules) Reset() {
 	*x = PublishRules{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	mi := &file_lockbox_v1_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2823,7 @@ func (x *PublishRules) String() string {
 func (*PublishRules) ProtoMessage() {}
 
 func (x *PublishRules) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[36]
+	mi := &file_lockbox_v1_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2836,7 @@ func (x *PublishRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRules.ProtoReflect.Descriptor instead.
 func (*PublishRules) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PublishRules) GetText() string {
@@ -2732,7 +2858,7 @@ type PublishCatalogue struct {
 
 func (x *PublishCatalogue) Reset() {
 	*x = PublishCatalogue{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[37]
+	mi := &file_lockbox_v1_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2870,7 @@ func (x *PublishCatalogue) String() string {
 func (*PublishCatalogue) ProtoMessage() {}
 
 func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[37]
+	mi := &file_lockbox_v1_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2883,7 @@ func (x *PublishCatalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishCatalogue.ProtoReflect.Descriptor instead.
 func (*PublishCatalogue) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PublishCatalogue) GetText() string {
@@ -2778,7 +2904,7 @@ type DiscloseExposure struct {
 
 func (x *DiscloseExposure) Reset() {
 	*x = DiscloseExposure{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[38]
+	mi := &file_lockbox_v1_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2916,7 @@ func (x *DiscloseExposure) String() string {
 func (*DiscloseExposure) ProtoMessage() {}
 
 func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[38]
+	mi := &file_lockbox_v1_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2929,7 @@ func (x *DiscloseExposure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseExposure.ProtoReflect.Descriptor instead.
 func (*DiscloseExposure) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DiscloseExposure) GetOccurrence() *Occurrence {
@@ -2830,7 +2956,7 @@ type DiscloseLegalDemand struct {
 
 func (x *DiscloseLegalDemand) Reset() {
 	*x = DiscloseLegalDemand{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[39]
+	mi := &file_lockbox_v1_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2968,7 @@ func (x *DiscloseLegalDemand) String() string {
 func (*DiscloseLegalDemand) ProtoMessage() {}
 
 func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[39]
+	mi := &file_lockbox_v1_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2981,7 @@ func (x *DiscloseLegalDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscloseLegalDemand.ProtoReflect.Descriptor instead.
 func (*DiscloseLegalDemand) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DiscloseLegalDemand) GetOccurrence() *Occurrence {
@@ -2902,7 +3028,7 @@ type SetAsideMessage struct {
 
 func (x *SetAsideMessage) Reset() {
 	*x = SetAsideMessage{}
-	mi := &file_lockbox_v1_command_proto_msgTypes[40]
+	mi := &file_lockbox_v1_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3040,7 @@ func (x *SetAsideMessage) String() string {
 func (*SetAsideMessage) ProtoMessage() {}
 
 func (x *SetAsideMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_command_proto_msgTypes[40]
+	mi := &file_lockbox_v1_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3053,7 @@ func (x *SetAsideMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAsideMessage.ProtoReflect.Descriptor instead.
 func (*SetAsideMessage) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetAsideMessage) GetSequence() uint64 {
@@ -2956,7 +3082,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x80\x17\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x81\x18\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -3004,7 +3130,9 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\vopen_ticket\x18P \x01(\v2\x16.lockbox.v1.OpenTicketH\x00R\n" +
 	"openTicket\x12?\n" +
 	"\rassign_ticket\x18Q \x01(\v2\x18.lockbox.v1.AssignTicketH\x00R\fassignTicket\x12B\n" +
-	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicket\x12?\n" +
+	"\x0ecomment_ticket\x18R \x01(\v2\x19.lockbox.v1.CommentTicketH\x00R\rcommentTicket\x12=\n" +
+	"\fclose_ticket\x18\x83\x01 \x01(\v2\x17.lockbox.v1.CloseTicketH\x00R\vcloseTicket\x12@\n" +
+	"\rreopen_ticket\x18\x84\x01 \x01(\v2\x18.lockbox.v1.ReopenTicketH\x00R\freopenTicket\x12?\n" +
 	"\rpublish_rules\x18Z \x01(\v2\x18.lockbox.v1.PublishRulesH\x00R\fpublishRules\x12K\n" +
 	"\x11publish_catalogue\x18[ \x01(\v2\x1c.lockbox.v1.PublishCatalogueH\x00R\x10publishCatalogue\x12K\n" +
 	"\x11disclose_exposure\x18_ \x01(\v2\x1c.lockbox.v1.DiscloseExposureH\x00R\x10discloseExposure\x12U\n" +
@@ -3115,7 +3243,11 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\fAssignTicket\x12.\n" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x18\n" +
 	"\x04team\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04team\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\")\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"+\n" +
+	"\vCloseTicket\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\",\n" +
+	"\fReopenTicket\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\")\n" +
 	"\rCommentTicket\x12\x18\n" +
 	"\x04text\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x02R\x04text\"\"\n" +
 	"\fPublishRules\x12\x12\n" +
@@ -3150,7 +3282,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -3187,26 +3319,28 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*DeactivateRole)(nil),        // 32: lockbox.v1.DeactivateRole
 	(*OpenTicket)(nil),            // 33: lockbox.v1.OpenTicket
 	(*AssignTicket)(nil),          // 34: lockbox.v1.AssignTicket
-	(*CommentTicket)(nil),         // 35: lockbox.v1.CommentTicket
-	(*PublishRules)(nil),          // 36: lockbox.v1.PublishRules
-	(*PublishCatalogue)(nil),      // 37: lockbox.v1.PublishCatalogue
-	(*DiscloseExposure)(nil),      // 38: lockbox.v1.DiscloseExposure
-	(*DiscloseLegalDemand)(nil),   // 39: lockbox.v1.DiscloseLegalDemand
-	(*SetAsideMessage)(nil),       // 40: lockbox.v1.SetAsideMessage
-	(*AddWebhook)(nil),            // 41: lockbox.v1.AddWebhook
-	(*RemoveWebhook)(nil),         // 42: lockbox.v1.RemoveWebhook
-	(*Refusal)(nil),               // 43: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
-	(SupportPlan)(0),              // 45: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 46: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 47: lockbox.v1.Person
-	(*RoleInvitation)(nil),        // 48: lockbox.v1.RoleInvitation
-	(*TenantSettings)(nil),        // 49: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 50: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 51: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 52: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 54: lockbox.v1.Occurrence
+	(*CloseTicket)(nil),           // 35: lockbox.v1.CloseTicket
+	(*ReopenTicket)(nil),          // 36: lockbox.v1.ReopenTicket
+	(*CommentTicket)(nil),         // 37: lockbox.v1.CommentTicket
+	(*PublishRules)(nil),          // 38: lockbox.v1.PublishRules
+	(*PublishCatalogue)(nil),      // 39: lockbox.v1.PublishCatalogue
+	(*DiscloseExposure)(nil),      // 40: lockbox.v1.DiscloseExposure
+	(*DiscloseLegalDemand)(nil),   // 41: lockbox.v1.DiscloseLegalDemand
+	(*SetAsideMessage)(nil),       // 42: lockbox.v1.SetAsideMessage
+	(*AddWebhook)(nil),            // 43: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 44: lockbox.v1.RemoveWebhook
+	(*Refusal)(nil),               // 45: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 46: google.protobuf.Duration
+	(SupportPlan)(0),              // 47: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 48: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 49: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 50: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 52: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 53: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 54: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 56: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -3240,38 +3374,40 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	26, // 28: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
 	27, // 29: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
 	28, // 30: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
-	41, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
-	42, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	43, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	44, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
 	33, // 33: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
 	34, // 34: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	35, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	36, // 36: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	37, // 37: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	38, // 38: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	39, // 39: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	40, // 40: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	43, // 41: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	44, // 42: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	45, // 43: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	46, // 44: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	47, // 45: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	48, // 46: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
-	45, // 47: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	49, // 48: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	50, // 49: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	51, // 50: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	48, // 51: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
-	52, // 52: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	53, // 53: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	47, // 54: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	54, // 55: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	54, // 56: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	53, // 57: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	37, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	35, // 36: lockbox.v1.Command.close_ticket:type_name -> lockbox.v1.CloseTicket
+	36, // 37: lockbox.v1.Command.reopen_ticket:type_name -> lockbox.v1.ReopenTicket
+	38, // 38: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	39, // 39: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	40, // 40: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	41, // 41: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	42, // 42: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	45, // 43: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	46, // 44: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	47, // 45: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	48, // 46: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	49, // 47: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	50, // 48: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	47, // 49: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	51, // 50: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	52, // 51: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	53, // 52: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	50, // 53: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	54, // 54: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	55, // 55: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	49, // 56: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	56, // 57: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	56, // 58: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	55, // 59: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -3321,6 +3457,8 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_OpenTicket)(nil),
 		(*Command_AssignTicket)(nil),
 		(*Command_CommentTicket)(nil),
+		(*Command_CloseTicket)(nil),
+		(*Command_ReopenTicket)(nil),
 		(*Command_PublishRules)(nil),
 		(*Command_PublishCatalogue)(nil),
 		(*Command_DiscloseExposure)(nil),
@@ -3333,7 +3471,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

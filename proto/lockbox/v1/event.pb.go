@@ -112,6 +112,8 @@ type Event struct {
 	//	*Event_TicketAssigned
 	//	*Event_TicketReassigned
 	//	*Event_TicketCommented
+	//	*Event_TicketClosed
+	//	*Event_TicketReopened
 	//	*Event_RulesPublished
 	//	*Event_CataloguePublished
 	//	*Event_ExposureDisclosed
@@ -738,6 +740,24 @@ func (x *Event) GetTicketCommented() *TicketCommented {
 	return nil
 }
 
+func (x *Event) GetTicketClosed() *TicketClosed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_TicketClosed); ok {
+			return x.TicketClosed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTicketReopened() *TicketReopened {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_TicketReopened); ok {
+			return x.TicketReopened
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetRulesPublished() *RulesPublished {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_RulesPublished); ok {
@@ -1126,6 +1146,16 @@ type Event_TicketCommented struct {
 	TicketCommented *TicketCommented `protobuf:"bytes,83,opt,name=ticket_commented,json=ticketCommented,proto3,oneof"`
 }
 
+type Event_TicketClosed struct {
+	// Kind ticket, written by lockbox-orchestrator: the ticket was closed.
+	TicketClosed *TicketClosed `protobuf:"bytes,133,opt,name=ticket_closed,json=ticketClosed,proto3,oneof"`
+}
+
+type Event_TicketReopened struct {
+	// Kind ticket, written by lockbox-orchestrator: the closed ticket was opened again.
+	TicketReopened *TicketReopened `protobuf:"bytes,134,opt,name=ticket_reopened,json=ticketReopened,proto3,oneof"`
+}
+
 type Event_RulesPublished struct {
 	// Kind policy, written by lockbox-orchestrator: the provider's rules changed.
 	RulesPublished *RulesPublished `protobuf:"bytes,90,opt,name=rules_published,json=rulesPublished,proto3,oneof"`
@@ -1296,6 +1326,10 @@ func (*Event_TicketReassigned) isEvent_Fact() {}
 
 func (*Event_TicketCommented) isEvent_Fact() {}
 
+func (*Event_TicketClosed) isEvent_Fact() {}
+
+func (*Event_TicketReopened) isEvent_Fact() {}
+
 func (*Event_RulesPublished) isEvent_Fact() {}
 
 func (*Event_CataloguePublished) isEvent_Fact() {}
@@ -1325,7 +1359,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xa3+\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xad,\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1395,7 +1429,9 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\rticket_opened\x18P \x01(\v2\x18.lockbox.v1.TicketOpenedH\x00R\fticketOpened\x12E\n" +
 	"\x0fticket_assigned\x18Q \x01(\v2\x1a.lockbox.v1.TicketAssignedH\x00R\x0eticketAssigned\x12K\n" +
 	"\x11ticket_reassigned\x18R \x01(\v2\x1c.lockbox.v1.TicketReassignedH\x00R\x10ticketReassigned\x12H\n" +
-	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12E\n" +
+	"\x10ticket_commented\x18S \x01(\v2\x1b.lockbox.v1.TicketCommentedH\x00R\x0fticketCommented\x12@\n" +
+	"\rticket_closed\x18\x85\x01 \x01(\v2\x18.lockbox.v1.TicketClosedH\x00R\fticketClosed\x12F\n" +
+	"\x0fticket_reopened\x18\x86\x01 \x01(\v2\x1a.lockbox.v1.TicketReopenedH\x00R\x0eticketReopened\x12E\n" +
 	"\x0frules_published\x18Z \x01(\v2\x1a.lockbox.v1.RulesPublishedH\x00R\x0erulesPublished\x12Q\n" +
 	"\x13catalogue_published\x18[ \x01(\v2\x1e.lockbox.v1.CataloguePublishedH\x00R\x12cataloguePublished\x12N\n" +
 	"\x12exposure_disclosed\x18_ \x01(\v2\x1d.lockbox.v1.ExposureDisclosedH\x00R\x11exposureDisclosed\x12X\n" +
@@ -1482,18 +1518,20 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*TicketAssigned)(nil),          // 55: lockbox.v1.TicketAssigned
 	(*TicketReassigned)(nil),        // 56: lockbox.v1.TicketReassigned
 	(*TicketCommented)(nil),         // 57: lockbox.v1.TicketCommented
-	(*RulesPublished)(nil),          // 58: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 59: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 60: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 61: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 62: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 63: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 64: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 65: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 66: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 67: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 68: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 69: lockbox.v1.WaivedAccessReported
+	(*TicketClosed)(nil),            // 58: lockbox.v1.TicketClosed
+	(*TicketReopened)(nil),          // 59: lockbox.v1.TicketReopened
+	(*RulesPublished)(nil),          // 60: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 61: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 62: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 63: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 64: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 65: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 66: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 67: lockbox.v1.CheckpointSigned
+	(*DifferenceFound)(nil),         // 68: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 69: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 70: lockbox.v1.MessageSetAside
+	(*WaivedAccessReported)(nil),    // 71: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1553,23 +1591,25 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	55, // 54: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
 	56, // 55: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
 	57, // 56: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	58, // 57: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	59, // 58: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	60, // 59: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	61, // 60: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	62, // 61: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	63, // 62: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	64, // 63: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	65, // 64: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	66, // 65: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	67, // 66: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	68, // 67: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	69, // 68: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	58, // 57: lockbox.v1.Event.ticket_closed:type_name -> lockbox.v1.TicketClosed
+	59, // 58: lockbox.v1.Event.ticket_reopened:type_name -> lockbox.v1.TicketReopened
+	60, // 59: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	61, // 60: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	62, // 61: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	63, // 62: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	64, // 63: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	65, // 64: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	66, // 65: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	67, // 66: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	68, // 67: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	69, // 68: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	70, // 69: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	71, // 70: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1643,6 +1683,8 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_TicketAssigned)(nil),
 		(*Event_TicketReassigned)(nil),
 		(*Event_TicketCommented)(nil),
+		(*Event_TicketClosed)(nil),
+		(*Event_TicketReopened)(nil),
 		(*Event_RulesPublished)(nil),
 		(*Event_CataloguePublished)(nil),
 		(*Event_ExposureDisclosed)(nil),

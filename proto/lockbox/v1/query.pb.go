@@ -1826,7 +1826,10 @@ type RequestView struct {
 	ActivateFirst bool `protobuf:"varint,91,opt,name=activate_first,json=activateFirst,proto3" json:"activate_first,omitempty"`
 	// True if the reader does not see whom the customer asked: of lockbox, approvers, excluded assignments and alternates are
 	// left out, and whoever acted for the customer is named as the customer wishes.
-	Partial       bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
+	Partial bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The log's public key, by which the request's receipt is checked; only in a GetRequest answer, and for those who may have
+	// the receipt. Who has it from elsewhere compares the two.
+	LogKey        string `protobuf:"bytes,96,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2062,6 +2065,13 @@ func (x *RequestView) GetPartial() bool {
 		return x.Partial
 	}
 	return false
+}
+
+func (x *RequestView) GetLogKey() string {
+	if x != nil {
+		return x.LogKey
+	}
+	return ""
 }
 
 // How one person decided about a request.
@@ -3788,7 +3798,11 @@ type TicketView struct {
 	// The version of its last event; for `seen_version` of a command.
 	Version uint64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
 	// What the customer calls it, as given: the SERVICE REQUEST ID of mails and pages.
-	Reference     string `protobuf:"bytes,12,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,12,opt,name=reference,proto3" json:"reference,omitempty"`
+	// When it was closed; absent while it is open.
+	ClosedAt *timestamppb.Timestamp `protobuf:"bytes,76,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	// Who closed it; absent while it is open.
+	ClosedBy      *Actor `protobuf:"bytes,77,opt,name=closed_by,json=closedBy,proto3" json:"closed_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3905,6 +3919,20 @@ func (x *TicketView) GetReference() string {
 		return x.Reference
 	}
 	return ""
+}
+
+func (x *TicketView) GetClosedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ClosedAt
+	}
+	return nil
+}
+
+func (x *TicketView) GetClosedBy() *Actor {
+	if x != nil {
+		return x.ClosedBy
+	}
+	return nil
 }
 
 // Who would be asked if a request came now (R23)?
@@ -5099,7 +5127,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xd3\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xec\n" +
 	"\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
@@ -5139,7 +5167,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0fnever_signed_in\x18F \x03(\v2\x12.lockbox.v1.PersonR\rneverSignedIn\x12,\n" +
 	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
 	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\x12\x18\n" +
-	"\apartial\x18\\ \x01(\bR\apartial\"\x87\x02\n" +
+	"\apartial\x18\\ \x01(\bR\apartial\x12\x17\n" +
+	"\alog_key\x18` \x01(\tR\x06logKey\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -5293,7 +5322,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\">\n" +
 	"\n" +
 	"TicketList\x120\n" +
-	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xbc\x03\n" +
+	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xa5\x04\n" +
 	"\n" +
 	"TicketView\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x16\n" +
@@ -5308,7 +5337,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\ahistory\x18\n" +
 	" \x03(\v2\x19.lockbox.v1.TimelineEntryR\ahistory\x12\x18\n" +
 	"\aversion\x18\v \x01(\x04R\aversion\x12\x1c\n" +
-	"\treference\x18\f \x01(\tR\treference\";\n" +
+	"\treference\x18\f \x01(\tR\treference\x127\n" +
+	"\tclosed_at\x18L \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12.\n" +
+	"\tclosed_by\x18M \x01(\v2\x11.lockbox.v1.ActorR\bclosedBy\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\x9e\x02\n" +
 	"\x10ApproversPreview\x12/\n" +
@@ -5633,34 +5664,36 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	56,  // 114: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
 	58,  // 115: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
 	18,  // 116: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	74,  // 117: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	75,  // 118: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	76,  // 119: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	57,  // 120: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 121: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	77,  // 122: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	56,  // 123: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	56,  // 124: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	58,  // 125: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	56,  // 126: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	56,  // 127: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	63,  // 128: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	58,  // 129: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 130: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	64,  // 131: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 132: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	47,  // 133: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	78,  // 134: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	78,  // 135: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	58,  // 136: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	56,  // 137: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	50,  // 138: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	79,  // 139: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	56,  // 117: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	58,  // 118: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	74,  // 119: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	75,  // 120: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	76,  // 121: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	57,  // 122: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 123: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	77,  // 124: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	56,  // 125: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	56,  // 126: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	58,  // 127: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	56,  // 128: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	56,  // 129: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	63,  // 130: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	58,  // 131: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 132: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	64,  // 133: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 134: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	47,  // 135: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	78,  // 136: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	78,  // 137: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	58,  // 138: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	56,  // 139: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	50,  // 140: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	79,  // 141: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	142, // [142:142] is the sub-list for method output_type
+	142, // [142:142] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

@@ -232,6 +232,116 @@ func (x *TicketReassigned) GetReference() string {
 	return ""
 }
 
+// Somebody (the event's actor) closed the ticket. It ends nothing else, and can still be commented on.
+type TicketClosed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 1000 characters, may be empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The ticket's reference, as in TicketOpened.
+	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketClosed) Reset() {
+	*x = TicketClosed{}
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketClosed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketClosed) ProtoMessage() {}
+
+func (x *TicketClosed) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketClosed.ProtoReflect.Descriptor instead.
+func (*TicketClosed) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_ticket_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TicketClosed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TicketClosed) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+// Somebody (the event's actor) opened the closed ticket again. It revives nothing else.
+type TicketReopened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; at most 1000 characters, may be empty.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The ticket's reference, as in TicketOpened.
+	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TicketReopened) Reset() {
+	*x = TicketReopened{}
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TicketReopened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TicketReopened) ProtoMessage() {}
+
+func (x *TicketReopened) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TicketReopened.ProtoReflect.Descriptor instead.
+func (*TicketReopened) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_ticket_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TicketReopened) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TicketReopened) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 // Somebody (the event's actor) commented on the ticket.
 type TicketCommented struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -245,7 +355,7 @@ type TicketCommented struct {
 
 func (x *TicketCommented) Reset() {
 	*x = TicketCommented{}
-	mi := &file_lockbox_v1_ticket_proto_msgTypes[3]
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +367,7 @@ func (x *TicketCommented) String() string {
 func (*TicketCommented) ProtoMessage() {}
 
 func (x *TicketCommented) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_ticket_proto_msgTypes[3]
+	mi := &file_lockbox_v1_ticket_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +380,7 @@ func (x *TicketCommented) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketCommented.ProtoReflect.Descriptor instead.
 func (*TicketCommented) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_ticket_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_ticket_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TicketCommented) GetText() string {
@@ -309,7 +419,13 @@ const file_lockbox_v1_ticket_proto_rawDesc = "" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
 	"\treference\x18\n" +
-	" \x01(\tR\treference\"C\n" +
+	" \x01(\tR\treference\"D\n" +
+	"\fTicketClosed\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"F\n" +
+	"\x0eTicketReopened\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"C\n" +
 	"\x0fTicketCommented\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1c\n" +
 	"\treference\x18\n" +
@@ -327,17 +443,19 @@ func file_lockbox_v1_ticket_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_ticket_proto_rawDescData
 }
 
-var file_lockbox_v1_ticket_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_lockbox_v1_ticket_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_lockbox_v1_ticket_proto_goTypes = []any{
 	(*TicketOpened)(nil),     // 0: lockbox.v1.TicketOpened
 	(*TicketAssigned)(nil),   // 1: lockbox.v1.TicketAssigned
 	(*TicketReassigned)(nil), // 2: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),  // 3: lockbox.v1.TicketCommented
-	(*Person)(nil),           // 4: lockbox.v1.Person
+	(*TicketClosed)(nil),     // 3: lockbox.v1.TicketClosed
+	(*TicketReopened)(nil),   // 4: lockbox.v1.TicketReopened
+	(*TicketCommented)(nil),  // 5: lockbox.v1.TicketCommented
+	(*Person)(nil),           // 6: lockbox.v1.Person
 }
 var file_lockbox_v1_ticket_proto_depIdxs = []int32{
-	4, // 0: lockbox.v1.TicketAssigned.engineer:type_name -> lockbox.v1.Person
-	4, // 1: lockbox.v1.TicketReassigned.engineer:type_name -> lockbox.v1.Person
+	6, // 0: lockbox.v1.TicketAssigned.engineer:type_name -> lockbox.v1.Person
+	6, // 1: lockbox.v1.TicketReassigned.engineer:type_name -> lockbox.v1.Person
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -357,7 +475,7 @@ func file_lockbox_v1_ticket_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_ticket_proto_rawDesc), len(file_lockbox_v1_ticket_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -16,6 +16,8 @@ import (
 // Receipts builds proofs for events of the log: *ledger.Ledger.
 type Receipts interface {
 	Receipt(tenant, about string, wanted []ledger.Wanted) (file []byte, err error)
+	// PublicKey returns the log's public key, by which receipts are checked.
+	PublicKey() string
 }
 
 // getReceipt returns a receipt that proves what happened to a request. Stored bytes are shown whole or not at all: an

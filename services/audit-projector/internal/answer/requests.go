@@ -270,6 +270,9 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	shown.Deliveries = view.Deliveries(timeline)
 	shown.Allowed = v.allowed(state)
 	if !v.reduced {
+		if v.receipts != nil {
+			shown.LogKey = v.receipts.PublicKey()
+		}
 		if shown.NeverSignedIn, err = v.unseen(ctx, state.Tenant, shown.GetLockbox().GetApprovers()); err != nil {
 			return nil, err
 		}

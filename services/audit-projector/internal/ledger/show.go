@@ -160,6 +160,9 @@ type Wanted struct {
 	Withhold bool
 }
 
+// PublicKey returns the log's public key, in the form that policies use.
+func (l *Ledger) PublicKey() string { return l.Keys.Verifier }
+
 // Receipt proves all events of one aggregate in order. about is the prefix of their subjects. It returns ErrNotCovered
 // if the last checkpoint does not cover the last of them yet.
 func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, err error) {

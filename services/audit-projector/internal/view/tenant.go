@@ -151,9 +151,13 @@ func Approvers(c *projection.Customer, s *tenant.Subscription, now time.Time) *l
 
 // Ticket returns the view of a ticket without its history.
 func Ticket(s ticket.State) *lockboxv1.TicketView {
-	return &lockboxv1.TicketView{
+	v := &lockboxv1.TicketView{
 		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,
 		Engineer: s.Engineer, Team: s.Team, OpenedAt: stamp(s.OpenedAt), OpenedBy: s.OpenedBy, Version: s.Version,
-		Reference: s.Reference,
+		Reference: s.Reference, ClosedBy: s.ClosedBy,
 	}
+	if s.Closed() {
+		v.ClosedAt = stamp(s.ClosedAt)
+	}
+	return v
 }

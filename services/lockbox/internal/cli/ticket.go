@@ -15,7 +15,7 @@ func (a *app) ticketCommand() *cobra.Command {
 the request that names it. It is named by its reference, which is what the customer calls it (SR-2026-0001, '#12345',
 org/repo#12): letter case and repeated blanks do not matter.`, "",
 		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(),
-		a.ticketCommentCommand())
+		a.ticketCommentCommand(), a.ticketCloseCommand(), a.ticketReopenCommand())
 }
 
 // ticket reads one ticket.
@@ -162,6 +162,38 @@ func (a *app) ticketCommentCommand() *cobra.Command {
 				CommentTicket: &lockboxv1.CommentTicket{Text: args[1]}}}, "Commented.")
 		}),
 	}
+}
+
+func (a *app) ticketCloseCommand() *cobra.Command {
+	return a.settle("close", "Close a ticket; access that was allowed stays as it is", "Closed.",
+		func(reason string) *lockboxv1.Command {
+			return &lockboxv1.Command{Action: &lockboxv1.Command_CloseTicket{
+				CloseTicket: &lockboxv1.CloseTicket{Reason: reason}}}
+		})
+}
+
+func (a *app) ticketReopenCommand() *cobra.Command {
+	return a.settle("reopen", "Open a closed ticket again", "Open again.", func(reason string) *lockboxv1.Command {
+		return &lockboxv1.Command{Action: &lockboxv1.Command_ReopenTicket{
+			ReopenTicket: &lockboxv1.ReopenTicket{Reason: reason}}}
+	})
+}
+
+func (a *app) settle(name, short, done string, command func(reason string) *lockboxv1.Command) *cobra.Command {
+	reason := ""
+	c := &cobra.Command{
+		Use: name + " TICKET", Short: short, Args: exactly("TICKET"), ValidArgsFunction: firstArgument(a.ticketIDs),
+		Example: "  lockbox ticket " + name + " SR-2026-0001",
+	}
+	c.Flags().StringVar(&reason, "reason", "", "`why`")
+	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		tenant, err := s.ticketTenant(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return s.order(ctx, tenant, args[0], command(reason), "%s", done)
+	})
+	return c
 }
 
 // ticketTenant returns the selected tenant, or else the tenant of the ticket.

@@ -2,6 +2,7 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		if o.Stack.Portal != nil {
 			with := *o.Stack.Portal
 			with.Organisations = slices.Concat(with.Organisations, demo.Organisations(issuer))
+			with.Environment = cmp.Or(with.Environment, "Demo")
 			o.Stack.Portal = &with
 		}
 		info.Demo = &runinfo.Demo{IssuerURL: issuer.URL(), SecretFile: filepath.Join(dir, "secret"),

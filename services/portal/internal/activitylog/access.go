@@ -36,10 +36,10 @@ func (p pages) access(v *site.Visit) error {
 	for _, name := range d.Form.All("kind") {
 		ask.Kinds = append(ask.Kinds, accesstext.Named(name)) // what is none is refused
 	}
-	if t := d.Form.Moment(from); !t.IsZero() {
+	if t := d.Form.Moment(from, v.Say.Zone()); !t.IsZero() {
 		ask.Since = timestamppb.New(t)
 	}
-	if t := d.Form.Moment(until); !t.IsZero() {
+	if t := d.Form.Moment(until, v.Say.Zone()); !t.IsZero() {
 		ask.Until = timestamppb.New(t)
 	}
 	status := http.StatusOK

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -60,15 +61,15 @@ var (
 )
 
 // wanted builds the query from the filter.
-func wanted(f *form.Form) *lockboxv1.ListActivity {
+func wanted(f *form.Form, zone *time.Location) *lockboxv1.ListActivity {
 	ask := &lockboxv1.ListActivity{
 		Actions: f.All("action"), Person: f.Value("person"), Resource: f.Value("resource"),
 		SubscriptionId: f.Value("subscription"), RequestId: f.Value("request"),
 	}
-	if t := f.Moment(from); !t.IsZero() {
+	if t := f.Moment(from, zone); !t.IsZero() {
 		ask.Since = timestamppb.New(t)
 	}
-	if t := f.Moment(until); !t.IsZero() {
+	if t := f.Moment(until, zone); !t.IsZero() {
 		ask.Until = timestamppb.New(t)
 	}
 	return ask
@@ -87,7 +88,7 @@ type log struct {
 
 func (p pages) log(v *site.Visit) error {
 	l := log{Visit: v, Form: form.Sent(v.R)}
-	ask := wanted(l.Form)
+	ask := wanted(l.Form, v.Say.Zone())
 	ask.Limit, ask.PageToken = pageSize, l.Form.Value("page")
 	if len(ask.GetActions()) == 0 && !l.Mails() {
 		ask.Actions = withoutMails

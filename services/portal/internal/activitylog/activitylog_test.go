@@ -151,7 +151,7 @@ func TestWhatIsWrongWithAFilterStandsBesideItsField(t *testing.T) {
 	b := backend(grace())
 	h := served(t, b, grace())
 	page := get(t, h, "/t/meadowbank/activity?from=yesterday&person=otto", http.StatusBadRequest)
-	holds(t, page, `<a href="#from">From (UTC)</a>`, `id="from-wrong"`,
+	holds(t, page, `<a href="#from">From</a>`, `From (UTC)</label>`, `id="from-wrong"`,
 		`aria-invalid="true" aria-describedby="from-wrong"`, `value="otto"`)
 	lacks(t, page, "/activity/export?")
 	if len(asked(b)) != 0 {

@@ -28,7 +28,7 @@ const (
 // if the export cannot continue, the last line says so and the connection is aborted.
 func exported(v *site.Visit) error {
 	f := form.Sent(v.R)
-	ask := wanted(f)
+	ask := wanted(f, v.Say.Zone())
 	if err := unreadable(f); err != nil {
 		return err
 	}

@@ -288,7 +288,7 @@ func TestWhatPeopleWroteStaysText(t *testing.T) {
 		pages = append(pages, sitetest.Post(h, base+"/subscriptions/meadow-production/assign", form).Body.String(),
 			sitetest.Post(h, base+"/lockbox", form).Body.String())
 		for _, page := range pages {
-			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `" autofocus`, "<!--", p)
+			lacks(t, page, "<script>alert", "<img src=x", "onmouseover='", "<svg", "<b>", `" autofocus onfocus`, "<!--", p)
 		}
 	}
 }

@@ -337,7 +337,7 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 		len(b.Done) != sent {
 		t.Errorf("%d", w.Code)
 	} else {
-		holds(t, w.Body.String(), `<a href="#expires">Prend fin le (UTC)</a>`)
+		holds(t, w.Body.String(), `<a href="#expires">Prend fin le</a>`)
 	}
 }
 

@@ -98,7 +98,7 @@ func (p pages) invite(v *site.Visit) error {
 	if s.ID != "" {
 		i.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
 	}
-	if t := f.Moment(expires); !t.IsZero() {
+	if t := f.Moment(expires, v.Say.Zone()); !t.IsZero() {
 		i.ExpiresAt = timestamppb.New(t)
 	}
 	if len(f.Problems) > 0 {

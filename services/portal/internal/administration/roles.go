@@ -192,7 +192,7 @@ func (p pages) assign(v *site.Visit) error {
 	if s.ID != "" {
 		as.Scope = lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION
 	}
-	if t := f.Moment(expires); !t.IsZero() {
+	if t := f.Moment(expires, v.Say.Zone()); !t.IsZero() {
 		as.ExpiresAt = timestamppb.New(t)
 	}
 	if len(f.Problems) > 0 {

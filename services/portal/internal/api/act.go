@@ -23,14 +23,20 @@ func begin(v request.Verb) (*lockboxv1.Command, bearer.Fields) {
 	command := v.Command("")
 	m := command.ProtoReflect()
 	all := m.Descriptor().Fields()
-	about := m.Mutable(all.ByName(protoreflect.Name(v.Name))).Message()
 	seen := all.ByName("seen_version")
 	fields := bearer.Fields{seen.JSONName(): &member{m, seen}}
+	fill(command, protoreflect.Name(v.Name), fields)
+	return command, fields
+}
+
+// fill makes a command one of that action, and adds the body members for all of the action's fields.
+func fill(command *lockboxv1.Command, action protoreflect.Name, fields bearer.Fields) {
+	m := command.ProtoReflect()
+	about := m.Mutable(m.Descriptor().Fields().ByName(action)).Message()
 	for i := range about.Descriptor().Fields().Len() {
 		f := about.Descriptor().Fields().Get(i)
 		fields[f.JSONName()] = &member{about, f}
 	}
-	return command, fields
 }
 
 // member decodes one field of a message from JSON.
@@ -46,25 +52,30 @@ func (m *member) UnmarshalJSON(data []byte) error { return written.Field(data, m
 func act(v request.Verb) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
 		command, fields := begin(v)
-		if err := c.Body(fields); err != nil {
-			return err
-		}
-		if err := (parameters{"tenant": one(text(&command.Tenant))}).read(c); err != nil {
-			return err
-		}
-		if err := ownTenant(c, command.GetTenant()); err != nil {
-			return err
-		}
-		command.AggregateId = c.Param("requestId")
-		if err := identify(c, command); err != nil {
-			return err
-		}
-		reply, err := c.Do(command)
-		if err != nil {
-			return err
-		}
-		return answer(c, reply)
+		return send(c, command, fields, c.Param("requestId"))
 	}
+}
+
+// send fills a command in from the body and the parameters, and sends it about what has that ID.
+func send(c *bearer.Call, command *lockboxv1.Command, fields bearer.Fields, id string) error {
+	if err := c.Body(fields); err != nil {
+		return err
+	}
+	if err := (parameters{"tenant": one(text(&command.Tenant))}).read(c); err != nil {
+		return err
+	}
+	if err := ownTenant(c, command.GetTenant()); err != nil {
+		return err
+	}
+	command.AggregateId = id
+	if err := identify(c, command); err != nil {
+		return err
+	}
+	reply, err := c.Do(command)
+	if err != nil {
+		return err
+	}
+	return answer(c, reply)
 }
 
 // identify derives the command's ID from the caller's idempotency key, the caller and the command's content. With the

@@ -48,6 +48,14 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/tenants/{tenant}/access-records", Serve: listAccess},
 		{Method: http.MethodPost, Path: prefix + "/tenants/{tenant}/intents", Serve: submitIntent},
 	}
+	routes = append(routes,
+		bearer.Route{Method: http.MethodGet, Path: prefix + "/tickets", Serve: listTickets},
+		bearer.Route{Method: http.MethodPost, Path: prefix + "/tickets", Serve: onTicket("open_ticket")},
+		bearer.Route{Method: http.MethodGet, Path: prefix + "/tickets/{ticketId}", Serve: getTicket})
+	for name, action := range ticketActions {
+		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/tickets/{ticketId}/" + name,
+			Serve: onTicket(action)})
+	}
 	for _, verb := range request.Verbs {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + path(verb),
 			Serve: act(verb)})

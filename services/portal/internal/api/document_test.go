@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -95,6 +96,22 @@ func TestBodiesAreDocumented(t *testing.T) {
 	}
 }
 
+func TestBodiesOfTicketsAreDocumented(t *testing.T) {
+	doc, actions := load(t), map[string]protoreflect.Name{"": "open_ticket"}
+	for name, action := range ticketActions {
+		actions["/{ticketId}/"+name] = action
+	}
+	for path, action := range actions {
+		_, fields := beginTicket(action)
+		body := doc.Paths.Find(prefix + "/tickets" + path).Post.RequestBody.Value
+		schema := body.Content.Get("application/json").Schema.Value
+		want, got := slices.Sorted(maps.Keys(fields)), slices.Sorted(maps.Keys(schema.Properties))
+		if diff := cmp.Diff(want, got); diff != "" || *schema.AdditionalProperties.Has {
+			t.Errorf("%s: %s", action, diff)
+		}
+	}
+}
+
 // What an intent may hold, as a tool writes it, is what is read of it.
 func TestTheBodyOfAnIntentIsDocumented(t *testing.T) {
 	beside := []string{"token", "dryRun", "signedBy", "signature", "signed"}
@@ -122,7 +139,7 @@ func TestMessagesAreDocumented(t *testing.T) {
 	for _, m := range []proto.Message{
 		new(lockboxv1.SelfView), new(lockboxv1.RequestList), new(lockboxv1.RequestView), new(lockboxv1.ActivityList),
 		new(lockboxv1.ApproversPreview), new(lockboxv1.AccessList),
-		new(lockboxv1.CommandReply), new(lockboxv1.IntentOutcome),
+		new(lockboxv1.CommandReply), new(lockboxv1.IntentOutcome), new(lockboxv1.TicketList),
 	} {
 		compare(t, doc, m.ProtoReflect().Descriptor(), seen)
 	}

@@ -90,14 +90,15 @@ func (f *Form) Has(name, value string) bool {
 // moments are the time formats that browsers submit, and those that people type by hand.
 var moments = []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02", time.RFC3339}
 
-// Moment parses a time in UTC; the zero time if the field is empty. An unparsable value is added to Problems.
-func (f *Form) Moment(field Field) time.Time {
+// Moment parses a time in the reader's zone; the zero time if the field is empty. An unparsable value is added to
+// Problems.
+func (f *Form) Moment(field Field, zone *time.Location) time.Time {
 	text := f.Value(field.Name)
 	if text == "" {
 		return time.Time{}
 	}
 	for _, layout := range moments {
-		if t, err := time.Parse(layout, text); err == nil {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
 			return t.UTC()
 		}
 	}

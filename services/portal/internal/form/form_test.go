@@ -40,12 +40,21 @@ func TestMomentsAreReadAsBrowsersAndPeopleWriteThem(t *testing.T) {
 		"2026-08-03":                want.Truncate(24 * time.Hour),
 	} {
 		f := form.Empty("from", text)
-		if got := f.Moment(field); !got.Equal(want) || f.Wrong("from") != nil {
+		if got := f.Moment(field, time.UTC); !got.Equal(want) || f.Wrong("from") != nil {
 			t.Errorf("%q: %s, %v", text, got, f.Problems)
 		}
 	}
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"2026-08-03T11:30", "2026-08-03T09:30:00Z"} {
+		if got := form.Empty("from", text).Moment(field, paris); !got.Equal(want) {
+			t.Errorf("in Paris, %q is %s", text, got)
+		}
+	}
 	f := form.Empty("from", "03/08/2026")
-	if got := f.Moment(field); !got.IsZero() || f.Wrong("from") == nil || f.Wrong("until") != nil {
+	if got := f.Moment(field, time.UTC); !got.IsZero() || f.Wrong("from") == nil || f.Wrong("until") != nil {
 		t.Errorf("%s, %v", got, f.Problems)
 	}
 }

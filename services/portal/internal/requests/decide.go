@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -28,11 +29,13 @@ type deciding struct {
 	// Says is the sentence that says what the decision will result in. Allowed and LeftOut are the resources it refers
 	// to.
 	Says             string
-	Allowed, LeftOut []shown.Resource
+	Allowed, LeftOut shown.Listing
 	// Starts reports whether the decision starts access at once, without the customer being asked.
 	Starts bool
 	// Less reports whether other approvers have allowed less than this form does.
 	Less bool
+	// Ends says when the access that is about to be allowed ends; empty if none is.
+	Ends string
 }
 
 // form shows a verb's form: blank, or with what was typed before.
@@ -138,7 +141,15 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 	if err != nil {
 		return err
 	}
-	return p.render(v, name, f.ID("title"), status, listen, d)
+	title, err := v.Say.Say(f.ID("title"))
+	if err != nil {
+		return err
+	}
+	what, err := r.Title()
+	if err != nil {
+		return err
+	}
+	return v.Render(p.templates, name, status, site.Page{Title: title, Of: what, Live: listen, Data: d})
 }
 
 // say sets the sentence that says what the decision will result in.
@@ -157,6 +168,9 @@ func (d *deciding) say() error {
 		if more := d.Missing() - 1; more > 0 {
 			id, pairs = d.Form.ID("says-more"), append(pairs, "Count", more)
 		}
+		if err := d.ends(t); err != nil {
+			return err
+		}
 	case d.Form.Narrows:
 		return nil // an invalid form results in nothing
 	case d.Form.Verb == request.InternalApprove:
@@ -167,13 +181,26 @@ func (d *deciding) say() error {
 	if err != nil {
 		return err
 	}
-	d.Allowed = shown.Resources(ids)
-	for _, r := range d.Resources() {
-		if !slices.Contains(d.Allowed, r) {
-			d.LeftOut = append(d.LeftOut, r)
-		}
+	allowed := shown.Resources(ids)
+	left := slices.DeleteFunc(d.Resources(), func(r shown.Resource) bool { return slices.Contains(allowed, r) })
+	if d.Allowed, err = d.List(allowed); err != nil {
+		return err
+	}
+	if d.LeftOut, err = d.List(left); err != nil {
+		return err
 	}
 	d.Says, err = d.Say.Say(id, append(pairs, "What", what)...)
+	return err
+}
+
+// ends says when access of that length ends: if this approval is the last one it is known to the minute, else at the
+// latest.
+func (d *deciding) ends(t time.Duration) (err error) {
+	id, at := "decision.ends", d.Now.Add(t)
+	if by := d.GetLockbox().GetExpiresAt(); d.Missing() > 1 && by != nil {
+		id, at = "decision.ends-latest", by.AsTime().Add(t)
+	}
+	d.Ends, err = d.Say.Say(id, "Time", d.Say.Instant(at))
 	return err
 }
 

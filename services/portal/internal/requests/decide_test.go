@@ -142,7 +142,7 @@ func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
 func TestAConfirmationOfNothingIsTheForm(t *testing.T) {
 	page := get(t, newWorld(otto, alone()).portal(t, sitetest.Otto()),
 		bank+"/requests/"+memoryDump+"/approve/confirm?lang=fr", http.StatusOK)
-	if has(t, page, "Approuver cette demande", "Continuer"); strings.Count(page, " checked") != 2 {
+	if has(t, page, "Approuver cette demande", "Continuer"); strings.Count(page, " checked") != 3 {
 		t.Error("it is not as it was asked for")
 	}
 }
@@ -301,7 +301,7 @@ func TestWhatWasFilledInIsThereAgain(t *testing.T) {
 	h, at := newWorld(otto, alone()).portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
 	page := onward(t, h, at+"/approve/edit", url.Values{"seen": {"3"}, "duration": {"4h0m0s"}, "resource": {"2"},
 		"reason": {"One is <enough>"}})
-	for _, part := range []string{`<option value="4h0m0s" selected>`, `value="2" checked`,
+	for _, part := range []string{`name="duration" value="4h0m0s" checked>`, `value="2" checked`,
 		`One is &lt;enough&gt;</textarea>`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("%s is not there", part)

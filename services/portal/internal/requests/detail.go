@@ -35,10 +35,11 @@ type shownRequest struct {
 	// Activation is the URL of the page on which the reader activates a role.
 	Activation string
 	// After reports that the person has just done something.
-	After     bool
-	Phases    []shown.Phase
-	LastPhase shown.Phase
-	Picture   int
+	After bool
+	// Asker is what is known of whoever asks. Lines is the line of time, wide and narrow, and Moments tells it in words.
+	Asker   engineer
+	Lines   []shown.Line
+	Moments []shown.Moment
 	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
 	// Draft is what was typed into one of the forms on this page before.
@@ -65,9 +66,15 @@ func (p *pages) detail(v *site.Visit) error {
 }
 
 func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
-	d := shownRequest{loaded: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Phases: r.Phases(),
-		Picture: shown.PictureWidth, NewID: commandID}
-	d.LastPhase, d.Page = d.Phases[len(d.Phases)-1], v.Path("requests", r.GetRequestId())
+	d := shownRequest{loaded: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Lines: r.Lines(),
+		NewID: commandID, Page: v.Path("requests", r.GetRequestId())}
+	var err error
+	if d.Moments, err = r.Moments(); err != nil {
+		return err
+	}
+	if d.Asker, err = engineerOf(v, r); err != nil {
+		return err
+	}
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())

@@ -238,8 +238,20 @@ type box struct {
 	Chosen bool
 }
 
-// Boxes returns the checkboxes of the requested resources.
-func (f form) Boxes() []box {
+// Boxes returns the checkboxes of the resources that are shown at once, and MoreBoxes those that are there on demand.
+func (f form) Boxes() []box { return f.AllBoxes()[:min(boxesAtOnce, len(f.AllBoxes()))] }
+
+// MoreBoxes returns the checkboxes that are there on demand.
+func (f form) MoreBoxes() []box { return f.AllBoxes()[min(boxesAtOnce, len(f.AllBoxes())):] }
+
+// Narrowed reports whether some of the resources are not chosen.
+func (f form) Narrowed() bool { return len(f.Chosen) < len(f.of.GetIntent().GetResourceIds()) }
+
+// boxesAtOnce is how many resources are shown at once.
+const boxesAtOnce = 5
+
+// AllBoxes returns the checkboxes of the requested resources.
+func (f form) AllBoxes() []box {
 	var list []box
 	for i, r := range f.of.Resources() {
 		list = append(list, box{r, i + 1, slices.Contains(f.Chosen, i)})

@@ -65,7 +65,8 @@ func wellMade(t *testing.T, path, page string) {
 	}
 	for _, c := range control.FindAllString(page, -1) {
 		id := anID.FindStringSubmatch(c)
-		labelled := strings.Contains(c, `type="hidden"`) || strings.Contains(c, `type="checkbox"`) || id != nil &&
+		labelled := strings.Contains(c, `type="hidden"`) || strings.Contains(c, `type="checkbox"`) ||
+			strings.Contains(c, `type="radio"`) || id != nil &&
 			strings.Contains(page, `for="`+id[1]+`"`)
 		if !labelled {
 			t.Errorf("%s: %s has no label", path, c)
@@ -210,7 +211,8 @@ func TestARequestIsToldInFull(t *testing.T) {
 		"Do you need both machines at the same time?", "No, one after the other is fine.", "Not answered yet",
 		"ordinary-permission", "standard-1+5c1a0d2e4f6b8a90",
 		"Fleur Lefèvre approved access to 2 resources for 2 hours")
-	for _, part := range []string{`<svg class="phases"`, `role="img" aria-labelledby="phases-title phases-text"`,
+	for _, part := range []string{`<svg class="line w960"`, `<svg class="line w320"`,
+		`role="img" aria-labelledby="line-title-960"`,
 		`<a class="mono" href="/t/meadowbank/tickets/SR-2026-0001">`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("%s is not there", part)

@@ -12,7 +12,10 @@ import (
 
 // R41. What was decided a moment ago is in no signed checkpoint yet: the download waits for it.
 func TestAReceiptIsDownloadedAsItIs(t *testing.T) {
-	w := newWorld(otto, pending())
+	const key = "log.nimbus.example/lockbox+1a2b3c4d+AYx"
+	v := pending()
+	v.LogKey = key
+	w := newWorld(otto, v)
 	asked := 0
 	w.Queries["get_receipt"] = func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		if asked++; asked == 1 {
@@ -29,6 +32,7 @@ func TestAReceiptIsDownloadedAsItIs(t *testing.T) {
 	if link := `href="` + bank + "/requests/" + memoryDump + `/receipt" download`; !strings.Contains(page, link) {
 		t.Errorf("%s is not there", link)
 	}
+	has(t, page, "lockbox audit verify lockbox-receipt-"+memoryDump+".json --log-key "+key, "compare it with the one")
 	got := sitetest.Get(h, bank+"/requests/"+memoryDump+"/receipt")
 	if got.Code != http.StatusOK || got.Body.String() != "{\n  \"format\": 1\n}\n" ||
 		got.Header().Get("Content-Type") != "application/json" ||

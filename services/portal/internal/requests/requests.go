@@ -37,6 +37,11 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "/waived", Side: site.Customer, Serve: p.waived},
 		{Method: http.MethodGet, Path: "/tickets", Side: site.Both, Serve: p.tickets},
 		{Method: http.MethodGet, Path: "/tickets/{id}", Side: site.Both, Serve: p.ticket},
+		{Method: http.MethodPost, Path: "/tickets/{id}/comment", Side: site.Both, Serve: p.comment},
+		{Method: http.MethodPost, Path: "/tickets/{id}/close", Side: site.Both, Serve: p.closeTicket},
+		{Method: http.MethodPost, Path: "/tickets/{id}/reopen", Side: site.Both, Serve: p.reopenTicket},
+		{Method: http.MethodGet, Path: "/open-ticket", Side: site.Customer, Serve: p.newTicket},
+		{Method: http.MethodPost, Path: "/open-ticket", Side: site.Customer, Serve: p.openTicket},
 	}
 	for _, b := range verbs {
 		path := "/requests/{id}/" + b.path()

@@ -12,7 +12,6 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -186,49 +185,6 @@ func TestADigestTellsAnswersApart(t *testing.T) {
 	v.Allowed = []string{"approve"}
 	if other, _ := shown.Digest(v); other == first {
 		t.Error("another answer is not")
-	}
-}
-
-func TestPhasesFollowEachOtherAndFillWithTime(t *testing.T) {
-	v := intent("memory-dump", "a")
-	v.Status, v.CreatedAt = lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED, at(-25*time.Hour)
-	v.Evaluation = &lockboxv1.AccessEvaluated{InternalStages: []*lockboxv1.InternalStage{{Group: "devops-managers",
-		Count: 1}}, Duration: durationpb.New(time.Hour)}
-	v.Lockbox = &lockboxv1.CustomerNotified{ExpiresAt: at(72 * time.Hour)}
-	v.Timeline = []*lockboxv1.TimelineEntry{
-		{Type: "AccessRequested", Time: at(-25 * time.Hour)}, {Type: "AccessEvaluated", Time: at(-25 * time.Hour)},
-		{Type: "InternalApprovalGiven", Time: at(-24 * time.Hour)}, {Type: "CustomerNotified", Time: at(-24 * time.Hour)},
-		{Type: "QuestionAsked", Time: at(-12 * time.Hour)},
-	}
-	phases := request(t, "en", v).Phases()
-	var ids []string
-	for _, p := range phases {
-		ids = append(ids, p.ID)
-	}
-	if want := []string{"status.phase.evaluation", "status.phase.internal", "status.phase.decision"}; !slices.Equal(ids,
-		want) {
-		t.Fatalf("%v", ids)
-	}
-	internal, decision := phases[1], phases[2]
-	if internal.Running || internal.Filled != internal.Width || len(internal.Marks) != 1 {
-		t.Errorf("internal: %+v", internal)
-	}
-	if !decision.Running || decision.Filled != decision.Width/4 || len(decision.Marks) != 1 ||
-		decision.Marks[0].X != decision.X+decision.Width/8 {
-		t.Errorf("decision: %+v", decision)
-	}
-	if end := decision.X + decision.Width; end > shown.PictureWidth {
-		t.Errorf("it ends at %d", end)
-	}
-}
-
-func TestARequestOfWhichLittleIsKnownHasAPictureToo(t *testing.T) {
-	for status := range lockboxv1.RequestStatus_name {
-		v := intent("memory-dump", "a")
-		v.Status = lockboxv1.RequestStatus(status)
-		if phases := request(t, "en", v).Phases(); len(phases) == 0 {
-			t.Errorf("%v has none", v.GetStatus())
-		}
 	}
 }
 

@@ -151,8 +151,52 @@ func (r Request) Means() (string, error) {
 	return "", nil
 }
 
-// list names resources in one phrase.
+// kinds maps the catalogue's resource types that people count to the IDs of their words. All others are resources.
+var kinds = map[string]string{
+	"compute/virtual-machines": "virtual-machines", "classic-compute/virtual-machines": "virtual-machines",
+	"compute/managed-disks": "disks", "sql/databases": "databases", "storage/accounts": "storage-accounts",
+	"classic-storage/accounts": "storage-accounts", "web/apps": "apps", "spring/apps": "apps",
+	"containers/kubernetes-clusters": "clusters", "containers/openshift-clusters": "clusters",
+	"data-explorer/clusters": "clusters", "hdinsight/clusters": "clusters", "database/mysql-servers": "servers",
+	"database/mysql-flexible-servers": "servers", "database/postgresql-servers": "servers",
+}
+
+// counted says how many resources of which kind there are, and where, for a phrase that cannot name them all.
+func (r Request) counted(n int) (string, error) {
+	kind := kinds[r.GetIntent().GetResourceType()]
+	if kind == "" {
+		kind = "resources"
+	}
+	if r.Subscription() == "" {
+		return r.Say.Say("status.kind."+kind, "Count", n)
+	}
+	return r.Say.Say("status.kind."+kind+".in", "Count", n, "Subscription", r.Subscription())
+}
+
+// listed is the number of resources that a list shows at once; the others are there on demand.
+const listed = 5
+
+// Listing is a list of resources: the first, and what is there on demand.
+type Listing struct {
+	First, More []Resource
+	// Says counts them all in words; empty if they all are shown.
+	Says string
+}
+
+// List returns resources as a list.
+func (r Request) List(resources []Resource) (l Listing, err error) {
+	if l.First = resources; len(resources) > listed {
+		l.First, l.More = resources[:listed], resources[listed:]
+		l.Says, err = r.counted(len(resources))
+	}
+	return l, err
+}
+
+// list names resources in one phrase, or counts them.
 func (r Request) list(resources []Resource) (string, error) {
+	if len(resources) > listed {
+		return r.counted(len(resources))
+	}
 	names := make([]string, len(resources))
 	for i, each := range resources {
 		names[i] = each.Name

@@ -31,6 +31,7 @@ type Pages struct {
 //	t "id" "Name" value …   a message of package words
 //	instant T, duration D   a time in the reader's zone and a duration, in words; T and D may be protobuf's
 //	stamp T                 a time in the reader's zone to the second
+//	zone                    that zone's name, for fields in which somebody types a time
 //	iso T                   a time for machines (RFC 3339)
 //	refusal R               why a service refused, for the template "reason"
 func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
@@ -129,6 +130,7 @@ func functions(say *reader) template.FuncMap {
 			at, err := moment(t)
 			return say.Instant(at), err
 		},
+		"zone": func() string { return say.Zone().String() },
 		"iso": func(t any) (string, error) {
 			at, err := moment(t)
 			return at.UTC().Format(time.RFC3339), err
@@ -162,6 +164,8 @@ func moment(t any) (time.Time, error) {
 type Page struct {
 	Visit *Visit
 	Title string
+	// Of says in the window's title what the page is about, where its own title does not.
+	Of string
 	// Nav is empty for visitors who are not signed in.
 	Nav []NavItem
 	// Live is the URL of the page's live updates; empty if it has none.
@@ -186,6 +190,13 @@ func (p Page) Kept() url.Values {
 	return query
 }
 
+// After a mistake the first control that is wrong has the focus, also without scripts. What people wrote is escaped, so
+// it can say no such thing.
+var (
+	invalid      = []byte(` aria-invalid="true"`)
+	invalidFirst = append([]byte(" autofocus"), invalid...)
+)
+
 // Render writes a page. It sends nothing before the whole page has been rendered.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	page, known := pages.byName[name]
@@ -203,6 +214,7 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
+	out = bytes.Replace(out, invalid, invalidFirst, 1)
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Content-Language", v.Say.Language)
 	v.W.WriteHeader(status)

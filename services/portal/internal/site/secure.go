@@ -7,7 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; " +
 	"base-uri 'none'; frame-ancestors 'none'"
 
 // Secured adds the security headers to every response, and refuses cross-site form posts.

@@ -418,6 +418,9 @@ func (p *page) ticket(t *lockboxv1.TicketView) {
 	p.field("Tenant", Clean(t.GetTenant()))
 	p.field("Subscription", Clean(t.GetSubscriptionId()))
 	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))
+	if t.GetClosedAt() != nil {
+		p.field("Closed", p.Stamp(t.GetClosedAt())+" by "+ActorName(t.GetClosedBy()))
+	}
 	if t.GetEngineer() == nil {
 		p.painted("Engineer", warn, "nobody yet")
 	} else {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -39,7 +40,7 @@ func TestFromTheMailToApprovedToRevoked(t *testing.T) {
 	b.press("#decision button[formaction]")
 	b.accessible()
 	b.picture("en-3-less-phone-light")
-	b.choose("#duration", "2h0m0s")
+	b.do(chromedp.Click(chromedp.CSS(`#duration input[value="2h0m0s"]`)))
 	b.press("#decision button.main")
 	b.reads("2 hours")
 	b.accessible()
@@ -226,7 +227,7 @@ func TestAnOldSignInLeadsToAFreshOneAndBack(t *testing.T) {
 	signedIn := time.Now()
 	b.press(`a.button[href*="/approve/confirm"]`)
 	b.press("#decision button[formaction]")
-	b.choose("#duration", "2h0m0s")
+	b.do(chromedp.Click(chromedp.CSS(`#duration input[value="2h0m0s"]`)))
 	b.press("#decision button.main")
 	time.Sleep(time.Until(signedIn.Add(tenant.MinAuthenticationAge + time.Second)))
 	for _, who := range []string{"fleur", "otto"} {

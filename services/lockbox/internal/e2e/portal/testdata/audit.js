@@ -45,6 +45,18 @@
   for (const n of document.querySelectorAll("[onclick], [style]")) say("CSP", n, "an inline style or script");
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth + 1) say("1.4.10", null, `the page is ${document.documentElement.scrollWidth} wide in a window of ${document.documentElement.clientWidth}`);
 
+  const scrolls = (n) => {
+    const style = getComputedStyle(n), can = (o) => o === "auto" || o === "scroll";
+    return can(style.overflowY) && n.scrollHeight > n.clientHeight + 1 || can(style.overflowX) && n.scrollWidth > n.clientWidth + 1;
+  };
+  for (const n of document.body.querySelectorAll("*")) {
+    if (shown(n) && scrolls(n) && n.tabIndex < 0 && !n.matches("textarea, select") && ![...n.querySelectorAll("a[href], button, input, select, textarea, [tabindex]")].some((m) => m.tabIndex >= 0)) say("2.1.1", n, "a region that scrolls cannot have the focus");
+  }
+  const wrongs = document.querySelectorAll("[aria-invalid=true]");
+  for (const n of wrongs) if (!n.getAttribute("aria-describedby")) say("3.3.1", n, "what is wrong is not said with the control");
+  if (wrongs.length && document.activeElement !== wrongs[0]) say("3.3.1", wrongs[0], "the first mistake does not have the focus");
+  for (const n of document.querySelectorAll("fieldset")) if (!n.querySelector(":scope > legend")?.textContent.trim()) say("1.3.1", n, "a group of controls has no name");
+
   // 1.4.3: contrast of text with what is behind it.
   const parse = (c) => { const m = c.match(/[\d.]+/g).map(Number); return [m[0], m[1], m[2], m.length > 3 ? m[3] : 1]; };
   const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);

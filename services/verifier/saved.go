@@ -1,0 +1,58 @@
+package verifier
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"unicode/utf16"
+)
+
+// The first bytes of files by which editors and mail programs mark how text is written.
+var (
+	utf8Mark   = []byte("\xef\xbb\xbf")
+	utf16Marks = map[string]binary.ByteOrder{"\xff\xfe": binary.LittleEndian, "\xfe\xff": binary.BigEndian}
+)
+
+// asWritten undoes what saving a receipt elsewhere does to it without changing what it says: other line ends, a mark at
+// the beginning, a line end more or less at the end, and two bytes for each character. A receipt
+// has one spelling: what comes out either is that, or is refused.
+func asWritten(file []byte) []byte {
+	if len(file) >= len("\xff\xfe") {
+		if order, wide := utf16Marks[string(file[:2])]; wide {
+			file = narrow(file[2:], order)
+		}
+	}
+	file = bytes.TrimPrefix(file, utf8Mark)
+	file = bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n"))
+	file = bytes.ReplaceAll(file, []byte("\r"), []byte("\n"))
+	return append(bytes.TrimRight(file, " \t\n\x1a"), '\n')
+}
+
+// narrow converts text of two bytes each to UTF-8.
+func narrow(file []byte, order binary.ByteOrder) []byte {
+	wide := make([]uint16, len(file)/2)
+	for i := range wide {
+		wide[i] = order.Uint16(file[2*i:])
+	}
+	return []byte(string(utf16.Decode(wide)))
+}
+
+// whatHappened says what may have happened to a file that is not as a receipt is written; empty if it is not known.
+func whatHappened(file []byte) string {
+	text := bytes.TrimSpace(asWritten(file))
+	switch {
+	case len(text) == 0:
+		return "; the file is empty: download it again"
+	case bytes.HasPrefix(bytes.ToLower(text), []byte("<!doctype")), bytes.HasPrefix(text, []byte("<html")):
+		return "; it is a web page, perhaps that of a sign-in, saved under this name: download the receipt again"
+	case text[0] != '{':
+		return "; it is no receipt, or something stands before it: download it again"
+	case !json.Valid(text):
+		return "; it is not whole, or was changed: download it again"
+	}
+	var once bytes.Buffer
+	if json.Indent(&once, text, "", "  ") == nil && !bytes.Equal(once.Bytes(), text) {
+		return "; it was formatted anew, by an editor or another program: download it again and keep it as it is"
+	}
+	return ""
+}
