@@ -165,10 +165,13 @@ func (d *drawing) decisions(f *lockboxv1.DecisionFigures) chart {
 	from := time.Duration(0)
 	for _, b := range f.GetBuckets() {
 		below := b.GetBelow().AsDuration()
-		label, of := d.short("overview.below", below), ""
+		var label, of string
+		if label = d.short("overview.below", below); b.GetBelow() == nil {
+			label = d.short("overview.from", from)
+		}
 		switch {
 		case b.GetBelow() == nil:
-			label, of = d.short("overview.from", from), d.say("overview.or-more", "Duration", d.Say.Duration(from))
+			of = d.say("overview.or-more", "Duration", d.Say.Duration(from))
 		case from == 0:
 			of = d.say("overview.less-than", "Duration", d.Say.Duration(below))
 		default:

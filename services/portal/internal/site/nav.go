@@ -36,6 +36,13 @@ func (v *Visit) nav() ([]NavItem, error) {
 	if v.Session.Tenant != "" || officer {
 		items = append(items, NavItem{Label: "nav.overview", Path: v.Path("overview")})
 	}
+	engineer, err := v.InGroup(aggregate.SupportEngineers, aggregate.EmergencyResponders)
+	if err != nil {
+		return nil, err
+	}
+	if engineer {
+		items = append(items, NavItem{Label: "nav.ask", Path: v.Path("ask")})
+	}
 	items = append(items,
 		NavItem{Label: "nav.requests", Path: v.Path("requests")},
 		NavItem{Label: "nav.activity", Path: v.Path("activity")},
