@@ -76,7 +76,7 @@ func typed(h http.Handler, t *testing.T) url.Values {
 
 // get requests a page with the cookie that says that something typed is kept.
 func get(h http.Handler, address string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, address, nil) //nolint:noctx // the test's server has no other
+	r := httptest.NewRequest(http.MethodGet, address, nil)
 	r.AddCookie(&http.Cookie{Name: "lockbox-draft", Value: "1"})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -192,7 +192,7 @@ func TestWhatTheEvaluatorRefusesIsSaidAtItsField(t *testing.T) {
 		})
 	}
 	b := world()
-	b.Intents = func(id string, in *lockboxv1.AccessIntent) (*lockboxv1.IntentOutcome, error) { // recorded all the same
+	b.Intents = func(_ string, _ *lockboxv1.AccessIntent) (*lockboxv1.IntentOutcome, error) { // recorded all the same
 		return &lockboxv1.IntentOutcome{Sequence: 9,
 			Refusal: refusal.Of(refusal.Forbidden("token", "R13", "no second factor"))}, nil
 	}
