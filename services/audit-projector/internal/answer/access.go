@@ -232,7 +232,10 @@ func results(reply *lockboxv1.QueryReply) map[string]uint64 {
 		}
 	case *lockboxv1.QueryReply_Dashboard:
 		for _, c := range answer.Dashboard.GetCustomers() {
-			found[c.GetTenant()] = 1
+			open := c.GetOpen()
+			if n := open.GetInternal() + open.GetWaiting() + open.GetRunning() + c.GetEmergencies() + c.GetFailedMails(); n > 0 {
+				found[c.GetTenant()] = n
+			}
 		}
 	case *lockboxv1.QueryReply_Overview: // of the one tenant that the query names, or of all
 	case *lockboxv1.QueryReply_Request:

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func getOverview(tenant string, ask *lockboxv1.GetOverview) *lockboxv1.Query {
@@ -258,5 +259,84 @@ func TestADashboardSaysHowThingsStandAtEachCustomer(t *testing.T) {
 		if len(d.GetCustomers()) != row.customers || d.GetTotal().GetOpen().GetWaiting() != row.waiting {
 			t.Errorf("%s: %v", name, d)
 		}
+	}
+}
+
+// An emergency is open until it ends, counts in its week, and is an outcome of its own once access began.
+func TestEmergenciesAreCountedApart(t *testing.T) {
+	c := newCast(t)
+	in := story.Dump(bank, "prod", "a")
+	in.Emergency, in.TicketId = true, ""
+	in.ReasonType = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT
+	urgent := c.story.Submit(c.actor("rosa"), in)
+	c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
+	o := c.query("grace", getOverview(bank, &lockboxv1.GetOverview{})).GetOverview()
+	if open := o.GetOpen(); open.GetInternal() != 1 || open.GetWaiting() != 1 || open.GetEmergencies() != 1 {
+		t.Fatalf("open: %v", open)
+	}
+	for _, who := range []string{"lena", "derek", "olga"} { // whoever is asked, until access begins
+		_ = c.story.Try(c.actor(who), story.InternalApprove(bank, urgent))
+	}
+	c.story.Owed(aggregate.Request(bank, urgent))
+	o = c.query("grace", getOverview(bank, &lockboxv1.GetOverview{})).GetOverview()
+	week := o.GetWeeks()[12]
+	if o.GetOpen().GetRunning() != 1 || week.GetRequests() != 2 || week.GetEmergencies() != 1 ||
+		outcomes(o)[lockboxv1.RequestOutcome_REQUEST_OUTCOME_EMERGENCY] != 1 || o.GetDecisions().GetCount() != 0 {
+		t.Errorf("after it began: %v", o)
+	}
+	only := c.query("grace", getOverview(bank, &lockboxv1.GetOverview{Emergency: true})).GetOverview()
+	if got := outcomes(only); len(got) != 1 || only.GetOpen().GetWaiting() != 0 || only.GetOpen().GetRunning() != 1 {
+		t.Errorf("emergencies alone: %v", only)
+	}
+	d := c.query("olga", getDashboard("", &lockboxv1.GetDashboard{})).GetDashboard()
+	if d.GetTotal().GetEmergencies() != 1 || d.GetTotal().GetOpen().GetEmergencies() != 1 {
+		t.Errorf("of all customers: %v", d.GetTotal())
+	}
+}
+
+// The log is signed in time if nothing but checkpoints is younger than half a minute and in none; alarms, repairs and
+// messages set aside are told to officers.
+func TestTheHealthOfTheLogIsOfWhatIsStored(t *testing.T) {
+	c := newCast(t)
+	c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
+	write := func(kind, typ string, of *lockboxv1.Event) {
+		of.Id, of.Tenant, of.Kind, of.AggregateId = c.story.ID(), aggregate.ProviderTenant, kind, c.story.ID()
+		of.ReportKey, of.Time, of.Actor = typ, timestamppb.New(c.story.Now), story.System("audit-projector")
+		c.story.Write(of)
+	}
+	sign := func() {
+		write(aggregate.KindCheckpoint, "signed", &lockboxv1.Event{Fact: &lockboxv1.Event_CheckpointSigned{
+			CheckpointSigned: &lockboxv1.CheckpointSigned{CoveredSequence: uint64(len(c.story.Entries))}}})
+	}
+	health := func() *lockboxv1.LogHealth {
+		return c.query("olga", getDashboard("", &lockboxv1.GetDashboard{})).GetDashboard().GetLog()
+	}
+	sign()
+	c.story.Now = c.story.Now.Add(time.Hour) // nothing happens, so nothing has to be signed
+	if h := health(); h.GetOverdue() || c.story.Now.Sub(h.GetSignedAt().AsTime()) != time.Hour {
+		t.Errorf("in a quiet hour: %v", h)
+	}
+	c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
+	c.story.Now = c.story.Now.Add(30 * time.Second)
+	if h := health(); h.GetOverdue() {
+		t.Errorf("at thirty seconds: %v", h)
+	}
+	c.story.Now = c.story.Now.Add(time.Nanosecond)
+	if h := health(); !h.GetOverdue() {
+		t.Errorf("after thirty seconds: %v", h)
+	}
+	sign()
+	if h := health(); h.GetOverdue() || h.GetLastAlarm() != nil || h.GetAlarms() != 0 {
+		t.Errorf("signed again: %v", h)
+	}
+	write(aggregate.KindAlarm, "differs", &lockboxv1.Event{Fact: &lockboxv1.Event_DifferenceFound{
+		DifferenceFound: &lockboxv1.DifferenceFound{Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP, Count: 3}}})
+	h := health()
+	if h.GetAlarms() != 1 || h.GetLastAlarm().GetCount() != 3 || !h.GetLastAlarmAt().AsTime().Equal(c.story.Now) {
+		t.Errorf("after an alarm: %v", h)
+	}
+	own := c.query("grace", getOverview(bank, &lockboxv1.GetOverview{})).GetOverview().GetLog()
+	if own.GetSignedAt() == nil || own.GetAlarms() != 0 || own.GetLastAlarm() != nil {
+		t.Errorf("a customer is told of the provider's alarms: %v", own)
 	}
 }
