@@ -250,11 +250,11 @@ func (d *drawing) week(i int, w *lockboxv1.WeekFigures) string {
 	if i%3 != 0 {
 		return ""
 	}
-	return d.Say.Day(w.GetBeginsAt().AsTime())
+	return d.Say.MonthDay(w.GetBeginsAt().AsTime())
 }
 
 func (d *drawing) weekOf(w *lockboxv1.WeekFigures) string {
-	return d.say("overview.week", "Day", d.Say.Day(w.GetBeginsAt().AsTime()))
+	return d.say("overview.week", "Day", d.Say.MonthDay(w.GetBeginsAt().AsTime()))
 }
 
 // tones are the colours of outcomes that mean something to the reader.

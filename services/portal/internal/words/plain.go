@@ -14,5 +14,5 @@ func (s *Speaker) Plain(n float64, digits int) string {
 	return printer.NewPrinter(textlanguage.Make(s.Language)).Sprint(number.Decimal(n, number.MaxFractionDigits(digits)))
 }
 
-// Day formats a day of a year, short.
-func (s *Speaker) Day(t time.Time) string { return timetext.Day(s.Language, t) }
+// MonthDay formats a day of a year, short.
+func (s *Speaker) MonthDay(t time.Time) string { return timetext.MonthDay(s.Language, t) }

@@ -9,8 +9,8 @@ import (
 var frenchShort = [...]string{"janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.",
 	"déc."}
 
-// Day formats a day of a year in UTC, as short as people of the language write it. The zero time is empty.
-func Day(language string, t time.Time) string {
+// MonthDay formats a day of a year in UTC, as short as people of the language write it. The zero time is empty.
+func MonthDay(language string, t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
