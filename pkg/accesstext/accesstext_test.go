@@ -96,7 +96,8 @@ func TestNothingIsSaidByItsNameForPrograms(t *testing.T) {
 			}
 		}
 		for _, ask := range []proto.Message{new(lockboxv1.ListRequests), new(lockboxv1.ListActivity),
-			new(lockboxv1.ListSimilar), new(lockboxv1.GroupRequests), new(lockboxv1.ListAccess)} {
+			new(lockboxv1.ListSimilar), new(lockboxv1.GroupRequests), new(lockboxv1.ListAccess), new(lockboxv1.GetOverview),
+			new(lockboxv1.GetDashboard)} {
 			fields := ask.ProtoReflect().Descriptor().Fields()
 			for i := range fields.Len() {
 				f := fields.Get(i)

@@ -44,6 +44,19 @@ func readGuard(c *observe.Counters, g *guard.Guard) {
 	})
 }
 
+// health returns what is known of the log now.
+func health(l *ledger.Ledger, g *guard.Guard, witnesses func() map[string]time.Time) func() answer.Health {
+	return func() answer.Health {
+		state := g.State()
+		h := answer.Health{Verified: state.Verified, Differences: state.Differences, Current: state.Current,
+			Away: state.Away, Failed: l.Failed() != nil}
+		if witnesses != nil {
+			h.Witnesses = witnesses()
+		}
+		return h
+	}
+}
+
 // overdueEvery is the pause between two looks for overdue requests.
 const overdueEvery = 15 * time.Second
 

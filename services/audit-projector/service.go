@@ -145,6 +145,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = log.Run(building) }) // it logs why it ends; queries are answered all the same
+	var witnesses func() map[string]time.Time
 	if c.Log.PolicyFile != "" {
 		policy, err := readPolicy(c.Log.PolicyFile)
 		if err != nil {
@@ -156,6 +157,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				say(observe.Seconds(cosigned.At(witness)), witness)
 			}
 		})
+		witnesses = func() map[string]time.Time {
+			at := map[string]time.Time{}
+			for witness := range policy.Witnesses() {
+				at[witness] = cosigned.At(witness)
+			}
+			return at
+		}
 		running.Go(func() { cosign.Run(building, log, policy, cosigned, rt.Log) })
 	}
 	watching := &guard.Guard{
@@ -200,6 +208,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
 				Receipts: log, Callers: fair.NewCallers(), Trail: trail, Access: access,
+				Health: health(log, watching, witnesses),
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {

@@ -3,7 +3,9 @@ package portal
 import (
 	"github.com/openlockbox/lockbox/services/portal/internal/activitylog"
 	"github.com/openlockbox/lockbox/services/portal/internal/administration"
+	"github.com/openlockbox/lockbox/services/portal/internal/asking"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
+	"github.com/openlockbox/lockbox/services/portal/internal/overview"
 	"github.com/openlockbox/lockbox/services/portal/internal/requests"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
@@ -13,7 +15,7 @@ import (
 func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
 	all := hub.Routes(requests.Live()...)
 	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes,
-		administration.Routes} {
+		administration.Routes, overview.Routes, asking.Routes} {
 		of, err := part(s)
 		if err != nil {
 			return nil, err

@@ -338,6 +338,9 @@ type Query struct {
 	//	*Query_ListAccess
 	//	*Query_ListSimilar
 	//	*Query_GroupRequests
+	//	*Query_GetOverview
+	//	*Query_GetDashboard
+	//	*Query_ListScenarios
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -552,6 +555,33 @@ func (x *Query) GetGroupRequests() *GroupRequests {
 	return nil
 }
 
+func (x *Query) GetGetOverview() *GetOverview {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetOverview); ok {
+			return x.GetOverview
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetGetDashboard() *GetDashboard {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetDashboard); ok {
+			return x.GetDashboard
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetListScenarios() *ListScenarios {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListScenarios); ok {
+			return x.ListScenarios
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -636,6 +666,21 @@ type Query_GroupRequests struct {
 	GroupRequests *GroupRequests `protobuf:"bytes,81,opt,name=group_requests,json=groupRequests,proto3,oneof"`
 }
 
+type Query_GetOverview struct {
+	// The figures of the requests that the caller may see.
+	GetOverview *GetOverview `protobuf:"bytes,72,opt,name=get_overview,json=getOverview,proto3,oneof"`
+}
+
+type Query_GetDashboard struct {
+	// How things stand at each customer. For the provider's security officers.
+	GetDashboard *GetDashboard `protobuf:"bytes,73,opt,name=get_dashboard,json=getDashboard,proto3,oneof"`
+}
+
+type Query_ListScenarios struct {
+	// What can be asked for: the catalogue's scenarios.
+	ListScenarios *ListScenarios `protobuf:"bytes,74,opt,name=list_scenarios,json=listScenarios,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -668,6 +713,12 @@ func (*Query_ListSimilar) isQuery_Ask() {}
 
 func (*Query_GroupRequests) isQuery_Ask() {}
 
+func (*Query_GetOverview) isQuery_Ask() {}
+
+func (*Query_GetDashboard) isQuery_Ask() {}
+
+func (*Query_ListScenarios) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -695,6 +746,9 @@ type QueryReply struct {
 	//	*QueryReply_Access
 	//	*QueryReply_Similar
 	//	*QueryReply_Groups
+	//	*QueryReply_Overview
+	//	*QueryReply_Dashboard
+	//	*QueryReply_Scenarios
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -895,6 +949,33 @@ func (x *QueryReply) GetGroups() *RequestGroups {
 	return nil
 }
 
+func (x *QueryReply) GetOverview() *Overview {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Overview); ok {
+			return x.Overview
+		}
+	}
+	return nil
+}
+
+func (x *QueryReply) GetDashboard() *Dashboard {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Dashboard); ok {
+			return x.Dashboard
+		}
+	}
+	return nil
+}
+
+func (x *QueryReply) GetScenarios() *ScenarioList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Scenarios); ok {
+			return x.Scenarios
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -979,6 +1060,21 @@ type QueryReply_Groups struct {
 	Groups *RequestGroups `protobuf:"bytes,111,opt,name=groups,proto3,oneof"`
 }
 
+type QueryReply_Overview struct {
+	// Answers get_overview.
+	Overview *Overview `protobuf:"bytes,102,opt,name=overview,proto3,oneof"`
+}
+
+type QueryReply_Dashboard struct {
+	// Answers get_dashboard.
+	Dashboard *Dashboard `protobuf:"bytes,103,opt,name=dashboard,proto3,oneof"`
+}
+
+type QueryReply_Scenarios struct {
+	// Answers list_scenarios.
+	Scenarios *ScenarioList `protobuf:"bytes,104,opt,name=scenarios,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -1010,6 +1106,12 @@ func (*QueryReply_Access) isQueryReply_Answer() {}
 func (*QueryReply_Similar) isQueryReply_Answer() {}
 
 func (*QueryReply_Groups) isQueryReply_Answer() {}
+
+func (*QueryReply_Overview) isQueryReply_Answer() {}
+
+func (*QueryReply_Dashboard) isQueryReply_Answer() {}
+
+func (*QueryReply_Scenarios) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -5013,7 +5115,8 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe5\b\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa8\n" +
+	"\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -5039,8 +5142,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vlist_access\x18Z \x01(\v2\x16.lockbox.v1.ListAccessH\x00R\n" +
 	"listAccess\x12<\n" +
 	"\flist_similar\x18G \x01(\v2\x17.lockbox.v1.ListSimilarH\x00R\vlistSimilar\x12B\n" +
-	"\x0egroup_requests\x18Q \x01(\v2\x19.lockbox.v1.GroupRequestsH\x00R\rgroupRequestsB\x05\n" +
-	"\x03ask\"\xbf\a\n" +
+	"\x0egroup_requests\x18Q \x01(\v2\x19.lockbox.v1.GroupRequestsH\x00R\rgroupRequests\x12<\n" +
+	"\fget_overview\x18H \x01(\v2\x17.lockbox.v1.GetOverviewH\x00R\vgetOverview\x12?\n" +
+	"\rget_dashboard\x18I \x01(\v2\x18.lockbox.v1.GetDashboardH\x00R\fgetDashboard\x12B\n" +
+	"\x0elist_scenarios\x18J \x01(\v2\x19.lockbox.v1.ListScenariosH\x00R\rlistScenariosB\x05\n" +
+	"\x03ask\"\xe4\b\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -5062,7 +5168,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"invitation\x120\n" +
 	"\x06access\x18Z \x01(\v2\x16.lockbox.v1.AccessListH\x00R\x06access\x123\n" +
 	"\asimilar\x18e \x01(\v2\x17.lockbox.v1.SimilarListH\x00R\asimilar\x123\n" +
-	"\x06groups\x18o \x01(\v2\x19.lockbox.v1.RequestGroupsH\x00R\x06groupsB\b\n" +
+	"\x06groups\x18o \x01(\v2\x19.lockbox.v1.RequestGroupsH\x00R\x06groups\x122\n" +
+	"\boverview\x18f \x01(\v2\x14.lockbox.v1.OverviewH\x00R\boverview\x125\n" +
+	"\tdashboard\x18g \x01(\v2\x15.lockbox.v1.DashboardH\x00R\tdashboard\x128\n" +
+	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenariosB\b\n" +
 	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -5519,32 +5628,38 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*GetReceipt)(nil),            // 51: lockbox.v1.GetReceipt
 	(*Receipt)(nil),               // 52: lockbox.v1.Receipt
 	(*ListAccess)(nil),            // 53: lockbox.v1.ListAccess
-	(*Refusal)(nil),               // 54: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 55: lockbox.v1.AccessList
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*Person)(nil),                // 57: lockbox.v1.Person
-	(*Actor)(nil),                 // 58: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 59: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 60: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 61: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 62: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 63: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
-	(*Event)(nil),                 // 65: lockbox.v1.Event
-	(SupportPlan)(0),              // 66: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 67: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 68: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 69: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 70: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 71: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 72: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 73: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 74: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 75: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 76: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 77: lockbox.v1.Occurrence
-	(Role)(0),                     // 78: lockbox.v1.Role
-	(ServiceStage)(0),             // 79: lockbox.v1.ServiceStage
+	(*GetOverview)(nil),           // 54: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 55: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 56: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 57: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 58: lockbox.v1.AccessList
+	(*Overview)(nil),              // 59: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 60: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 61: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 62: google.protobuf.Timestamp
+	(*Person)(nil),                // 63: lockbox.v1.Person
+	(*Actor)(nil),                 // 64: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 65: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 66: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 67: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 68: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 69: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
+	(*Event)(nil),                 // 71: lockbox.v1.Event
+	(SupportPlan)(0),              // 72: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 73: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 74: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 75: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 76: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 77: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 78: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 79: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 80: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 81: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 82: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 83: lockbox.v1.Occurrence
+	(Role)(0),                     // 84: lockbox.v1.Role
+	(ServiceStage)(0),             // 85: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -5563,137 +5678,143 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	53,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	10,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	7,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	54,  // 16: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	13,  // 17: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	15,  // 18: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	20,  // 19: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	23,  // 20: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	36,  // 21: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	35,  // 22: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	38,  // 23: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	44,  // 24: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	49,  // 25: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	30,  // 26: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	40,  // 27: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	52,  // 28: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	24,  // 29: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	55,  // 30: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	11,  // 31: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	8,   // 32: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	0,   // 33: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	56,  // 34: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	1,   // 35: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	57,  // 36: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
-	6,   // 37: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
-	2,   // 38: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
-	9,   // 39: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	58,  // 40: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	56,  // 41: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
-	12,  // 42: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 43: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	56,  // 44: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	56,  // 45: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	15,  // 46: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 47: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	59,  // 48: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	58,  // 49: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	56,  // 50: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	60,  // 51: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	61,  // 52: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	16,  // 53: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	16,  // 54: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	17,  // 55: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	62,  // 56: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	56,  // 57: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	18,  // 58: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	56,  // 59: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	42,  // 60: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	63,  // 61: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	57,  // 62: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	58,  // 63: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	58,  // 64: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	56,  // 65: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	64,  // 66: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	58,  // 67: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	56,  // 68: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	58,  // 69: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	56,  // 70: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	56,  // 71: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	58,  // 72: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	56,  // 73: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	56,  // 74: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	21,  // 75: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	18,  // 76: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	65,  // 77: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	58,  // 78: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	66,  // 79: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	67,  // 80: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	32,  // 81: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	31,  // 82: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	26,  // 83: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	63,  // 84: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	68,  // 85: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	24,  // 86: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	69,  // 87: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 88: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	58,  // 89: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	56,  // 90: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	57,  // 91: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	56,  // 92: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	58,  // 93: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	56,  // 94: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	70,  // 95: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	70,  // 96: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	28,  // 97: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	27,  // 98: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	63,  // 99: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	71,  // 100: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	72,  // 101: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	58,  // 102: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	56,  // 103: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	58,  // 104: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	56,  // 105: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	70,  // 106: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	32,  // 107: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 108: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	73,  // 109: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	56,  // 110: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	63,  // 111: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	36,  // 112: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	57,  // 113: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	56,  // 114: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	58,  // 115: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 116: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	56,  // 117: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	58,  // 118: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	74,  // 119: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	75,  // 120: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	76,  // 121: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	57,  // 122: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 123: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	77,  // 124: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	56,  // 125: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	56,  // 126: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	58,  // 127: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	56,  // 128: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	56,  // 129: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	63,  // 130: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	58,  // 131: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 132: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	64,  // 133: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 134: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	47,  // 135: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	78,  // 136: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	78,  // 137: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	58,  // 138: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	56,  // 139: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	50,  // 140: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	79,  // 141: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	142, // [142:142] is the sub-list for method output_type
-	142, // [142:142] is the sub-list for method input_type
-	142, // [142:142] is the sub-list for extension type_name
-	142, // [142:142] is the sub-list for extension extendee
-	0,   // [0:142] is the sub-list for field type_name
+	54,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	55,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	56,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	57,  // 19: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	13,  // 20: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	15,  // 21: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	20,  // 22: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	23,  // 23: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	36,  // 24: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	35,  // 25: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	38,  // 26: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	44,  // 27: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	49,  // 28: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	30,  // 29: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	40,  // 30: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	52,  // 31: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	24,  // 32: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	58,  // 33: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	11,  // 34: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	8,   // 35: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	59,  // 36: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	60,  // 37: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	61,  // 38: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	0,   // 39: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	62,  // 40: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 41: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	63,  // 42: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	6,   // 43: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 44: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	9,   // 45: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	64,  // 46: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	62,  // 47: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	12,  // 48: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 49: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	62,  // 50: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	62,  // 51: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	15,  // 52: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 53: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	65,  // 54: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	64,  // 55: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	62,  // 56: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	66,  // 57: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	67,  // 58: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	16,  // 59: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	16,  // 60: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	17,  // 61: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	68,  // 62: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	62,  // 63: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	18,  // 64: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	62,  // 65: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	42,  // 66: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	69,  // 67: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	63,  // 68: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	64,  // 69: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	64,  // 70: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	62,  // 71: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	70,  // 72: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	64,  // 73: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	62,  // 74: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	64,  // 75: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	62,  // 76: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	62,  // 77: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	64,  // 78: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	62,  // 79: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	62,  // 80: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	21,  // 81: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	18,  // 82: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	71,  // 83: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	64,  // 84: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	72,  // 85: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	73,  // 86: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	32,  // 87: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	31,  // 88: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	26,  // 89: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	69,  // 90: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	74,  // 91: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	24,  // 92: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	75,  // 93: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 94: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	64,  // 95: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	62,  // 96: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	63,  // 97: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	62,  // 98: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	64,  // 99: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	62,  // 100: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	76,  // 101: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	76,  // 102: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	28,  // 103: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	27,  // 104: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	69,  // 105: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	77,  // 106: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	78,  // 107: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	64,  // 108: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	62,  // 109: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	64,  // 110: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	62,  // 111: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	76,  // 112: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	32,  // 113: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 114: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	79,  // 115: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	62,  // 116: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	69,  // 117: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	36,  // 118: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	63,  // 119: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	62,  // 120: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	64,  // 121: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 122: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	62,  // 123: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	64,  // 124: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	80,  // 125: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	81,  // 126: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	82,  // 127: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	63,  // 128: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 129: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	83,  // 130: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	62,  // 131: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	62,  // 132: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	64,  // 133: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	62,  // 134: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	62,  // 135: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	69,  // 136: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	64,  // 137: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 138: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	70,  // 139: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 140: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	47,  // 141: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	84,  // 142: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	84,  // 143: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	64,  // 144: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	62,  // 145: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	50,  // 146: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	85,  // 147: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	148, // [148:148] is the sub-list for method output_type
+	148, // [148:148] is the sub-list for method input_type
+	148, // [148:148] is the sub-list for extension type_name
+	148, // [148:148] is the sub-list for extension extendee
+	0,   // [0:148] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -5706,6 +5827,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
+	file_lockbox_v1_overview_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_tenant_proto_init()
@@ -5727,6 +5849,9 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_ListAccess)(nil),
 		(*Query_ListSimilar)(nil),
 		(*Query_GroupRequests)(nil),
+		(*Query_GetOverview)(nil),
+		(*Query_GetDashboard)(nil),
+		(*Query_ListScenarios)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -5745,6 +5870,9 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Access)(nil),
 		(*QueryReply_Similar)(nil),
 		(*QueryReply_Groups)(nil),
+		(*QueryReply_Overview)(nil),
+		(*QueryReply_Dashboard)(nil),
+		(*QueryReply_Scenarios)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

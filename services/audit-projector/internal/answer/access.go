@@ -41,7 +41,8 @@ func (a *Answerer) trace(subject string, q *lockboxv1.Query, reply *lockboxv1.Qu
 		return
 	}
 	why := reply.GetRefusal()
-	if q.GetGetSignIn() != nil || why == nil && (q.GetGetSelf() != nil || q.GetListServices() != nil) {
+	if q.GetGetSignIn() != nil || why == nil && (q.GetGetSelf() != nil ||
+		q.GetListServices() != nil || q.GetListScenarios() != nil) {
 		return // no customer's data
 	}
 	name, sender, err := bus.ParseQuery(subject)
@@ -131,6 +132,10 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 	case *lockboxv1.Query_ListAccess:
 		r.FilterSince, r.FilterUntil = ask.ListAccess.GetSince(), ask.ListAccess.GetUntil()
 		filtered(r, filterOf(ask.ListAccess)...)
+	case *lockboxv1.Query_GetOverview:
+		filtered(r, filterOf(ask.GetOverview)...)
+	case *lockboxv1.Query_GetDashboard:
+		filtered(r, filterOf(ask.GetDashboard)...)
 	case *lockboxv1.Query_ListRequests:
 		r.FilterSince = ask.ListRequests.GetWaivedSince()
 		filtered(r, filterOf(ask.ListRequests)...)
@@ -225,6 +230,14 @@ func results(reply *lockboxv1.QueryReply) map[string]uint64 {
 		for _, r := range answer.Access.GetRecords() {
 			found[r.GetTenant()]++
 		}
+	case *lockboxv1.QueryReply_Dashboard:
+		for _, c := range answer.Dashboard.GetCustomers() {
+			open := c.GetOpen()
+			if n := open.GetInternal() + open.GetWaiting() + open.GetRunning() + c.GetEmergencies() + c.GetFailedMails(); n > 0 {
+				found[c.GetTenant()] = n
+			}
+		}
+	case *lockboxv1.QueryReply_Overview: // of the one tenant that the query names, or of all
 	case *lockboxv1.QueryReply_Request:
 		found[answer.Request.GetTenant()] = 1
 	case *lockboxv1.QueryReply_Ticket:

@@ -56,6 +56,8 @@ type Answerer struct {
 	// Trail records who asked what (R69); nil: nobody does. Access are the records that can be listed.
 	Trail  *accesslog.Recorder
 	Access AccessRecords
+	// Health returns what is known of the log beyond what is stored; nil: nothing is.
+	Health func() Health
 
 	waiting, strangers atomic.Int64
 }
@@ -127,7 +129,7 @@ func (a *Answerer) answer(
 	if err != nil {
 		return nil, err
 	}
-	v.language, v.catalogue, v.receipts, v.access = language, a.Catalogue, a.Receipts, a.Access
+	v.language, v.catalogue, v.receipts, v.access, v.health = language, a.Catalogue, a.Receipts, a.Access, a.Health
 	if c, err := a.Catalogue.After(snapshot.Catalogue()); err == nil { // else by the names that the built-in one has
 		v.language = language.Naming(c)
 	}
@@ -243,6 +245,18 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 	case *lockboxv1.Query_GroupRequests:
 		list, err := v.groupRequests(ctx, ask.GroupRequests)
 		reply.Answer = &lockboxv1.QueryReply_Groups{Groups: list}
+		return err
+	case *lockboxv1.Query_GetOverview:
+		o, err := v.getOverview(ctx, ask.GetOverview)
+		reply.Answer = &lockboxv1.QueryReply_Overview{Overview: o}
+		return err
+	case *lockboxv1.Query_GetDashboard:
+		d, err := v.getDashboard(ctx, ask.GetDashboard)
+		reply.Answer = &lockboxv1.QueryReply_Dashboard{Dashboard: d}
+		return err
+	case *lockboxv1.Query_ListScenarios:
+		list, err := v.listScenarios()
+		reply.Answer = &lockboxv1.QueryReply_Scenarios{Scenarios: list}
 		return err
 	case *lockboxv1.Query_ListAccess:
 		list, err := v.listAccess(ctx, ask.ListAccess)

@@ -198,6 +198,20 @@ func BenchmarkReaders(b *testing.B) {
 			return int(c.ask(officer, listRequests("",
 				&lockboxv1.ListRequests{Limit: 50, Count: true})).GetRequests().GetTotal())
 		}},
+		{"the overview", func() int {
+			return int(c.ask(admin, getOverview(bank, &lockboxv1.GetOverview{})).GetOverview().GetOpen().GetWaiting())
+		}},
+		{"the overview of an engineer", func() int {
+			return int(c.ask(admin, getOverview(bank, &lockboxv1.GetOverview{
+				Engineer: "erin"})).GetOverview().GetOpen().GetWaiting())
+		}},
+		{"an owner's overview", func() int {
+			return int(c.ask(owner(), getOverview(bank, &lockboxv1.GetOverview{})).GetOverview().GetOpen().GetWaiting())
+		}},
+		{"the dashboard", func() int {
+			d := c.ask(officer, getDashboard("", &lockboxv1.GetDashboard{})).GetDashboard()
+			return int(d.GetTotal().GetOpen().GetWaiting())
+		}},
 		{"a request", func() int {
 			return len(c.ask(admin, getRequest(bank, c.ids[mathrand.IntN(len(c.ids))])).GetRequest().GetTimeline())
 		}},

@@ -65,6 +65,8 @@ func (p *place) questions(tenant string) map[string]*lockboxv1.Query {
 		"self":        getSelf(tenant), "services": listServices(tenant),
 		"preview prod": preview(tenant, "prod"), "preview test": preview(tenant, "test"),
 		"preview tenant": preview(tenant, ""),
+		"overview":       getOverview(tenant, &lockboxv1.GetOverview{}),
+		"dashboard":      getDashboard(tenant, &lockboxv1.GetDashboard{}),
 	}
 }
 
@@ -72,6 +74,7 @@ var everything = []string{
 	"requests", "awaiting me", "request prod", "request test", "activity", "activity of a request", "tenant",
 	"ticket prod", "ticket test",
 	"ticket own", "tickets", "disclosures", "preview prod", "preview test", "preview tenant", "self", "services",
+	"overview",
 }
 
 // What whoever is of the tenant may ask, and whoever may activate a role.
@@ -125,7 +128,7 @@ var rolesOfTheCustomer = map[string]struct {
 }
 
 var ofProd = []string{"requests", "awaiting me", "request prod", "activity", "activity of a request", "tenant",
-	"ticket prod", "ticket own", "tickets", "preview prod", "self", "services"}
+	"ticket prod", "ticket own", "tickets", "preview prod", "self", "services", "overview"}
 
 // I9: a role reaches so far and no further, and nothing of another tenant is there.
 //
@@ -190,7 +193,8 @@ func TestWhatTheProvidersPeopleSee(t *testing.T) {
 	asColleague := []string{"requests", "awaiting me", "activity", "activity of a request", "ticket prod", "ticket test",
 		"ticket own", "tickets", "self", "services"}
 	for who, granted := range map[string][]string{
-		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague, "olga": everything,
+		"erin": asRequester, "sam": asColleague, "lena": asColleague, "derek": asColleague,
+		"olga": append([]string{"dashboard"}, everything...),
 		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services",
 			"tenant"},
 	} {

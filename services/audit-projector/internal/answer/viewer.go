@@ -33,6 +33,7 @@ type viewer struct {
 	catalogue *repository.InForce[*catalogue.Catalogue]
 	receipts  Receipts
 	access    AccessRecords
+	health    func() Health
 	// customer is the tenant that the query names; nil if it names none or one that does not exist.
 	customer *projection.Customer
 	// scope is what they may see of requests and of the activity log.

@@ -42,9 +42,12 @@ type row struct {
 	due    int64
 	last   uint64
 	waived int64
+	times  times
 }
 
-func (r *folded) row() row { return row{r.state.Status, deadline(r.state), r.last, waivedAt(r.state)} }
+func (r *folded) row() row {
+	return row{r.state.Status, deadline(r.state), r.last, waivedAt(r.state), timesOf(r.state)}
+}
 
 // request folds an event of a request. Changes are written once at the end of the batch.
 func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
@@ -127,7 +130,8 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 	if err := w.insert(ctx, "requests",
 		r.about, r.tenant, which.id, r.subscription, r.state.TicketID, int64(r.written.status), r.written.due,
 		r.written.last, r.written.waived, r.state.Tool, intent.GetResourceType(), principalOf(r.state.Requester),
-		emergency(intent)); err != nil {
+		emergency(intent), r.written.times.asked, r.written.times.decided, r.written.times.began,
+		r.written.times.over); err != nil {
 		return err
 	}
 	engineer, words := wordsOf(r.state)
@@ -175,8 +179,9 @@ func (w *writer) writeRequests(ctx context.Context) error {
 	clear(w.dirty)
 	for _, r := range changed {
 		if now := r.row(); now != r.written {
-			if err := w.exec(ctx, "UPDATE requests SET status = ?, due = ?, last = ?, waived = ? WHERE seq = ?",
-				int64(now.status), now.due, now.last, now.waived, r.about); err != nil {
+			if err := w.exec(ctx, `UPDATE requests SET status = ?, due = ?, last = ?, waived = ?, asked = ?, decided = ?,
+				began = ?, over = ? WHERE seq = ?`, int64(now.status), now.due, now.last, now.waived, now.times.asked,
+				now.times.decided, now.times.began, now.times.over, r.about); err != nil {
 				return err
 			}
 			r.written = now

@@ -7,7 +7,7 @@ import (
 
 // meaning must be increased whenever the same events would be written differently into unchanged tables, for example
 // because the fold of requests has changed.
-const meaning = 4
+const meaning = 5
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
@@ -60,6 +60,10 @@ CREATE TABLE requests (
 	service TEXT NOT NULL,   -- the resource type that it asks for
 	requester TEXT NOT NULL, -- a principal
 	emergency INTEGER NOT NULL,
+	asked INTEGER NOT NULL,   -- when the customer was asked; 0: never
+	decided INTEGER NOT NULL, -- when their decision was complete; 0: it is not
+	began INTEGER NOT NULL,   -- when access began; 0: it did not
+	over INTEGER NOT NULL,    -- when that access ended, or will; 0: there was none
 	UNIQUE (id, tenant)
 );
 
@@ -120,6 +124,8 @@ CREATE INDEX requests_waived_since ON requests (tenant, waived) WHERE waived > 0
 CREATE INDEX requests_by_subscription_waived ON requests (subscription) WHERE waived > 0 AND subscription > 0;
 CREATE INDEX requests_by_subscription_waived_since ON requests (subscription, waived) WHERE waived > 0 AND subscription > 0;
 CREATE INDEX requests_due ON requests (due) WHERE due > 0;
+CREATE INDEX requests_open ON requests (tenant, status, due, asked, emergency, subscription) WHERE status < 6;
+CREATE INDEX requests_emergency ON requests (tenant) WHERE emergency = 1;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);
 CREATE INDEX tickets_by_tenant ON tickets (tenant);

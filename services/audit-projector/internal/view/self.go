@@ -78,3 +78,16 @@ func Services(c *catalogue.Catalogue) *lockboxv1.ServiceList {
 	}
 	return list
 }
+
+// Scenarios returns what can be asked for.
+func Scenarios(c *catalogue.Catalogue) *lockboxv1.ScenarioList {
+	list := new(lockboxv1.ScenarioList)
+	for _, s := range c.Services() {
+		for _, scenario := range s.Scenarios {
+			list.Scenarios = append(list.Scenarios, &lockboxv1.ScenarioView{ResourceType: s.Type, ServiceName: s.Name,
+				Scenario: scenario.ID, DisplayName: scenario.Name, CustomerData: scenario.CustomerData,
+				Elevated: scenario.Elevated, Scope: scenario.Scope})
+		}
+	}
+	return list
+}

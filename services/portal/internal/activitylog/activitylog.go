@@ -41,6 +41,8 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodGet, Path: "/activity", Side: site.Both, Serve: p.log},
 		{Method: http.MethodGet, Path: "/activity/export", Side: site.Both, Serve: exported},
 		{Method: http.MethodGet, Path: "/disclosures", Side: site.Both, Serve: p.disclosures},
+		{Method: http.MethodGet, Path: "/disclosures/new", Side: site.Provider, Serve: p.disclose},
+		{Method: http.MethodPost, Path: "/disclosures/new", Side: site.Provider, Serve: p.sendDisclosure},
 		{Method: http.MethodGet, Path: "/access-records", Side: site.Both, Serve: p.access},
 	}, nil
 }

@@ -75,6 +75,14 @@ func bank() *sitetest.Backend {
 				Records: []*lockboxv1.AccessRecord{{Id: other, Kind: lockboxv1.AccessKind_ACCESS_KIND_READ, Count: 3,
 					Who: &lockboxv1.AccessPerson{Subject: "erin", Side: lockboxv1.Side_SIDE_PROVIDER}}}, NextPageToken: "next",
 			}}}),
+			"get_overview": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Overview{Overview: &lockboxv1.Overview{
+				Open: &lockboxv1.OpenFigures{Waiting: 3}, Outcomes: []*lockboxv1.OutcomeFigures{{Count: 2,
+					Outcome: lockboxv1.RequestOutcome_REQUEST_OUTCOME_DENIED}},
+				Decisions: &lockboxv1.DecisionFigures{Median: durationpb.New(90 * time.Minute)}}}}),
+			"get_dashboard": query(&lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Dashboard{
+				Dashboard: &lockboxv1.Dashboard{Count: 1, Customers: []*lockboxv1.CustomerFigures{{Tenant: "meadowbank"}},
+					Log: &lockboxv1.LogHealth{LastAlarm: &lockboxv1.DifferenceFound{
+						Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_GAP}}}}}),
 			"preview_approvers": query(&lockboxv1.QueryReply{
 				Answer: &lockboxv1.QueryReply_Approvers{Approvers: &lockboxv1.ApproversPreview{
 					Basis: lockboxv1.ApproverBasis_APPROVER_BASIS_SUBSCRIPTION, RequiredApprovals: 2,
@@ -168,6 +176,16 @@ func TestWhatIsRead(t *testing.T) {
 			&lockboxv1.Query{Tenant: customers,
 				Ask: &lockboxv1.Query_PreviewApprovers{PreviewApprovers: &lockboxv1.PreviewApprovers{SubscriptionId: "x"}}},
 			new(lockboxv1.ApproversPreview),
+		},
+		{
+			bearertest.Otto, "/overview?engineer=erin&subscription=prod&emergency=true",
+			&lockboxv1.Query{Tenant: customers, Ask: &lockboxv1.Query_GetOverview{GetOverview: &lockboxv1.GetOverview{
+				Engineer: "erin", Subscription: "prod", Emergency: true}}}, new(lockboxv1.Overview),
+		},
+		{
+			bearertest.Lena, "/dashboard?engineer=erin&emergency=true&after=41",
+			&lockboxv1.Query{MinSequence: 41, Ask: &lockboxv1.Query_GetDashboard{GetDashboard: &lockboxv1.GetDashboard{
+				Engineer: "erin", Emergency: true}}}, new(lockboxv1.Dashboard),
 		},
 	} {
 		t.Run(of(c.token)+" "+c.address, func(t *testing.T) {

@@ -88,6 +88,26 @@ func previewApprovers(c *bearer.Call) error {
 	return answer(c, reply.GetApprovers())
 }
 
+func getOverview(c *bearer.Call) error {
+	q := new(lockboxv1.GetOverview)
+	reply, err := ask(c, parameters{"engineer": one(text(&q.Engineer)), "subscription": one(text(&q.Subscription)),
+		"emergency": one(flag(&q.Emergency))}, &lockboxv1.Query{Ask: &lockboxv1.Query_GetOverview{GetOverview: q}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetOverview())
+}
+
+func getDashboard(c *bearer.Call) error {
+	q := new(lockboxv1.GetDashboard)
+	reply, err := ask(c, parameters{"engineer": one(text(&q.Engineer)), "emergency": one(flag(&q.Emergency))},
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetDashboard{GetDashboard: q}})
+	if err != nil {
+		return err
+	}
+	return answer(c, reply.GetDashboard())
+}
+
 // listAccess names the tenant in its path, and nowhere else.
 func listAccess(c *bearer.Call) error {
 	q := new(lockboxv1.ListAccess)

@@ -3,6 +3,7 @@ package site
 import (
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
 )
@@ -27,10 +28,25 @@ func (v *Visit) nav() ([]NavItem, error) {
 	}
 	items := []NavItem{
 		{Label: "nav.pending", Path: v.Path()},
-		{Label: "nav.requests", Path: v.Path("requests")},
-		{Label: "nav.activity", Path: v.Path("activity")},
-		{Label: "nav.tickets", Path: v.Path("tickets")},
 	}
+	officer, err := v.InGroup(aggregate.SecurityOfficers)
+	if err != nil {
+		return nil, err
+	}
+	if v.Session.Tenant != "" || officer {
+		items = append(items, NavItem{Label: "nav.overview", Path: v.Path("overview")})
+	}
+	engineer, err := v.InGroup(aggregate.SupportEngineers, aggregate.EmergencyResponders)
+	if err != nil {
+		return nil, err
+	}
+	if engineer {
+		items = append(items, NavItem{Label: "nav.ask", Path: v.Path("ask")})
+	}
+	items = append(items,
+		NavItem{Label: "nav.requests", Path: v.Path("requests")},
+		NavItem{Label: "nav.activity", Path: v.Path("activity")},
+		NavItem{Label: "nav.tickets", Path: v.Path("tickets")})
 	if waiting := words.Count(reply.GetRequests().GetTotal()); waiting.N > 0 {
 		items[0].Count = v.Say.Number(waiting)
 	}

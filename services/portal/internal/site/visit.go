@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
@@ -120,6 +121,25 @@ func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		q.MinSequence = after
 	}
 	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
+}
+
+// AskAbout is Ask about one customer, whom the provider's people choose. A customer's people always ask about their
+// own.
+func (v *Visit) AskAbout(tenant string, q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+	if v.Session.Tenant != "" {
+		tenant = v.Session.Tenant
+	}
+	q.Tenant, q.Language = tenant, v.Say.Language
+	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
+}
+
+// InGroup reports whether the visitor is one of the provider's people and in one of these groups.
+func (v *Visit) InGroup(groups ...string) (bool, error) {
+	if v.Session.Tenant != "" {
+		return false, nil
+	}
+	self, err := v.Self()
+	return aggregate.Provider(self.GetActor(), groups...), err
 }
 
 // Do sends a command. The tenant is the visitor's own; the provider's people name it in the command.

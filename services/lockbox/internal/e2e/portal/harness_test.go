@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -125,8 +126,8 @@ func launch(dir string, log *zap.Logger, terms request.Terms) (info runinfo.Info
 		ended <- up.Run(ctx, up.Options{
 			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
 			Stack: stack.Config{
-				Host: "127.0.0.1", Port: -1, Tools: []evaluator.Tool{evaluator.Unlimited(client.Tool)},
-				Terms:    terms,
+				Host: "127.0.0.1", Port: -1, Terms: terms,
+				Tools:    []evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)},
 				Limits:   policy.NoLimits(), // erin asks for everything
 				Notifier: mails, MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
 				Log: log, Metrics: observe.NewMetrics(),
