@@ -25,7 +25,10 @@ func topics() []*cobra.Command {
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:
 
-  {"error": {"exit_code": 7, "code": "CONFLICT", "field": "…", "rule": "R29", "message": "…", "hint": "…"}}`},
+  {"error": {"exit_code": 7, "code": "CONFLICT",
+             "field": "…", "rule": "R29", "message": "…", "hint": "…"}}
+
+Where several things are wrong with one input, people are told all of them, and these are about the first.`},
 
 		{Use: "output", Short: "Tables, JSON and YAML", Long: `-o table is for people. On a terminal it has colours and fits the width; elsewhere, or with NO_COLOR, it is plain text whose
 ornaments are ASCII, and nothing is cut off. Times are in your own zone (TZ). Text from others can never steer your
