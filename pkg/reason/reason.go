@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/message"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -59,6 +60,9 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 		values[p.GetName()] = p.GetValue()
 	}
 	var pairs []any
+	for _, name := range []string{"service", "migration"} {
+		values[name] = names.In(language, values[name])
+	}
 	for name, placeholder := range parameters {
 		pairs = append(pairs, placeholder, values[name])
 	}
@@ -87,7 +91,31 @@ func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	if s := Sentence(language, r); s != "" {
 		return Text{Text: s}
 	}
+	if s := shipped(language, r, recorded); s != "" {
+		return Text{Text: s}
+	}
 	return Text{Text: recorded, Recorded: true}
+}
+
+// shipped returns what a rule says that ships with Lockbox. Rules are the provider's own texts: only where one was
+// recorded just as it ships, it has translations, one for its reason and one for what the engineer is told.
+func shipped(language string, r *lockboxv1.Reason, recorded string) string {
+	if r.GetCode() != lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED || len(r.GetParameters()) != 1 {
+		return ""
+	}
+	id := "rule/" + r.GetParameters()[0].GetValue()
+	for _, id := range []string{id, id + "/message"} {
+		if text, err := languages["en"].Say(id); err == nil && text == recorded {
+			in, known := languages[language]
+			if !known {
+				in = languages["en"]
+			}
+			if text, err = in.Say(id); err == nil {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 // ShowAll is Show for several reasons, which an evaluation records as sentences and, in the same order, as codes.

@@ -54,7 +54,7 @@ func (w *writer) groups() {
 func (w *writer) item(n plan.Notification) item {
 	of := &writer{said: w.said, language: w.language, n: n}
 	of.v = of.placeholders()
-	about := some(of.v["Service"], name(n.Data.Scenario))
+	about := some(of.v["Service"], w.called(n.Data.Scenario))
 	facts := []string{"label/tenant", "label/at", "label/by", "label/request"}
 	switch {
 	case n.Awaited():
