@@ -6,9 +6,11 @@ import (
 	"embed"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/message"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -33,7 +35,7 @@ var parameters = map[string]string{
 	"rule": "Rule", "group": "Group", "resource_type": "ResourceType", "scenario": "Scenario", "service": "Service",
 	"migration": "Migration", "answer": "Answer", "resource": "Resource", "pattern": "Pattern",
 	"most": "Most", "least": "Least", "claim": "Claim", "by": "By", "audience": "Audience", "key": "Key", "part": "Part",
-	"says": "Says", "bits": "Bits",
+	"says": "Says", "bits": "Bits", "at": "At",
 }
 
 // Of returns a reason with a code and parameters, given as pairs of names and values. Parameters with an empty value
@@ -62,6 +64,9 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 	var pairs []any
 	for _, name := range []string{"service", "migration"} {
 		values[name] = names.In(language, values[name])
+	}
+	if at, err := time.Parse(time.RFC3339, values["at"]); err == nil {
+		values["at"] = timetext.Instant(language, at)
 	}
 	for name, placeholder := range parameters {
 		pairs = append(pairs, placeholder, values[name])

@@ -17,7 +17,8 @@ func (s *Speaker) Refusal(r *lockboxv1.Refusal) reason.Text {
 	if why := reason.Show(s.Language, r.GetCodedReason(), r.GetMessage()); !why.Recorded {
 		return why
 	}
-	code := "refusal." + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(r.GetCode().String(), "REFUSAL_CODE_"), "_", ""))
+	name := strings.TrimPrefix(r.GetCode().String(), "REFUSAL_CODE_")
+	code := "refusal." + strings.ToLower(strings.ReplaceAll(name, "_", ""))
 	rule := code + "." + strings.ToLower(strings.ReplaceAll(r.GetRule(), " ", "-"))
 	ids := []string{rule + "." + r.GetField()[strings.LastIndex(r.GetField(), ".")+1:], rule}
 	if s.Language != english || r.GetMessage() == "" {

@@ -35,7 +35,8 @@ func TestARefusalIsSaidInTheReadersLanguage(t *testing.T) {
 			"en": "at most 4000", "fr": "au plus 4000", "ja": "4000 文字以内"}},
 		{err: refusal.Conflict("x", "configuration", "this has no words"), english: true, want: map[string]string{
 			"en": "this has no words", "fr": "Autre chose a été enregistré entre-temps", "ja": "先に別の内容が記録されました"}},
-		{err: refusal.Because(refusal.Forbidden("token", "R13", "sign in with multi-factor authentication or an isolated identity"),
+		{err: refusal.Because(refusal.Forbidden("token", "R13",
+			"sign in with multi-factor authentication or an isolated identity"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "second-factor")), want: map[string]string{
 			"en": "sign in with multi-factor", "fr": "l’authentification multifacteur", "ja": "多要素認証"}},
 		{err: refusal.Because(refusal.Forbidden("token", "R13", "our own rule"),

@@ -53,7 +53,8 @@ func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
 	must(t, err)
 	refused := w.requested("sam", intent(), request.Refused)
 	sides := append(w.lookers(t),
-		looker{"hana", "/t/sakura", func(p portal.Page) bool { return p.Customers && !strings.Contains(p.Path, "{") }, place{}},
+		looker{"hana", "/t/sakura", func(p portal.Page) bool { return p.Customers && !strings.Contains(p.Path, "{") },
+			place{}},
 		looker{"olga", "/provider", func(p portal.Page) bool { return p.Provider && p.Path == "/requests/{id}" },
 			place{request: refused}})
 	for _, side := range sides {
