@@ -86,7 +86,7 @@ A customer may demand that whoever decides, or changes who decides, has signed i
 --sign-in-within). With an older sign-in those commands end with exit code 4, and lockbox login --max-age 0 has your organisation
 ask you again. Its tokens must say when you signed in (auth_time), which an issuer has to tell only whoever asks with --max-age.`},
 
-		{Use: "rules", Short: "The rules and invariants that refusals cite (R27, I9)",
+		{Use: "rules", Short: "The rules and invariants that JSON and documents cite",
 			Long: `Refusals in JSON, documents and tests cite rules and invariants by number.
 
   lockbox help rules          lists them, and how far each has come
