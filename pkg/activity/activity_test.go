@@ -232,8 +232,8 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 		event            *lockboxv1.Event
 	}{
 		{
-			"Erin Ellis (Nimbus Cloud) a demandé un accès (Virtual machines, Memory dump of a running machine) à 2 ressources.",
-			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（Virtual machines、Memory dump of a running machine）を要求しました。",
+			"Erin Ellis (Nimbus Cloud) a demandé un accès (Machines virtuelles, Image mémoire d’une machine en cours d’exécution) à 2 ressources.",
+			"Nimbus Cloud の Erin Ellis が、リソース 2 件へのアクセス（仮想マシン、実行中のマシンのメモリ ダンプ）を要求しました。",
 			&lockboxv1.Event{Actor: erin,
 				Fact: &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
 					ResourceType: "compute/virtual-machines", Scenario: "memory-dump", ResourceIds: []string{"a", "b"},
@@ -260,8 +260,8 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 				CustomerNotified: &lockboxv1.CustomerNotified{Approvers: approvers(7), ExpiresAt: noon}}},
 		},
 		{
-			"L’accès (Virtual machines, Memory dump of a running machine, en lecture seule) à 1 ressource a commencé et dure jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, conformément à l’approbation du client.",
-			"お客様の承認に基づき、リソース 1 件へのアクセス（Virtual machines、Memory dump of a running machine、読み取りのみ）が開始されました。終了予定は 2026年3月2日（月）12:00 UTC です。",
+			"L’accès (Machines virtuelles, Image mémoire d’une machine en cours d’exécution, en lecture seule) à 1 ressource a commencé et dure jusqu’au lundi 2 mars 2026 à 12 h 00 UTC, conformément à l’approbation du client.",
+			"お客様の承認に基づき、リソース 1 件へのアクセス（仮想マシン、実行中のマシンのメモリ ダンプ、読み取りのみ）が開始されました。終了予定は 2026年3月2日（月）12:00 UTC です。",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
 				EndsAt: noon, ResourceIds: []string{"a"}, ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
 				Mode: lockboxv1.AccessMode_ACCESS_MODE_READ,

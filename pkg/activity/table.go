@@ -64,7 +64,7 @@ var table = []row{
 			if in.GetEmergency() {
 				key = "AccessRequested/emergency"
 			}
-			service, scenario := l.services.Names(in.GetResourceType(), in.GetScenario())
+			service, scenario := l.operation(in.GetResourceType(), in.GetScenario())
 			return l.say(key, "Who", who, "Type", service, "Scenario", scenario, "Resources",
 				l.count("resource", len(in.GetResourceIds())))
 		}),

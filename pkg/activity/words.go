@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -91,10 +92,16 @@ func (l speaker) asked(f *lockboxv1.CustomerNotified) string {
 	return l.say("CustomerNotified/people", "People", people, "Until", until)
 }
 
+// operation returns what a resource type and one of its scenarios are called.
+func (l speaker) operation(resourceType, scenario string) (service, operation string) {
+	service, operation = l.services.Names(resourceType, scenario)
+	return names.In(l.Tag, service), names.In(l.Tag, operation)
+}
+
 func (l speaker) granted(f *lockboxv1.AccessGranted) string {
 	resources, until, what := l.count("resource", len(f.GetResourceIds())), l.at(f.GetEndsAt()), ""
 	if f.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED {
-		service, scenario := l.services.Names(f.GetResourceType(), f.GetScenario())
+		service, scenario := l.operation(f.GetResourceType(), f.GetScenario())
 		what = l.say("granted", "Type", service, "Scenario", scenario, "Mode", l.mode(f.GetMode()))
 	}
 	if f.GetWaiver() == lockboxv1.Waiver_WAIVER_UNSPECIFIED {

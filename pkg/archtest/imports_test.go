@@ -22,7 +22,8 @@ const prefix = "github.com/openlockbox/lockbox/"
 var (
 	domain = []string{
 		"./pkg/refusal", "./pkg/reason", "./pkg/input", "./pkg/prose", "./pkg/written", "./pkg/tenant", "./pkg/ticket",
-		"./pkg/catalogue", "./pkg/policy", "./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity",
+		"./pkg/catalogue", "./pkg/catalogue/names",
+		"./pkg/policy", "./pkg/request", "./pkg/disclosure", "./pkg/aggregate", "./pkg/activity",
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",

@@ -119,6 +119,9 @@ func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, 
 		}
 		return nil
 	}, now)
+	if err != nil {
+		err = aggregate.Changed{By: s.By, At: s.At, Version: s.Version}.Since(c, err)
+	}
 	if e == nil || err != nil {
 		return nil, err
 	}

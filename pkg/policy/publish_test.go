@@ -80,6 +80,9 @@ func TestRulesArePublishedByTheSecurityOfficer(t *testing.T) {
 	late.SeenVersion = 7
 	mayNot(late, conflict, "it has changed since you saw it")
 	does(publish("5", string(policy.DefaultText()), officer))
+	late = publish("7", small, officer)
+	late.SeenVersion = 1
+	mayNot(late, conflict, "olga changed it at ")
 	does(publish("6", small, officer)) // and back again
 	if s.Version != 3 {
 		t.Errorf("version %d", s.Version)

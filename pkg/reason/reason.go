@@ -6,8 +6,11 @@ import (
 	"embed"
 	"regexp"
 	"strings"
+	"time"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/message"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -32,7 +35,7 @@ var parameters = map[string]string{
 	"rule": "Rule", "group": "Group", "resource_type": "ResourceType", "scenario": "Scenario", "service": "Service",
 	"migration": "Migration", "answer": "Answer", "resource": "Resource", "pattern": "Pattern",
 	"most": "Most", "least": "Least", "claim": "Claim", "by": "By", "audience": "Audience", "key": "Key", "part": "Part",
-	"says": "Says", "bits": "Bits",
+	"says": "Says", "bits": "Bits", "at": "At",
 }
 
 // Of returns a reason with a code and parameters, given as pairs of names and values. Parameters with an empty value
@@ -59,6 +62,12 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 		values[p.GetName()] = p.GetValue()
 	}
 	var pairs []any
+	for _, name := range []string{"service", "migration"} {
+		values[name] = names.In(language, values[name])
+	}
+	if at, err := time.Parse(time.RFC3339, values["at"]); err == nil {
+		values["at"] = timetext.Instant(language, at)
+	}
 	for name, placeholder := range parameters {
 		pairs = append(pairs, placeholder, values[name])
 	}
@@ -87,7 +96,31 @@ func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	if s := Sentence(language, r); s != "" {
 		return Text{Text: s}
 	}
+	if s := shipped(language, r, recorded); s != "" {
+		return Text{Text: s}
+	}
 	return Text{Text: recorded, Recorded: true}
+}
+
+// shipped returns what a rule says that ships with Lockbox. Rules are the provider's own texts: only where one was
+// recorded just as it ships, it has translations, one for its reason and one for what the engineer is told.
+func shipped(language string, r *lockboxv1.Reason, recorded string) string {
+	if r.GetCode() != lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED || len(r.GetParameters()) != 1 {
+		return ""
+	}
+	id := "rule/" + r.GetParameters()[0].GetValue()
+	for _, id := range []string{id, id + "/message"} {
+		if text, err := languages["en"].Say(id); err == nil && text == recorded {
+			in, known := languages[language]
+			if !known {
+				in = languages["en"]
+			}
+			if text, err = in.Say(id); err == nil {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 // ShowAll is Show for several reasons, which an evaluation records as sentences and, in the same order, as codes.

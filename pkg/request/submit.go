@@ -154,9 +154,10 @@ func RecordEvaluation(
 	return aggregate.End(s, e, Evolve)
 }
 
-// CheckIntent refuses an intent whose fields are invalid, before any evaluation.
-func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
-	for _, err := range []error{
+// IntentFaults returns everything that is wrong with an intent's fields whatever the provider's terms are, so that
+// whoever writes one can correct it at once.
+func IntentFaults(in *lockboxv1.AccessIntent) []error {
+	return slices.DeleteFunc([]error{
 		input.UUIDv7("id", in.GetId()),
 		input.Tenant("tenant", in.GetTenant()),
 		prose.CheckLine("resource_type", in.GetResourceType(), 1, 120),
@@ -164,12 +165,17 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 		prose.Check("justification", in.GetJustification(), 10, 4000),
 		prose.CheckLine("trace_parent", in.GetTraceParent(), 0, 128),
 		checkReason(in),
-		checkEmergency(in, terms),
 		checkResources(in),
-	} {
-		if err != nil {
-			return err
-		}
+	}, func(err error) bool { return err == nil })
+}
+
+// CheckIntent refuses an intent whose fields are invalid, before any evaluation.
+func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
+	if faults := IntentFaults(in); len(faults) > 0 {
+		return faults[0]
+	}
+	if err := checkEmergency(in, terms); err != nil {
+		return err
 	}
 	if in.GetDuration() == nil {
 		return nil

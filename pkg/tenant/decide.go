@@ -32,7 +32,10 @@ var Languages = []string{"en", "fr", "ja"}
 // Decide returns the event that results from a command on the tenant, or neither event nor error if it would change
 // nothing.
 func Decide(s State, c aggregate.Command, l Limits, now time.Time) (*lockboxv1.Event, error) {
-	e, err := s.Begin(c, s.material, nil, now)
+	e, err := s.Begin(c, s.changed.Version, nil, now)
+	if err != nil && s.administrator(c.By, "R2", now) == nil { // nobody else is told who looks after it
+		err = s.changed.Since(c, err)
+	}
 	if e == nil || err != nil {
 		return nil, err
 	}
@@ -124,6 +127,9 @@ func DecideSubscription(
 		}
 		return nil
 	}, now)
+	if err != nil && t.administrator(c.By, "R2", now) == nil {
+		err = s.changed.Since(c, err)
+	}
 	if e == nil || err != nil {
 		return nil, err
 	}

@@ -2,10 +2,12 @@ package tenant_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -228,6 +230,21 @@ func TestACommandRestsOnWhatTheCallerSaw(t *testing.T) {
 		row{1, gina, seeing(1, disable("quiet")), no(conflict, "seen_version", "R29")},
 		row{1, gina, seeing(2, disable("quiet")), yes},
 	)
+	// An administrator is told whose change they would have overwritten, and nobody else is, nor who saw what is not yet.
+	for _, as := range []struct {
+		by   *lockboxv1.Actor
+		seen uint64
+		told bool
+	}{{gina, 1, true}, {gina, 9, false}, {eve, 1, false}, {ona, 1, false}} {
+		c := aggregate.Command{Command: seeing(as.seen, enable()), By: as.by}
+		_, err := tenant.Decide(s.tenant(), c, tenant.Limits{}, start.Add(time.Hour))
+		r, _ := refusal.As(err)
+		at := reason.Sentence("fr", r.GetCodedReason())
+		if told := strings.Contains(r.GetMessage(), "Gina"); r.GetField() != "seen_version" || told != as.told ||
+			strings.Contains(at, "Gina") != as.told || as.told && !strings.Contains(at, "UTC") {
+			t.Errorf("%s, who saw %d: %v, %q", as.by.GetPerson().GetSubject(), as.seen, err, at)
+		}
+	}
 }
 
 func TestAFaultyHistoryDecidesNothing(t *testing.T) {

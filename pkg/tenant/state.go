@@ -31,8 +31,8 @@ type State struct {
 	Webhooks []Webhook
 	// SignedIn: somebody of the tenant has signed in, so that it is theirs to change.
 	SignedIn bool
-	// material is the version of the last event that changed what people see and decide on.
-	material uint64
+	// changed is the last change of what people see and decide on.
+	changed aggregate.Changed
 	// ended are the URLs of issuers that are accepted no longer.
 	ended []string
 }
@@ -72,7 +72,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if broken == "" {
 		s.seen(e)
 		if e.GetSignedIn() == nil && e.GetSignInChangeReminded() == nil {
-			s.material = e.GetVersion()
+			s.changed = aggregate.ChangedBy(e)
 		}
 	}
 	return broken
@@ -149,6 +149,8 @@ type Subscription struct {
 	Roles Roles
 	// GivenUp: the subscription went to another customer.
 	GivenUp bool
+	// changed is its last change.
+	changed aggregate.Changed
 }
 
 // Registered reports whether the tenant has the subscription now. Whose it is, is decided by its Ownership alone, which
@@ -161,6 +163,11 @@ func EvolveSubscription(s Subscription, sequence uint64, e *lockboxv1.Event) Sub
 }
 
 func (s *Subscription) apply(e *lockboxv1.Event) (broken string) {
+	defer func() {
+		if broken == "" {
+			s.changed = aggregate.ChangedBy(e)
+		}
+	}()
 	registered, isRegistration := e.GetFact().(*lockboxv1.Event_SubscriptionRegistered)
 	if isRegistration == (e.GetVersion() > 1 && !s.GivenUp) {
 		return "a subscription begins with its registration, and again after it was given up"

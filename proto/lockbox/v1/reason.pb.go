@@ -266,6 +266,8 @@ const (
 	ReasonCode_REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES ReasonCode = 165
 	// An issuer's key is passed over: a member of it is missing or malformed (R13). Parameters: `key`; `part`, the member's name.
 	ReasonCode_REASON_CODE_KEY_PART_MALFORMED ReasonCode = 166
+	// Somebody changed it since the reader saw it (R29). Parameters: `by`, who changed it last; `at`, when, in RFC 3339.
+	ReasonCode_REASON_CODE_CHANGED_SINCE_SEEN ReasonCode = 167
 )
 
 // Enum value maps for ReasonCode.
@@ -387,6 +389,7 @@ var (
 		164: "REASON_CODE_KEY_NOT_SECRET",
 		165: "REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES",
 		166: "REASON_CODE_KEY_PART_MALFORMED",
+		167: "REASON_CODE_CHANGED_SINCE_SEEN",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -505,6 +508,7 @@ var (
 		"REASON_CODE_KEY_NOT_SECRET":                   164,
 		"REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES":      165,
 		"REASON_CODE_KEY_PART_MALFORMED":               166,
+		"REASON_CODE_CHANGED_SINCE_SEEN":               167,
 	}
 )
 
@@ -660,7 +664,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xad\"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xd2\"\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -779,7 +783,8 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\"REASON_CODE_KEY_NOT_FOR_SIGNATURES\x10\xa3\x01\x12\x1f\n" +
 	"\x1aREASON_CODE_KEY_NOT_SECRET\x10\xa4\x01\x12,\n" +
 	"'REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES\x10\xa5\x01\x12#\n" +
-	"\x1eREASON_CODE_KEY_PART_MALFORMED\x10\xa6\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1eREASON_CODE_KEY_PART_MALFORMED\x10\xa6\x01\x12#\n" +
+	"\x1eREASON_CODE_CHANGED_SINCE_SEEN\x10\xa7\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

@@ -41,8 +41,8 @@ type Message struct {
 // Read returns all mails of a directory, oldest first; none if the directory does not exist.
 func Read(dir string) ([]Message, error) { return newest(dir, -1) }
 
-// newest returns the last mails of a directory, oldest first; all of them if most is negative.
-func newest(dir string, most int) ([]Message, error) {
+// IDs returns the ids of all mails of a directory, oldest first; none if the directory does not exist.
+func IDs(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -57,12 +57,27 @@ func newest(dir string, most int) ([]Message, error) {
 			ids = append(ids, id)
 		}
 	}
+	return ids, nil
+}
+
+// Get returns one mail of a directory.
+func Get(dir, id string) (Message, error) { return readOne(dir, id, true) }
+
+// Head returns one mail of a directory without its text, which takes a fraction of the time.
+func Head(dir, id string) (Message, error) { return readOne(dir, id, false) }
+
+// newest returns the last mails of a directory, oldest first; all of them if most is negative.
+func newest(dir string, most int) ([]Message, error) {
+	ids, err := IDs(dir)
+	if err != nil {
+		return nil, err
+	}
 	if most >= 0 && len(ids) > most {
 		ids = ids[len(ids)-most:]
 	}
 	all := make([]Message, len(ids))
 	for i, id := range ids {
-		if all[i], err = readOne(dir, id); err != nil {
+		if all[i], err = Get(dir, id); err != nil {
 			return nil, err
 		}
 	}
@@ -143,28 +158,30 @@ func (s *store) get(id string) (Message, bool, error) {
 	if !isID(id) {
 		return Message{}, false, nil
 	}
-	m, err := readOne(s.dir, id)
+	m, err := Get(s.dir, id)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, false, nil
 	}
 	return m, err == nil, err
 }
 
-func readOne(dir, id string) (Message, error) {
+func readOne(dir, id string, whole bool) (Message, error) {
 	path := filepath.Join(dir, id+".eml")
-	data, err := os.ReadFile(path) // #nosec G304 G703 -- a file of the mailbox's own directory, and the id is a time
+	file, err := os.Open(path) // #nosec G304 G703 -- a file of the mailbox's own directory, and the id is a time
 	if err != nil {
 		return Message{}, fmt.Errorf("mailbox: %w", err)
 	}
+	defer file.Close()
 	received, err := time.Parse(stamp, id)
 	if err != nil {
 		return Message{}, fmt.Errorf("mailbox: %s: %w", path, err)
 	}
 	m := Message{ID: id, Path: path, Received: received}
-	parsed, err := mail.ReadMessage(bytes.NewReader(data))
-	if err != nil {
+	parsed, err := mail.ReadMessage(file)
+	if err != nil { // not a valid mail: show it as it is
+		data, err := os.ReadFile(path) // #nosec G304 G703 -- the same file
 		m.Text = strings.ToValidUTF8(string(data), "�")
-		return m, nil //nolint:nilerr // not a valid mail: show it as it is
+		return m, err
 	}
 	m.Header, m.Recipients = parsed.Header, parsed.Header[receivedFor]
 	m.From, m.Subject, m.MessageID = decoded(parsed.Header.Get("From")), decoded(parsed.Header.Get("Subject")),
@@ -173,6 +190,9 @@ func readOne(dir, id string) (Message, error) {
 		for _, a := range to {
 			m.To = append(m.To, a.Address)
 		}
+	}
+	if !whole {
+		return m, nil
 	}
 	m.body(parsed.Header.Get("Content-Type"), parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body, 0)
 	return m, nil

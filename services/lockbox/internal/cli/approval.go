@@ -16,7 +16,23 @@ import (
 func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "Decide for the customer", `The customer's approvers look at what waits for them, ask, approve or deny, and take access away again. Who may decide was
 settled when the request was created; nobody decides their own, and the first decision stands.`, "",
-		a.approvalListCommand(), a.approvalShowCommand(), a.approveCommand(), a.answerCommand(),
+		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand())...)
+}
+
+// shortForms returns the customer's decisions as commands of their own, as they are typed most: lockbox approve.
+func (a *app) shortForms() []*cobra.Command {
+	list := a.decisions()
+	for _, c := range list {
+		c.Short += " (lockbox approval " + c.Name() + ")"
+		c.Example = strings.ReplaceAll(c.Example, "lockbox approval "+c.Name(), "lockbox "+c.Name())
+	}
+	return list
+}
+
+// decisions returns what the customer's approvers do about one request.
+func (a *app) decisions() []*cobra.Command {
+	return []*cobra.Command{
+		a.approveCommand(),
 		a.verb(request.Deny, offer{
 			from: a.requests(request.CustomerNotified), reason: "`why`; the engineer reads it",
 			question: "Why is it denied?", inTime: true, done: "Denied: no access will be given.",
@@ -40,7 +56,8 @@ settled when the request was created; nobody decides their own, and the first de
 			Use: "ask REQUEST QUESTION", Short: "Ask the engineer something before you decide",
 			Long:    "The question and its answer are part of the request's history. The time to decide keeps running.",
 			Example: `  lockbox approval ask REQUEST "Which of the two machines first?"`,
-		}))
+		}),
+	}
 }
 
 func (a *app) approvalListCommand() *cobra.Command {
@@ -68,7 +85,8 @@ func (a *app) approvalListCommand() *cobra.Command {
 }
 
 func (a *app) approvalShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var mails bool
+	c := &cobra.Command{
 		Use: "show REQUEST", Short: "Show a request with its support ticket", Args: exactly("REQUEST"),
 		ValidArgsFunction: a.requests(request.CustomerNotified),
 		Example:           "  lockbox approval show 0c1d2e3f4a5b",
@@ -84,7 +102,7 @@ func (a *app) approvalShowCommand() *cobra.Command {
 				}
 			}
 			return a.show(v, func(l render.Look) string {
-				text := render.Request(l, v)
+				text := render.Request(l, v, mails)
 				if ticket != nil {
 					text += "\n" + render.Ticket(l, ticket)
 				}
@@ -95,6 +113,8 @@ func (a *app) approvalShowCommand() *cobra.Command {
 			})
 		}),
 	}
+	mailsToo(c, &mails)
+	return c
 }
 
 func (a *app) approveCommand() *cobra.Command {

@@ -351,7 +351,7 @@ func (s *session) stateAt(ctx context.Context, at past.At, what string) error {
 		return err
 	}
 	v, err := at.Request(ctx, id)
-	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v) }, err)
+	return s.app.showPast(at, v, v.GetVersion(), func(l render.Look) string { return render.Request(l, v, true) }, err)
 }
 
 // showPast shows a past state, or reports why it cannot be shown.

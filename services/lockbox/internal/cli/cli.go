@@ -68,6 +68,8 @@ type app struct {
 	// keyboard is the input of all prompts; nil before the first.
 	keyboard *bufio.Reader
 
+	// args is the command line.
+	args    []string
 	output  format
 	color   when
 	timeout time.Duration
@@ -75,7 +77,7 @@ type app struct {
 
 // Run executes one command line and returns its exit code. The extra commands are added to the tree.
 func Run(ctx context.Context, args []string, env Environment, extra ...*cobra.Command) int {
-	a := &app{Environment: env}
+	a := &app{Environment: env, args: args}
 	root := a.root(extra)
 	a.output = wantedFormat(args) // for errors in arguments before the flag
 	root.SetArgs(args)
@@ -160,11 +162,11 @@ approves or denies it before any access exists. Everything that happens is an ev
 		`  lockbox up --demo                         run everything here, with two customers to try it on
   lockbox intent submit --as erin -f dump.yaml
   lockbox approval list --as otto
-  lockbox approval approve --as otto REQUEST --for 2h
+  lockbox approve --as otto REQUEST --for 2h
   lockbox request show --as erin REQUEST
   lockbox audit list --as audrey`)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c, err} })
+	root.SetFlagErrorFunc(a.wrongFlags)
 	root.AddGroup(
 		&cobra.Group{ID: groupSignIn, Title: "Signing in:"},
 		&cobra.Group{ID: groupRequests, Title: "Requests:"},
@@ -198,8 +200,9 @@ approves or denies it before any access exists. Everything that happens is an ev
 		return below
 	})
 	for g, commands := range map[string][]*cobra.Command{
-		groupSignIn:   {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
-		groupRequests: {a.intentCommand(), a.requestCommand(), a.internalCommand(), a.approvalCommand()},
+		groupSignIn: {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
+		groupRequests: append(a.shortForms(), a.intentCommand(), a.requestCommand(), a.internalCommand(),
+			a.approvalCommand()),
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
 		groupAudit:    {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
 		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),
@@ -216,7 +219,21 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.Version = build.Version().String()
 	root.SetVersionTemplate("lockbox {{.Version}}\n")
 	wrongArguments(root)
+	fitHelp(root, a.look)
 	return root
+}
+
+// fitHelp has the help of all commands fit the terminal.
+func fitHelp(root *cobra.Command, look func() render.Look) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		out := c.OutOrStdout()
+		var text strings.Builder
+		c.SetOut(&text)
+		help(c, args)
+		c.SetOut(out)
+		_, _ = io.WriteString(out, render.Help(look(), text.String())) // nothing can be done if stdout is gone
+	})
 }
 
 // wrongArguments turns every error about arguments into a usage error, also for extra commands.
@@ -261,10 +278,12 @@ func group(use, short, long, example string, below ...*cobra.Command) *cobra.Com
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
+		case len(args) == len(names)-1:
+			return usage(c, "missing argument: %s", names[len(args)])
 		case len(args) < len(names):
-			return &usageError{c, errors.New("it needs " + strings.Join(names[len(args):], " and "))}
+			return usage(c, "missing arguments: %s", strings.Join(names[len(args):], ", "))
 		case len(args) > len(names):
-			return &usageError{c, errors.New("unexpected: " + strings.Join(args[len(names):], " "))}
+			return usage(c, "unexpected: %s", strings.Join(args[len(names):], " "))
 		}
 		return nil
 	}

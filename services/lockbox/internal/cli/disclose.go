@@ -40,17 +40,21 @@ func (o *occurrence) register(c *cobra.Command) {
 // disclose sends the disclosure that the flags describe.
 func (a *app) disclose(
 	ctx context.Context, s *session, o *occurrence, command func(*lockboxv1.Occurrence) (*lockboxv1.Command, error),
+	needed ...string,
 ) error {
 	tenant, err := s.oneTenant(ctx)
 	if err != nil {
 		return err
 	}
-	if o.when == "" {
-		return usage(s.command, "--when is needed")
-	}
 	at, err := a.parseTime(o.when)
-	if err != nil {
-		return usage(s.command, "--when: %w", err)
+	if o.when != "" && err != nil {
+		err = usage(s.command, "--when: %w", err)
+	} else {
+		err = nil
+	}
+	needed = append([]string{"what", o.What, "when", o.when, "reason", o.Reason}, needed...)
+	if err := allOf([]error{missing(s.command, needed...), err}); err != nil {
+		return err
 	}
 	o.HappenedAt = timestamppb.New(at)
 	if o.id == "" {
@@ -124,7 +128,7 @@ func (a *app) discloseLegalDemandCommand() *cobra.Command {
 				d.EmbargoUntil = timestamppb.New(end)
 			}
 			return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: d}}, nil
-		})
+		}, "authority", d.GetAuthority(), "reference", d.GetReference())
 	})
 	return c
 }

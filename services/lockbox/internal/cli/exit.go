@@ -143,6 +143,7 @@ func (a *app) complain(err error) {
 		return
 	}
 	p := problem{ExitCode: ExitCode(err), Code: "ERROR", Message: err.Error(), Hint: a.hint(err)}
+	var faults *faultsError
 	r, refused := refusal.As(err)
 	if refused {
 		p.Code, p.Field, p.Rule, p.Message = render.RefusalCode(r.GetCode()), r.GetField(), r.GetRule(), r.GetMessage()
@@ -164,6 +165,8 @@ func (a *app) complain(err error) {
 		out = text
 	case errors.Is(err, errInterrupted):
 		return
+	case errors.As(err, &faults):
+		out = render.Faults(a.lookAt(a.ErrTerminal), refused, faults.sentences(), p.Hint)
 	case refused:
 		out = render.Refusal(a.lookAt(a.ErrTerminal), r, p.Hint)
 	default:

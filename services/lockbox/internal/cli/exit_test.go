@@ -147,16 +147,17 @@ func TestExamplesAreCommandLines(t *testing.T) {
 
 func TestErrorsOfTheCommandLineNameTheCommand(t *testing.T) {
 	for line, want := range map[string]string{
-		"request":                        "",
-		"nonsense":                       `there is no command "lockbox nonsense"`,
-		"approval aprove X":              "did you mean approve?",
-		"approval approve":               "it needs REQUEST",
-		"approval ask X":                 "it needs QUESTION",
-		"request show A B":               "unexpected: B",
-		"tenant show a b":                "unexpected: b",
-		"request list --limit many":      "invalid argument",
-		"request list --color pink":      "want one of auto, always, never",
-		"audit replay --type Everything": `there is no fact or action "Everything"`,
+		"request":                   "",
+		"nonsense":                  `there is no command "lockbox nonsense"`,
+		"approval aprove X":         "did you mean approve?",
+		"approval approve":          "missing argument: REQUEST",
+		"approval ask X":            "missing argument: QUESTION",
+		"request show A B":          "unexpected: B",
+		"tenant show a b":           "unexpected: b",
+		"request list --limit many": `--limit: "many" is no`,
+		"request list --limit many --status x --colour --waived x": "4 things are wrong",
+		"request list --color pink":                                "want one of auto, always, never",
+		"audit replay --type Everything":                           `there is no fact or action "Everything"`,
 	} {
 		env, _, errs := nobody(t)
 		code := Run(context.Background(), strings.Fields(line+" --url nats://127.0.0.1:1 --keys /nowhere"), env)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/written"
@@ -72,6 +73,10 @@ The intent says nothing about you: who you are comes from your token, and what t
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		intent, err := s.intent(ctx, in)
 		if err != nil {
+			return err
+		}
+		prose.Message(intent)
+		if err := allOf(request.IntentFaults(intent)); err != nil {
 			return err
 		}
 		intent.DryRun = dryRun

@@ -61,7 +61,7 @@ func TestAPersonConfirmsWhatTheyAllow(t *testing.T) {
 	if code := sitting(t.Context(), dir, "n\n", out, approve...); code != 1 {
 		t.Errorf("exit code %d after a no, want 1:\n%s", code, out)
 	}
-	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h from",
+	for _, want := range []string{"This allows Erin Ellis (Nimbus Cloud) to do", "for 2h",
 		"moment access begins.\n", "Allow it? [y/N]", "nothing was done"} {
 		out.shows(t, want)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net/mail"
 	"slices"
 	"strings"
@@ -31,54 +32,101 @@ type letter struct {
 	Path       string    `json:"path"`
 }
 
-// mails reads the mailbox of the Lockbox on this machine, newest first, optionally limited to one recipient.
-func (a *app) mails(c *cobra.Command, dir, to string) ([]letter, error) {
-	if dir == "" {
-		info, err := a.running()
-		if err != nil {
-			return nil, err
-		}
-		if dir = info.MailboxDir; dir == "" {
-			return nil, usage(c, "this Lockbox has no mailbox on this machine; --dir names one")
-		}
+// mailDir returns the directory of the mailbox: the one named, or that of the Lockbox on this machine.
+func (a *app) mailDir(c *cobra.Command, named string) (string, error) {
+	if named != "" {
+		return named, nil
 	}
-	messages, err := mailbox.Read(dir)
-	if err != nil {
-		return nil, err
+	info, err := a.running()
+	if err == nil && info.MailboxDir == "" {
+		err = usage(c, "this Lockbox has no mailbox on this machine; --dir names one")
 	}
-	letters := []letter{}
-	for _, m := range messages {
-		got := func(address string) bool { return strings.Contains(strings.ToLower(address), strings.ToLower(to)) }
-		if slices.ContainsFunc(m.Recipients, got) || slices.ContainsFunc(m.To, got) {
-			letters = append(letters, letter{
-				ID: m.ID, Received: m.Received.UTC(), From: m.From, To: append([]string{}, m.To...),
-				Recipients: append([]string{}, m.Recipients...), Subject: m.Subject,
-				MessageID: m.MessageID, Text: m.Text, HTML: m.HTML, Path: m.Path,
-			})
-		}
-	}
-	slices.Reverse(letters)
-	return letters, nil
+	return info.MailboxDir, err
 }
+
+// listed is a mailbox's newest mails, newest first.
+type listed struct {
+	mails []mailbox.Message
+	// more counts the mails that were not looked at.
+	more int
+}
+
+// newestMails reads mails until there are as many as wanted, newest first, optionally only those to one recipient.
+func newestMails(dir, to string, wanted int, read func(dir, id string) (mailbox.Message, error)) (listed, error) {
+	ids, err := mailbox.IDs(dir)
+	if err != nil {
+		return listed{}, err
+	}
+	got := func(address string) bool { return strings.Contains(strings.ToLower(address), strings.ToLower(to)) }
+	var found listed
+	for i, id := range slices.Backward(ids) {
+		if len(found.mails) == wanted {
+			found.more = i + 1
+			break
+		}
+		m, err := read(dir, id)
+		if err != nil {
+			return listed{}, err
+		}
+		if slices.ContainsFunc(m.Recipients, got) || slices.ContainsFunc(m.To, got) {
+			found.mails = append(found.mails, m)
+		}
+	}
+	return found, nil
+}
+
+func letterOf(m mailbox.Message) letter {
+	return letter{
+		ID: m.ID, Received: m.Received.UTC(), From: m.From, To: append([]string{}, m.To...),
+		Recipients: append([]string{}, m.Recipients...), Subject: m.Subject,
+		MessageID: m.MessageID, Text: m.Text, HTML: m.HTML, Path: m.Path,
+	}
+}
+
+// mailPage is the number of mails that a person is shown if they do not say how many.
+const mailPage = 50
 
 func (a *app) mailListCommand() *cobra.Command {
 	var dir, to string
+	var limit uint32
+	var all bool
 	c := &cobra.Command{
 		Use: "list", Short: "List mails, the newest first", Args: exactly(), ValidArgsFunction: nothing,
-		Example: "  lockbox mail list --to otto --watch",
+		Example: "  lockbox mail list --to otto --watch\n  lockbox mail list --all",
 	}
 	mailFlags(c, &dir, &to)
+	c.Flags().Uint32Var(&limit, "limit", 0, "at most this `many` (50 in a table, else all)")
+	c.Flags().BoolVar(&all, "all", false, "all of them")
+	c.MarkFlagsMutuallyExclusive("limit", "all")
 	watch := watchable(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		dir, err := a.mailDir(c, dir)
+		if err != nil {
+			return err
+		}
+		wanted, read := everything, mailbox.Get
+		switch {
+		case limit > 0:
+			wanted = int(limit)
+		case a.output == formatTable && !all:
+			wanted = mailPage
+		}
+		if a.output == formatTable && !*watch { // a watch compares whole mails
+			read = mailbox.Head
+		}
 		return a.list(c.Context(), *watch, func() (page, error) {
-			letters, err := a.mails(c, dir, to)
+			found, err := newestMails(dir, to, wanted, read)
 			return page{
 				func() (string, error) {
+					letters := []letter{}
+					for _, m := range found.mails {
+						letters = append(letters, letterOf(m))
+					}
 					return render.ValueJSON(struct {
 						Mails []letter `json:"mails"`
 					}{letters})
 				},
-				func(l render.Look) string { return mailTable(l, letters) },
+				func(l render.Look) string { return mailTable(l, found, to) },
 			}, err
 		})
 	}
@@ -90,15 +138,22 @@ func mailFlags(c *cobra.Command, dir, to *string) {
 	c.Flags().StringVar(to, "to", "", "only to `addresses` that contain this")
 }
 
-func mailTable(l render.Look, letters []letter) string {
-	if len(letters) == 0 {
+func mailTable(l render.Look, found listed, to string) string {
+	if len(found.mails) == 0 {
 		return "No mails.\n"
 	}
-	rows := make([]render.Mail, len(letters))
-	for i, m := range letters {
+	rows := make([]render.Mail, len(found.mails))
+	for i, m := range found.mails {
 		rows[i] = render.Mail{ID: m.ID, Received: m.Received, To: plainAddresses(m.To), Subject: m.Subject}
 	}
-	return render.Mails(l, rows)
+	text := render.Mails(l, rows)
+	switch {
+	case found.more == 0:
+		return text
+	case to != "":
+		return text + "\nThere may be older ones: --all, or --limit\n"
+	}
+	return text + fmt.Sprintf("\nThere are %d older ones: --all, or --limit\n", found.more)
 }
 
 // plainAddresses strips display names: a list only needs the addresses.
@@ -119,31 +174,27 @@ func (a *app) mailShowCommand() *cobra.Command {
 		Use: "show [MAIL]", Short: "Show a mail's text; without an id, the newest", Args: atMost("MAIL"),
 		Example: "  lockbox mail show --to otto",
 		ValidArgsFunction: firstArgument(func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			letters, err := a.mails(c, dir, to)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
 			var ids []string
-			for _, m := range letters {
-				ids = append(ids, cobra.CompletionWithDesc(m.ID, render.Clean(m.Subject)))
+			if dir, err := a.mailDir(c, dir); err == nil {
+				found, _ := newestMails(dir, to, mailPage, mailbox.Head) // without mails there are no suggestions
+				for _, m := range found.mails {
+					ids = append(ids, cobra.CompletionWithDesc(m.ID, render.Clean(m.Subject)))
+				}
 			}
 			return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 		}),
 	}
 	mailFlags(c, &dir, &to)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		letters, err := a.mails(c, dir, to)
+		dir, err := a.mailDir(c, dir)
 		if err != nil {
 			return err
 		}
-		i := 0
-		if len(args) > 0 {
-			i = slices.IndexFunc(letters, func(m letter) bool { return m.ID == args[0] })
+		found, err := oneMail(dir, to, args)
+		if err != nil {
+			return err
 		}
-		if i < 0 || i >= len(letters) {
-			return refusal.NotFound("mail", "R24", "there is no such mail")
-		}
-		m := letters[i]
+		m := letterOf(found)
 		return a.write(page{
 			func() (string, error) { return render.ValueJSON(m) },
 			func(l render.Look) string {
@@ -155,4 +206,30 @@ func (a *app) mailShowCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// oneMail reads the mail that an argument names, by its id or a part of it as lists show it; without one, the newest.
+func oneMail(dir, to string, args []string) (mailbox.Message, error) {
+	none := refusal.NotFound("mail", "R24", "there is no such mail")
+	if len(args) == 0 {
+		found, err := newestMails(dir, to, 1, mailbox.Get)
+		if err == nil && len(found.mails) == 0 {
+			err = none
+		}
+		if err != nil {
+			return mailbox.Message{}, err
+		}
+		return found.mails[0], nil
+	}
+	ids, err := mailbox.IDs(dir)
+	if err != nil {
+		return mailbox.Message{}, err
+	}
+	fits := func(id string) bool {
+		return id == args[0] || len(args[0]) >= shortest && strings.HasSuffix(id, args[0])
+	}
+	if i := slices.IndexFunc(ids, fits); i >= 0 && !slices.ContainsFunc(ids[i+1:], fits) {
+		return mailbox.Get(dir, ids[i])
+	}
+	return mailbox.Message{}, none
 }

@@ -138,7 +138,8 @@ func requestTable(l render.Look, list *lockboxv1.RequestList, me *lockboxv1.Pers
 }
 
 func (a *app) requestShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var mails bool
+	c := &cobra.Command{
 		Use: "show REQUEST", Short: "Show a request with everything that happened", Args: exactly("REQUEST"),
 		ValidArgsFunction: a.requests(),
 		Example: `  lockbox request show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
@@ -149,7 +150,7 @@ func (a *app) requestShowCommand() *cobra.Command {
 				return err
 			}
 			return a.show(v, func(l render.Look) string {
-				text := render.Request(l, v)
+				text := render.Request(l, v, mails)
 				if l.Width > 0 {
 					text += render.Commands(l, render.Next(v, s.cast(v)))
 				}
@@ -157,6 +158,13 @@ func (a *app) requestShowCommand() *cobra.Command {
 			})
 		}),
 	}
+	mailsToo(c, &mails)
+	return c
+}
+
+// mailsToo adds --mails to a command that shows a request.
+func mailsToo(c *cobra.Command, mails *bool) {
+	c.Flags().BoolVar(mails, "mails", false, "each mail that was sent, not only how many")
 }
 
 // target is the request that a command applies to.

@@ -25,7 +25,10 @@ func topics() []*cobra.Command {
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:
 
-  {"error": {"exit_code": 7, "code": "CONFLICT", "field": "…", "rule": "R29", "message": "…", "hint": "…"}}`},
+  {"error": {"exit_code": 7, "code": "CONFLICT",
+             "field": "…", "rule": "R29", "message": "…", "hint": "…"}}
+
+Where several things are wrong with one input, people are told all of them, and these are about the first.`},
 
 		{Use: "output", Short: "Tables, JSON and YAML", Long: `-o table is for people. On a terminal it has colours and fits the width; elsewhere, or with NO_COLOR, it is plain text whose
 ornaments are ASCII, and nothing is cut off. Times are in your own zone (TZ). Text from others can never steer your
@@ -83,7 +86,7 @@ A customer may demand that whoever decides, or changes who decides, has signed i
 --sign-in-within). With an older sign-in those commands end with exit code 4, and lockbox login --max-age 0 has your organisation
 ask you again. Its tokens must say when you signed in (auth_time), which an issuer has to tell only whoever asks with --max-age.`},
 
-		{Use: "rules", Short: "The rules and invariants that refusals cite (R27, I9)",
+		{Use: "rules", Short: "The rules and invariants that JSON and documents cite",
 			Long: `Refusals in JSON, documents and tests cite rules and invariants by number.
 
   lockbox help rules          lists them, and how far each has come

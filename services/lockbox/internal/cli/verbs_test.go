@@ -52,6 +52,7 @@ var verbs = map[string]struct {
 	"request release": {kind: asks}, "internal list": {}, "internal refuse": {kind: asks},
 	"internal approve": {kind: asks}, // dangerous where it starts access: see below
 	"approval list":    {}, "approval show": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
+	"ask": {kind: adds}, "approve": {kind: asks}, "deny": {kind: asks}, "revoke": {kind: asks},
 	"approval approve": {kind: asks}, "approval deny": {kind: asks}, "approval revoke": {kind: asks},
 	"tenant show": {}, "tenant approvers": {}, "tenant create": {kind: adds}, "tenant invite": {kind: adds},
 	"tenant enable": {kind: adds}, "tenant plan": {kind: adds}, "tenant preview sign-up": {kind: adds},

@@ -3,6 +3,7 @@ package mail
 import (
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/foreign"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/resource"
@@ -27,6 +28,9 @@ func resourceID(s string) string {
 // name sanitises a single-line text and leaves what looks like a link: the names that the provider chose for itself,
 // its customers and its services, and whatever stands in a header.
 func name(s string) string { return foreign.Name(s) }
+
+// called says a name of the catalogue in the reader's language.
+func (w *writer) called(s string) string { return name(names.In(w.language, s)) }
 
 func lineOf(s string, longest int) string { return foreign.NameOf(s, longest) }
 

@@ -216,7 +216,7 @@ func (w *writer) placeholders() map[string]string {
 	at := w.at
 	return map[string]string{
 		"Name": line(w.n.Name), "Provider": name(d.Provider), "Tenant": name(d.Tenant),
-		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": name(d.Service),
+		"Requester": line(d.Requester), "Employer": line(d.Employer), "Service": w.called(d.Service),
 		"Subscription": line(d.Subscription),
 		"By":           orLockbox(line(d.By)), "Organisation": orLockbox(line(d.Organisation)), "Group": w.group(d),
 		"Decider":   w.decider(),
@@ -274,8 +274,8 @@ func (w *writer) quote(label string) {
 		foreign = d.Description
 	case "quote/measures":
 	case "quote/recorded", "quote/reason":
-		if why := text(reason.Sentence(w.language, d.Why)); why != "" {
-			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{why}})
+		if why := reason.Show(w.language, d.Why, d.Text); !why.Recorded {
+			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{text(why.Text)}})
 			return
 		}
 		if label == "quote/recorded" || d.ByLockbox {

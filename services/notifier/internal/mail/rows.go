@@ -175,7 +175,7 @@ func (w *writer) facts(label string) []string {
 	case "label/organisation":
 		return some(name(d.Tenant))
 	case "label/service":
-		return some(name(d.Service), name(d.Scenario))
+		return some(w.called(d.Service), w.called(d.Scenario))
 	case "label/subscription":
 		return some(line(d.Subscription))
 	case "label/scope":

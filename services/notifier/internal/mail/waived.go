@@ -45,7 +45,8 @@ func (w *writer) access(a *lockboxv1.WaivedAccess) item {
 	}
 	facts = append(facts, at("label/request", line(a.GetRequestId())))
 	return item{
-		Title: strings.Join(some(w.person(who, employer), name(a.GetScenarioName()), name(a.GetServiceName())), " – "),
+		Title: strings.Join(some(w.person(who, employer), w.called(a.GetScenarioName()),
+			w.called(a.GetServiceName())), " – "),
 		Facts: strings.Join(facts, " · "),
 	}
 }

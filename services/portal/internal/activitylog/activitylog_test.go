@@ -161,7 +161,7 @@ func TestWhatIsWrongWithAFilterStandsBesideItsField(t *testing.T) {
 		return nil, refusal.Invalid("list_activity.person", "bad input", "must be one line without tabs")
 	}
 	page = get(t, h, "/t/meadowbank/activity?person=a%09b&lang=fr", http.StatusBadRequest)
-	holds(t, page, `<a href="#person">Personne</a>`, `<span lang="en">must be one line without tabs</span>`)
+	holds(t, page, `<a href="#person">Personne</a>`, "Cette valeur ne peut pas être acceptée")
 	b.Queries["list_activity"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		return nil, refusal.Invalid("list_activity.page_token", "R39", "is not the next_page_token of an earlier answer")
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -258,6 +259,15 @@ func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
 	b := administrator()
 	b.does(99)
 	h := served(t, b)
+	changes := 0
+	b.Commands["change_settings"] = func(c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+		if c.GetSeenVersion() == b.tenant.GetVersion() {
+			changes++
+			return &lockboxv1.CommandReply{Sequence: 99, EventId: "e"}, nil
+		}
+		return nil, refusal.Because(refusal.Conflict("seen_version", "R29", "it has changed since you saw it"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CHANGED_SINCE_SEEN, "by", "Greta Hall", "at", "2026-05-12T12:30:00Z"))
+	}
 	values := filled(t, get(t, h, "/settings/approvals/review?value=3", http.StatusOK), "/settings/approvals", "")
 	alternate := filled(t, get(t, h, "/alternates", http.StatusOK), "/alternates", `value="add"`, "email",
 		"desk@meadowbank.example")
@@ -266,20 +276,25 @@ func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
 	b.tenant.Version, b.tenant.Settings.RequiredApprovals, b.tenant.Settings.MaxAuthenticationAge = 8, 5,
 		durationpb.New(5*time.Minute)
 	w := sitetest.Post(h, base+"/settings/approvals", values)
-	if w.Code != http.StatusConflict || len(b.Done) != 0 {
+	if w.Code != http.StatusConflict || changes != 0 {
 		t.Fatalf("%d, did %v", w.Code, b.Done)
 	}
-	holds(t, w.Body.String(), "Somebody has changed something here since you opened this page.",
+	holds(t, w.Body.String(), "Nothing was changed.",
+		"Greta Hall has changed this since you looked at it, on Tuesday, 12 May 2026",
 		"<dd>5 different people</dd>", "<strong>3 different people</strong>")
-	if w = sitetest.Post(h, base+"/alternates", alternate); w.Code != http.StatusConflict || len(b.Done) != 0 {
+	if w = sitetest.Post(h, base+"/alternates", alternate); w.Code != http.StatusConflict || changes != 0 {
 		t.Errorf("%d, did %v", w.Code, b.Done)
 	}
 	holds(t, w.Body.String(), `value="desk@meadowbank.example"`)
+	for lang, want := range map[string]string{"fr": "Greta Hall a effectué une modification depuis que vous avez consulté",
+		"ja": "Greta Hall さんが変更しました。"} {
+		holds(t, sitetest.Post(h, base+"/settings/approvals?lang="+lang, values).Body.String(), want)
+	}
 	// Seen, they do it all the same: on what is there now.
 	again := filled(t, sitetest.Post(h, base+"/settings/approvals", values).Body.String(), "/settings/approvals", "")
 	sitetest.Post(h, base+"/settings/approvals", again)
-	if len(b.Done) != 1 || b.Done[0].GetSeenVersion() != 8 ||
-		b.Done[0].GetChangeSettings().GetSettings().GetMaxAuthenticationAge().AsDuration() != 5*time.Minute {
+	if last := b.Done[len(b.Done)-1]; changes != 1 || last.GetSeenVersion() != 8 ||
+		last.GetChangeSettings().GetSettings().GetMaxAuthenticationAge().AsDuration() != 5*time.Minute {
 		t.Errorf("did %v", b.Done)
 	}
 	if again.Get("command") == values.Get("command") {

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -36,7 +37,8 @@ func (p pages) previewing(v *site.Visit, f *form.Form) (previewing, error) {
 	var list []preview
 	for _, s := range reply.GetServices().GetServices() {
 		if s.GetStage() == lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW {
-			list = append(list, preview{s.GetDisplayName(), s.GetResourceType(), slices.Contains(joined, s.GetResourceType())})
+			list = append(list, preview{names.In(v.Say.Language, s.GetDisplayName()), s.GetResourceType(),
+				slices.Contains(joined, s.GetResourceType())})
 		}
 	}
 	for _, t := range joined {

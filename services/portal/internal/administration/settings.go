@@ -245,14 +245,6 @@ func (p pages) changeSettings(
 		command: &lockboxv1.Command{Action: &lockboxv1.Command_ChangeSettings{
 			ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}},
 	}
-	seen, err := l.Form.Number("seen")
-	if err != nil {
-		return err
-	}
-	if seen != l.Tenant.GetVersion() {
-		return c.refused(refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now",
-			seen, l.Tenant.GetVersion()))
-	}
 	return c.onWhatWasSeen()
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -54,7 +55,7 @@ func (p *pages) ask(v *site.Visit) error {
 }
 
 // show shows the form, with what is wrong with it.
-func (p *pages) show(v *site.Visit, f *form.Form, details map[string]string) error {
+func (p *pages) show(v *site.Visit, f *form.Form, details map[string]reason.Text) error {
 	d, err := offered(v)
 	if err != nil {
 		return err
@@ -157,7 +158,8 @@ func (d *verdict) named(v *site.Visit) error {
 	list, err := scenarios(v)
 	for _, s := range list {
 		if s.GetResourceType() == d.GetIntent().GetResourceType() && s.GetScenario() == d.GetIntent().GetScenario() {
-			d.ServiceName, d.ScenarioName = s.GetServiceName(), s.GetDisplayName()
+			d.ServiceName = names.In(v.Say.Language, s.GetServiceName())
+			d.ScenarioName = names.In(v.Say.Language, s.GetDisplayName())
 			d.Data, d.Elevated = s.GetCustomerData(), s.GetElevated()
 		}
 	}
@@ -228,13 +230,8 @@ func (p *pages) refused(v *site.Visit, f *form.Form, r *lockboxv1.Refusal) error
 		f.Refusal = r
 		return p.show(v, f, nil)
 	}
-	said := v.Say.Refusal(r)
-	if !said.Recorded {
-		f.Problems = append(f.Problems, form.Problem{Field: field, Refusal: r})
-		return p.show(v, f, nil)
-	}
 	f.Problems = append(f.Problems, form.Problem{Field: field, Message: wrong(field.Name)})
-	return p.show(v, f, map[string]string{field.Name: said.Text})
+	return p.show(v, f, map[string]reason.Text{field.Name: v.Say.Refusal(r)})
 }
 
 func (p *pages) render(v *site.Visit, name, title string, status int, data any) error {

@@ -170,13 +170,13 @@ func TestWhatTheEvaluatorRefusesIsSaidAtItsField(t *testing.T) {
 		texts   []string
 	}{
 		"resources": {refusal.Of(refusal.Invalid("resource_ids", "R18", "must be /subscriptions/x or a path below it")),
-			http.StatusBadRequest, []string{`href="#resources"`, "1 à 50 identifiants", `lang="en">must be /subscriptions/x`}},
+			http.StatusBadRequest, []string{`href="#resources"`, "1 à 50 identifiants", "chacune une seule fois"}},
 		"a ticket": {refusal.Of(refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket")),
-			http.StatusBadRequest, []string{`href="#ticket"`, "Saisissez un ticket"}},
+			http.StatusBadRequest, []string{`href="#ticket"`, "Saisissez un ticket", "ou vous n’y avez pas accès"}},
 		"a limit": {refusal.Of(refusal.Precondition("requests", "R52", "there are too many")), http.StatusConflict,
-			[]string{"there are too many"}},
+			[]string{"pas possible pour le moment"}},
 		"the engineer": {refusal.Of(refusal.Forbidden("token", "R13", "no second factor")), http.StatusConflict,
-			[]string{"no second factor"}},
+			[]string{"pas autorisé"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := world()

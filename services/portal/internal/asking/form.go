@@ -7,8 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/commandid"
@@ -117,8 +119,8 @@ func intentOf(f *form.Form) (*lockboxv1.AccessIntent, error) {
 // offer is the data of the form: what was typed, and what there is to choose from.
 type offer struct {
 	Form *form.Form
-	// Details are the evaluator's own words, in English, about what is wrong, by field.
-	Details       map[string]string
+	// Details are what the evaluator says is wrong, by field.
+	Details       map[string]reason.Text
 	Customers     []option
 	Tickets       []*lockboxv1.TicketView
 	Subscriptions []string
@@ -154,11 +156,13 @@ func offered(v *site.Visit) (o offer, err error) {
 		return o, err
 	}
 	for _, s := range list {
-		if n := len(o.Services); n == 0 || o.Services[n-1].Name != s.GetServiceName() {
-			o.Services = append(o.Services, service{Name: s.GetServiceName()})
+		name := names.In(v.Say.Language, s.GetServiceName())
+		if n := len(o.Services); n == 0 || o.Services[n-1].Name != name {
+			o.Services = append(o.Services, service{Name: name})
 		}
 		of := &o.Services[len(o.Services)-1]
-		of.Scenarios = append(of.Scenarios, option{s.GetResourceType() + " " + s.GetScenario(), s.GetDisplayName()})
+		of.Scenarios = append(of.Scenarios, option{s.GetResourceType() + " " + s.GetScenario(),
+			names.In(v.Say.Language, s.GetDisplayName())})
 	}
 	slices.SortStableFunc(o.Services, func(a, b service) int { return strings.Compare(a.Name, b.Name) })
 	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_ListTickets{

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
@@ -222,7 +223,11 @@ func services(v *site.Visit) ([]*lockboxv1.ServiceView, error) {
 	if err = empty(err); err != nil {
 		return nil, err
 	}
-	list := slices.Clone(reply.GetServices().GetServices())
+	var list []*lockboxv1.ServiceView
+	for _, s := range reply.GetServices().GetServices() {
+		list = append(list, &lockboxv1.ServiceView{ResourceType: s.GetResourceType(),
+			DisplayName: names.In(v.Say.Language, s.GetDisplayName())})
+	}
 	slices.SortFunc(list, func(a, b *lockboxv1.ServiceView) int {
 		return strings.Compare(a.GetDisplayName(), b.GetDisplayName())
 	})

@@ -1,9 +1,11 @@
 package shown
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -101,20 +103,14 @@ func (r Request) Requester() (string, error) {
 	return r.Say.Say("requests.person-of", "Person", Name(r.GetRequester().GetPerson()), "Employer", r.Employer())
 }
 
-// Scenario returns the catalogue's name of the requested operation.
+// Scenario returns the name of the requested operation.
 func (r Request) Scenario() string {
-	if r.GetScenarioName() != "" {
-		return r.GetScenarioName()
-	}
-	return r.GetIntent().GetScenario()
+	return names.In(r.Say.Language, cmp.Or(r.GetScenarioName(), r.GetIntent().GetScenario()))
 }
 
 // Service returns the catalogue's name of the service.
 func (r Request) Service() string {
-	if r.GetServiceName() != "" {
-		return r.GetServiceName()
-	}
-	return r.GetIntent().GetResourceType()
+	return names.In(r.Say.Language, cmp.Or(r.GetServiceName(), r.GetIntent().GetResourceType()))
 }
 
 // Subscription returns the subscription's name; empty if the request reaches the tenant itself.

@@ -7,16 +7,24 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
+// english is the language in which services speak.
+const english = "en"
+
 // Refusal returns what the reader is told of a refusal: words of their language, chosen by its reason, or else by its
-// code, rule and field. A refusal that has none is said as the service said it, which is in English (Recorded).
+// code, rule and field. Of one that has none of its own, readers of English are told what the service said (Recorded),
+// and others what its code means.
 func (s *Speaker) Refusal(r *lockboxv1.Refusal) reason.Text {
-	if text := reason.Sentence(s.Language, r.GetCodedReason()); text != "" {
-		return reason.Text{Text: text}
+	if why := reason.Show(s.Language, r.GetCodedReason(), r.GetMessage()); !why.Recorded {
+		return why
 	}
-	general := "refusal." + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(r.GetCode().String(), "REFUSAL_CODE_"),
-		"_", "")) + "." + strings.ToLower(strings.ReplaceAll(r.GetRule(), " ", "-"))
-	field := r.GetField()[strings.LastIndex(r.GetField(), ".")+1:]
-	for _, id := range []string{general + "." + field, general} {
+	name := strings.TrimPrefix(r.GetCode().String(), "REFUSAL_CODE_")
+	code := "refusal." + strings.ToLower(strings.ReplaceAll(name, "_", ""))
+	rule := code + "." + strings.ToLower(strings.ReplaceAll(r.GetRule(), " ", "-"))
+	ids := []string{rule + "." + r.GetField()[strings.LastIndex(r.GetField(), ".")+1:], rule}
+	if s.Language != english || r.GetMessage() == "" {
+		ids = append(ids, code)
+	}
+	for _, id := range ids {
 		if text, err := s.Say(id); err == nil {
 			return reason.Text{Text: text}
 		}

@@ -11,7 +11,7 @@ import (
 func Access(l Look, list []*lockboxv1.AccessRecord) string {
 	columns := []column{
 		{title: "TIME"}, {title: "WHO", min: 14}, {title: "OF", drop: 3}, {title: "TENANT", drop: 1},
-		{title: "WHAT", min: 28}, {title: "ABOUT", drop: 2}, {title: "OUTCOME", min: 20},
+		{title: "WHAT", min: 28}, {title: "ABOUT", drop: 2}, {title: "OUTCOME", min: 20, lines: 2},
 	}
 	text, rows := accesstext.In("en"), [][]cell(nil)
 	for _, r := range list {

@@ -12,8 +12,8 @@ import (
 // Activities renders the activity log (R39), newest first.
 func Activities(l Look, list []*lockboxv1.Activity) string {
 	columns := []column{
-		{title: "TIME"}, {title: "ACTION", min: 28}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1},
-		{title: "ABOUT", drop: 2}, {title: "SUMMARY", min: 30},
+		{title: "TIME"}, {title: "ACTION", min: 20}, {title: "WHO", min: 14, drop: 3}, {title: "TENANT", drop: 1},
+		{title: "ABOUT", drop: 2}, {title: "SUMMARY", min: 30, lines: 2},
 	}
 	var rows [][]cell
 	for _, a := range list {
@@ -60,7 +60,7 @@ func Event(l Look, sequence uint64, e *lockboxv1.Event) string {
 		p.line(where + gap + pad(action, 28) + gap + Clean(entry.GetSummary()))
 		return p.String()
 	}
-	p.line(l.truncate(strings.TrimRight(where, " "), l.Width))
+	p.hang("", plain, where)
 	p.hang(strings.Repeat(" ", sequenceWidth)+gap, plain, action+gap+Clean(entry.GetSummary()))
 	return p.String()
 }

@@ -62,7 +62,7 @@ func Services(l Look, version string, list []catalogue.Service) string {
 		rows = append(rows, []cell{{Clean(s.Type), accent}, text(s.Name), stageCell(s.Stage), text(strings.Join(ids, ", "))})
 	}
 	p := &page{Look: l}
-	p.b.WriteString(l.table([]column{{title: "TYPE", min: 20}, {title: "NAME", min: 16, drop: 2},
+	p.b.WriteString(l.table([]column{{title: "TYPE"}, {title: "NAME", min: 16},
 		{title: "STAGE", drop: 1}, {title: "SCENARIOS", min: 20}}, rows))
 	p.line("")
 	p.hang("", dim, fmt.Sprintf("%s in %s.", plural(len(list), "resource type", "resource types"), Clean(version)))

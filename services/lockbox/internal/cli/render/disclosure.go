@@ -8,7 +8,7 @@ import (
 func Disclosures(l Look, list []*lockboxv1.DisclosureView) string {
 	columns := []column{
 		{title: "DISCLOSURE"}, {title: "TENANT", drop: 2}, {title: "WHAT", min: 24}, {title: "HAPPENED", drop: 3},
-		{title: "DEMANDED BY", drop: 1}, {title: "THE CUSTOMER", min: 24},
+		{title: "DEMANDED BY", drop: 1}, {title: "THE CUSTOMER", min: 16},
 	}
 	var rows [][]cell
 	for _, d := range list {
@@ -23,12 +23,8 @@ func Disclosures(l Look, list []*lockboxv1.DisclosureView) string {
 		if d.GetAuthority() != "" {
 			demand = Clean(d.GetAuthority()) + ", " + Clean(d.GetReference())
 		}
-		id := Clean(d.GetDisclosureId())
-		if l.Width > 0 {
-			id = ShortID(d.GetDisclosureId())
-		}
 		rows = append(rows, []cell{
-			{id, accent}, text(d.GetTenant()), text(d.GetOccurrence().GetWhat()),
+			{l.id(d.GetDisclosureId()), accent}, text(d.GetTenant()), text(d.GetOccurrence().GetWhat()),
 			{l.minute(d.GetOccurrence().GetHappenedAt()), dim}, {demand, plain}, told,
 		})
 	}

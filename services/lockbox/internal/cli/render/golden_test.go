@@ -69,15 +69,15 @@ func views() map[string]func(Look) string {
 		"requests":      func(l Look) string { return Requests(l, list, nil) },
 		"requests-mine": func(l Look) string { return Requests(l, list, person("otto", "Otto Owens", "en")) },
 		"request-notified": func(l Look) string {
-			return Request(l, notified) + Commands(l,
+			return Request(l, notified, false) + Commands(l,
 				Next(notified, Cast{Requester: "erin", Approver: "otto", Portal: "http://127.0.0.1:8080"}))
 		},
 		"request-internal": func(l Look) string {
 			return Submitted(l, internal, false) +
 				Commands(l, Next(internal, Cast{}))
 		},
-		"request-active": func(l Look) string { return Request(l, active) + Commands(l, Next(active, Cast{})) },
-		"request-denied": func(l Look) string { return Request(l, denied) },
+		"request-active": func(l Look) string { return Request(l, active, true) + Commands(l, Next(active, Cast{})) },
+		"request-denied": func(l Look) string { return Request(l, denied, false) },
 		"request-watch":  func(l Look) string { return watched(l, notified) },
 		"tenant":         func(l Look) string { return Tenant(l, sakura()) },
 		"roles":          func(l Look) string { return Roles(l, sakura(), "") },
@@ -210,7 +210,8 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 	for _, columns := range []int{0, 80} {
 		l := Look{Width: columns, Now: now}
 		for name, text := range map[string]string{
-			"page": Request(l, v), "list": Requests(l, []*lockboxv1.RequestView{v}, nil), "submitted": Submitted(l, v, true),
+			"page": Request(l, v, true), "list": Requests(l, []*lockboxv1.RequestView{v}, nil),
+			"submitted": Submitted(l, v, true),
 			"live":      watched(l, v),
 			"next":      Commands(l, Next(v, Cast{evil, evil, evil, evil, evil})),
 			"allowance": Allowance(v, time.Hour, []string{evil}),
@@ -244,7 +245,7 @@ func TestAccountsOfOnePersonAndSharedAddressesAreShown(t *testing.T) {
 		}
 	}
 	v.Timeline = append(v.Timeline, entry(60, time.Hour, "AccessRevoked", "Revoke Access", again, "Access was revoked."))
-	shown := Request(looks(t)["pipe"], v)
+	shown := Request(looks(t)["pipe"], v, true)
 	for _, want := range []string{"Otto Owens and 田中 健二 share the address otto@meadowbank.example.",
 		"Erin Ellis and Erin Ellis (officer), accounts of one person, who counts once"} {
 		if !strings.Contains(shown, want) {

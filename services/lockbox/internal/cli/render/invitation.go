@@ -21,9 +21,12 @@ var invitationStates = map[lockboxv1.InvitationState]cell{
 
 // Invitations renders invitations to roles and what has become of them.
 func Invitations(l Look, list []*lockboxv1.InvitationView) string {
+	if len(list) == 0 {
+		return "No invitations.\n"
+	}
 	columns := []column{
-		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "FOR", min: 12}, {title: "STATE", min: 20},
-		{title: "ACCEPTED BY", min: 12}, {title: "ID THERE", drop: 1}, {title: "INVITATION", min: 10},
+		{title: "SCOPE"}, {title: "ROLE", min: 16}, {title: "FOR", min: 12}, {title: "STATE", min: 20},
+		{title: "ACCEPTED BY", min: 12}, {title: "ID THERE", drop: 1}, {title: "INVITATION"},
 	}
 	var rows [][]cell
 	for _, i := range list {
@@ -40,7 +43,7 @@ func Invitations(l Look, list []*lockboxv1.InvitationView) string {
 			by, subject = cell{PersonName(who), plain}, who.GetSubject()
 		}
 		rows = append(rows, []cell{text(scope), text(tenant.RoleName(i.GetInvitation().GetRole())),
-			text(i.GetInvitation().GetNote()), state, by, text(subject), text(i.GetInvitation().GetId())})
+			text(i.GetInvitation().GetNote()), state, by, text(subject), {l.id(i.GetInvitation().GetId()), accent}})
 	}
 	return l.table(columns, rows)
 }

@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"charm.land/lipgloss/v2"
-	"github.com/charmbracelet/x/ansi"
 )
 
 // Look describes the user's terminal, and the current time and time zone.
@@ -66,26 +65,6 @@ func (l Look) glyph(unicode, ascii string) string {
 	}
 	return ascii
 }
-
-// truncate cuts a clean line at width columns.
-func (l Look) truncate(s string, width int) string {
-	return ansi.Truncate(s, width, l.glyph("…", "..."))
-}
-
-// wrap breaks clean lines at width columns; 0: no wrapping.
-func wrap(s string, width int) []string {
-	if width > 0 {
-		s = ansi.Wrap(s, width, "/")
-	}
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return lines
-}
-
-// width returns the number of columns of a line; wide characters, such as Chinese and Japanese ones, take two.
-func width(s string) int { return ansi.StringWidth(s) }
 
 // pad pads a line to n columns.
 func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-width(s))) }

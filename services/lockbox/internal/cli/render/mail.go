@@ -17,10 +17,18 @@ type Mail struct {
 func Mails(l Look, list []Mail) string {
 	var rows [][]cell
 	for _, m := range list {
-		rows = append(rows, []cell{{Clean(m.ID), accent}, {l.In(m.Received), dim}, text(m.To), text(m.Subject)})
+		rows = append(rows, []cell{{l.mailID(m.ID), accent}, {l.In(m.Received), dim}, text(m.To), text(m.Subject)})
 	}
-	return l.table([]column{{title: "MAIL", drop: 1}, {title: "RECEIVED"}, {title: "TO", min: 20},
-		{title: "SUBJECT", min: 30}}, rows)
+	return l.table([]column{{title: "MAIL"}, {title: "RECEIVED"}, {title: "TO", min: 20},
+		{title: "SUBJECT", min: 30, lines: 2}}, rows)
+}
+
+// mailID returns a mail's id, which is a time: whole, or on a terminal that has no room for that its end.
+func (l Look) mailID(id string) string {
+	if at := strings.LastIndexByte(id, '.'); at >= 0 && l.Width > 0 && l.Width < 132 {
+		id = id[at+1:]
+	}
+	return Clean(id)
 }
 
 // Stamp formats a time in the user's time zone.

@@ -143,6 +143,14 @@ func ShortID(id string) string {
 	return Clean(id)
 }
 
+// id returns an id as lists show it: whole, or on a terminal that has no room for that its end.
+func (l Look) id(id string) string {
+	if l.Width > 0 && l.Width < 132 {
+		return ShortID(id)
+	}
+	return Clean(id)
+}
+
 func uintText(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // position formats a sequence of the stream, right-aligned.

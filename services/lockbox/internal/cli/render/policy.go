@@ -17,7 +17,7 @@ func Explanation(l Look, v *lockboxv1.RequestView, rules []policy.Rule) string {
 	p.title("Request " + Clean(v.GetRequestId()))
 	p.field("Decision", Clean(policy.Verdict(e)))
 	if r := e.GetRefusal(); r != nil {
-		p.painted("Refusal", bad, refusalLine(r))
+		p.painted("Refusal", bad, RefusalSentence(r))
 	}
 	p.field("Rule set", Clean(e.GetPolicyVersion()))
 	p.field("Catalogue", Clean(e.GetCatalogueVersion()))

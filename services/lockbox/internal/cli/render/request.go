@@ -16,21 +16,18 @@ import (
 // Requests renders a list of requests. One column shows the viewer's part in each; a nil viewer omits it.
 func Requests(l Look, list []*lockboxv1.RequestView, viewer *lockboxv1.Person) string {
 	columns := []column{
-		{title: "REQUEST"}, {title: "STATUS"}, {title: "YOU"}, {title: "TENANT", drop: 3}, {title: "WHAT", min: 24},
+		{title: "REQUEST"}, {title: "STATUS", min: 17}, {title: "YOU"}, {title: "TENANT", drop: 3}, {title: "WHAT", min: 24},
 		{title: "REQUESTER", min: 22, drop: 4}, {title: "WHEN", min: 22}, {title: "RESOURCES", min: 40, drop: 2},
 		{title: "TICKET", drop: 1},
 	}
 	var rows [][]cell
 	you := false
 	for _, v := range list {
-		id := Clean(v.GetRequestId())
-		if l.Width > 0 && l.Width < 132 {
-			id = ShortID(id)
-		}
 		mine := part(v, viewer)
 		you = you || mine != ""
 		rows = append(rows, []cell{
-			{id, accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold}, text(v.GetTenant()),
+			{l.id(v.GetRequestId()), accent}, {StatusName(v.GetStatus()), statusPaint(v.GetStatus())}, {mine, bold},
+			text(v.GetTenant()),
 			operation(v), {ActorName(v.GetRequester()), plain}, {l.when(v), whenPaint(l, v)}, text(resources(v)),
 			text(v.GetIntent().GetTicketId()),
 		})
@@ -165,8 +162,9 @@ func whenPaint(l Look, v *lockboxv1.RequestView) paint {
 	return plain
 }
 
-// Request renders everything known about a request, ending with the timeline, oldest entry first.
-func Request(l Look, v *lockboxv1.RequestView) string {
+// Request renders everything known about a request, ending with the timeline, oldest entry first. Without mails, these
+// are one line of the timeline.
+func Request(l Look, v *lockboxv1.RequestView, mails bool) string {
 	p := &page{Look: l}
 	p.title("Request " + Clean(v.GetRequestId()))
 	p.painted("Status", statusPaint(v.GetStatus()), StatusName(v.GetStatus())+": "+l.standing(v))
@@ -181,7 +179,7 @@ func Request(l Look, v *lockboxv1.RequestView) string {
 	p.approvers(v)
 	p.grant(v)
 	p.questions(v)
-	p.timeline(v)
+	p.timeline(v, mails)
 	return p.String()
 }
 
@@ -239,24 +237,24 @@ func required(v *lockboxv1.RequestView) int {
 
 func (p *page) about(v *lockboxv1.RequestView) {
 	in := v.GetIntent()
-	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
-	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
+	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
 	p.field("What", Clean(what(v)))
 	ids := make([]string, len(in.GetResourceIds()))
 	for i, id := range in.GetResourceIds() {
 		ids[i] = Clean(id)
 	}
 	p.field("Resources", ids...)
-	p.field("Requester", address(v.GetRequester().GetPerson())+employed(v.GetRequester()), signIn(v.GetRequester()))
+	if d := v.GetEvaluation().GetDuration(); d != nil {
+		p.field("Access for", Duration(d.AsDuration()))
+	}
+	p.field("Justification", CleanText(in.GetJustification()))
 	p.field("Reason", ReasonName(in.GetReasonType()))
 	if in.GetEmergency() {
 		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
 	p.field("Ticket", Clean(in.GetTicketId()))
-	p.field("Justification", CleanText(in.GetJustification()))
-	if d := v.GetEvaluation().GetDuration(); d != nil {
-		p.field("Access for", Duration(d.AsDuration()))
-	}
+	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
+	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
 	p.field("Submitted", p.Stamp(v.GetCreatedAt()))
 	p.accounts(v)
 }
@@ -295,7 +293,7 @@ func (p *page) evaluation(v *lockboxv1.RequestView) {
 	p.heading("Evaluation")
 	p.reasons(e)
 	if r := e.GetRefusal(); r != nil {
-		p.hang("  "+p.glyph("✗", "x")+" ", bad, refusalLine(r))
+		p.hang("  "+p.glyph("✗", "x")+" ", bad, RefusalSentence(r))
 	}
 	p.stages(v)
 	for _, d := range v.GetInternalDecisions() {
@@ -467,17 +465,14 @@ func Starts(v *lockboxv1.RequestView) string {
 // Headline identifies a request on one line.
 func Headline(l Look, v *lockboxv1.RequestView) string {
 	line := l.paint(bold, "Request "+Clean(v.GetRequestId())) + "  " + Clean(what(v)) + ", " + ActorName(v.GetRequester())
-	if l.Width > 0 {
-		line = l.truncate(line, l.Width)
-	}
-	return line
+	return strings.Join(wrap(line, l.Width), "\n")
 }
 
 // Standing returns one line on a request's current state, for a live view.
 func Standing(l Look, v *lockboxv1.RequestView) string {
 	line := l.paint(statusPaint(v.GetStatus()), StatusName(v.GetStatus())) + ": " + l.standing(v)
 	if l.Width > 0 {
-		line = l.truncate(line, l.Width-1)
+		line = l.clip(line, l.Width-1)
 	}
 	return line
 }

@@ -40,7 +40,7 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 	p.settings(v.GetSettings(), v.GetPartial())
 	if len(v.GetWebhooks()) > 0 {
 		p.heading("Webhooks")
-		p.indented(webhookColumns, webhookRows(v.GetWebhooks()))
+		p.indented(webhookColumns, p.webhookRows(v.GetWebhooks()))
 	}
 	if v.GetPartial() {
 		p.heading("Your roles of the tenant")
@@ -56,14 +56,17 @@ func Tenant(l Look, v *lockboxv1.TenantView) string {
 }
 
 var webhookColumns = []column{{title: "NAME", min: 8}, {title: "KIND"}, {title: "ADDRESS", min: 12},
-	{title: "EVENTS", drop: 2}, {title: "LANGUAGE", drop: 1}, {title: "WEBHOOK", min: 36}}
+	{title: "EVENTS", drop: 2}, {title: "LANGUAGE", drop: 1}, {title: "WEBHOOK"}}
 
 // Webhooks renders the tenant's own webhooks.
 func Webhooks(l Look, list []*lockboxv1.Webhook) string {
-	return l.table(webhookColumns, webhookRows(list))
+	if len(list) == 0 {
+		return "No webhooks.\n"
+	}
+	return l.table(webhookColumns, l.webhookRows(list))
 }
 
-func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
+func (l Look) webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 	for _, w := range list {
 		events := "usual"
 		if n := len(w.GetTypes()); n > 0 {
@@ -71,7 +74,7 @@ func webhookRows(list []*lockboxv1.Webhook) (rows [][]cell) {
 		}
 		kind := strings.ToLower(strings.TrimPrefix(w.GetKind().String(), "WEBHOOK_KIND_"))
 		rows = append(rows, []cell{text(w.GetName()), {kind, plain}, text(w.GetAddress()), {events, plain},
-			text(w.GetLanguage()), text(w.GetId())})
+			text(w.GetLanguage()), {l.id(w.GetId()), accent}})
 	}
 	return rows
 }
@@ -265,13 +268,18 @@ func FallbackName(f lockboxv1.Fallback) string {
 // all.
 func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 	columns := []column{
-		{title: "SCOPE", min: 10}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
-		{title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10},
+		{title: "SCOPE"}, {title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
+		{title: "COUNTS", min: 30}, {title: "ASSIGNMENT"},
 	}
 	var rows [][]cell
+	sections := &page{Look: l}
 	add := func(scope string, list []*lockboxv1.AssignmentView) {
 		for _, a := range list {
 			rows = append(rows, append([]cell{text(scope)}, l.assignment(v, a)...))
+		}
+		if len(list) > 0 {
+			sections.heading(Clean(scope))
+			sections.assignments(v, list)
 		}
 	}
 	if where == "" {
@@ -281,6 +289,9 @@ func Roles(l Look, v *lockboxv1.TenantView, where string) string {
 		if where == "" || resource.Fold(where) == resource.Fold(s.GetSubscriptionId()) {
 			add(s.GetSubscriptionId(), s.GetAssignments())
 		}
+	}
+	if _, _, fits := l.fit(columns, rows); !fits {
+		return strings.TrimPrefix(sections.String(), "\n")
 	}
 	return l.table(columns, rows)
 }
@@ -295,14 +306,14 @@ func (p *page) assignments(of *lockboxv1.TenantView, list []*lockboxv1.Assignmen
 		rows = append(rows, p.assignment(of, a))
 	}
 	p.indented([]column{{title: "ROLE", min: 16}, {title: "PERSON", min: 10}, {title: "ADDRESS", drop: 1},
-		{title: "COUNTS", min: 38}, {title: "ASSIGNMENT", min: 10}}, rows)
+		{title: "COUNTS", min: 20}, {title: "ASSIGNMENT"}}, rows)
 }
 
 func (l Look) assignment(of *lockboxv1.TenantView, a *lockboxv1.AssignmentView) []cell {
 	counts := cell{"yes", good}
 	switch until := a.GetActiveUntil(); {
 	case !a.GetActive():
-		counts = cell{"no: " + Clean(reason.Show(english, a.GetCodedReason(), a.GetReason()).Text), dim}
+		counts = cell{notCounted(a), dim}
 	case until != nil:
 		counts.text = "ends " + l.In(until.AsTime())
 	}
@@ -318,6 +329,11 @@ func (l Look) assignment(of *lockboxv1.TenantView, a *lockboxv1.AssignmentView) 
 	}
 	return []cell{{tenant.RoleName(as.GetRole()), plain}, {Holder(as), plain},
 		text(as.GetPerson().GetEmail()), counts, text(as.GetId())}
+}
+
+// notCounted says why an assignment does not count.
+func notCounted(a *lockboxv1.AssignmentView) string {
+	return "no: " + strings.TrimSuffix(Clean(reason.Show(english, a.GetCodedReason(), a.GetReason()).Text), ".")
 }
 
 // Mapped reports whether people of a group can be recognised: an issuer that is accepted maps it.
@@ -340,7 +356,7 @@ func Holder(as *lockboxv1.RoleAssignment) string {
 // groupCounts says what a role of a group is worth: nothing by itself.
 func groupCounts(of *lockboxv1.TenantView, a *lockboxv1.AssignmentView) cell {
 	if a.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_ASSIGNMENT_ENDED {
-		return cell{"no: " + Clean(reason.Show(english, a.GetCodedReason(), a.GetReason()).Text), dim}
+		return cell{notCounted(a), dim}
 	}
 	if Mapped(of, a.GetAssignment().GetGroup()) {
 		return cell{"once a member activates it", plain}

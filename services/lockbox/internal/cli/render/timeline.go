@@ -13,17 +13,28 @@ const wideTimeline = 110
 
 const actionWidth = 30
 
-// timeline adds past events, oldest first, and what is still to come.
-func (p *page) timeline(v *lockboxv1.RequestView) {
+// mailSent is the type of entries that say no more than that somebody was mailed.
+const mailSent = "NotificationSent"
+
+// timeline adds past events, oldest first, and what is still to come. Without mails, one line tells how many were sent.
+func (p *page) timeline(v *lockboxv1.RequestView, mails bool) {
 	if len(v.GetTimeline()) == 0 {
 		return
 	}
 	zone, _ := p.local(p.Now).Zone()
 	p.heading("Timeline (" + zone + ")")
-	date := ""
+	date, sent := "", 0
 	for _, e := range v.GetTimeline() {
+		if e.GetType() == mailSent && !mails {
+			sent++
+			continue
+		}
 		date = p.date(date, e.GetTime())
 		p.entry(e)
+	}
+	if sent > 0 {
+		p.hang("  "+p.paint(dim, p.glyph("·", "."))+" ", dim,
+			plural(sent, "mail was", "mails were")+" handed to the mail server; --mails shows each")
 	}
 	if at, coming, _ := moment(v); at != nil && at.AsTime().After(p.Now) {
 		p.date(date, at)
@@ -45,7 +56,7 @@ func (p *page) clock(t *timestamppb.Timestamp) string {
 }
 
 func (p *page) entry(e *lockboxv1.TimelineEntry) {
-	if e.GetType() == "NotificationSent" {
+	if e.GetType() == mailSent {
 		p.hang("  "+p.paint(dim, p.glyph("·", ".")+" "+p.clock(e.GetTime()))+"  ", dim, Clean(e.GetSummary()))
 		return
 	}

@@ -43,6 +43,9 @@ type tab struct {
 	*testing.T
 	ctx context.Context
 
+	// clicks counts links and buttons that were pressed.
+	clicks int
+
 	mu         sync.Mutex
 	complaints []string
 }
@@ -169,6 +172,7 @@ func (b *tab) visit(address string) {
 func (b *tab) press(selector string) {
 	b.Helper()
 	b.do(chromedp.WaitVisible(chromedp.CSS(selector)))
+	b.clicks++
 	b.leads(selector, chromedp.Click(chromedp.CSS(selector)))
 }
 

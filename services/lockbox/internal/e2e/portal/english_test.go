@@ -5,10 +5,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/visitor"
 	"github.com/openlockbox/lockbox/services/portal"
 	"go.uber.org/zap"
@@ -38,37 +37,27 @@ func englishIn(body string) (left []string) {
 	}
 	for _, text := range strings.Split(markup.ReplaceAllString(body, "\x00"), "\x00") {
 		text = quoted.ReplaceAllString(html.UnescapeString(text), " ")
-		if text = strings.TrimSpace(named().Replace(text)); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
+		if text = strings.TrimSpace(text); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
 			left = append(left, text)
 		}
 	}
 	return left
 }
 
-// named takes out what the catalogue calls services and operations, the longest first.
-var named = sync.OnceValue(func() *strings.Replacer {
-	var names []string
-	for _, s := range catalogue.Default().Services() {
-		names = append(names, s.Name)
-		for _, scenario := range s.Scenarios {
-			names = append(names, scenario.Name)
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, name := range names {
-		pairs = append(pairs, name, " ")
-	}
-	return strings.NewReplacer(pairs...)
-})
-
-// Nobody who reads another language is left with words of English, but for what people and the catalogue named.
+// Nobody who reads another language is left with words of English, but for what people wrote and named: neither on any
+// page, nor where nothing is there, something was entered wrongly, refused by a rule, or not found.
 func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
 	t.Parallel()
 	w := startLogging(t, zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)))
 	pages, err := portal.Pages()
 	must(t, err)
-	for _, side := range w.lookers(t) {
+	refused := w.requested("sam", intent(), request.Refused)
+	sides := append(w.lookers(t),
+		looker{"hana", "/t/sakura", func(p portal.Page) bool { return p.Customers && !strings.Contains(p.Path, "{") },
+			place{}},
+		looker{"olga", "/provider", func(p portal.Page) bool { return p.Provider && p.Path == "/requests/{id}" },
+			place{request: refused}})
+	for _, side := range sides {
 		for _, language := range []string{"fr", "ja"} {
 			client, err := visitor.SignIn(t.Context(), w.info.PortalURL+side.base+"?lang="+language, side.who)
 			must(t, err)
@@ -81,6 +70,11 @@ func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
 				_, body := w.sees(t, client, side.base+side.place.in(p.Path))
 				if left := englishIn(body); len(left) > 0 {
 					t.Errorf("%s of %s says in English: %q", p.Path, language, left)
+				}
+			}
+			for _, path := range side.wrong() {
+				if _, body := w.sees(t, client, path); len(englishIn(body)) > 0 {
+					t.Errorf("%s of %s says in English: %q", path, language, englishIn(body))
 				}
 			}
 			if shown == 0 {
@@ -103,4 +97,17 @@ func TestEnglishIsFoundAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
+}
+
+// wrong are pages that a person comes to by what they entered wrongly, or by what is not there.
+func (l looker) wrong() []string {
+	var list []string
+	for _, path := range []string{"/nowhere", "/requests/nothing", "/requests?page=nonsense", "/requests?status=nonsense",
+		"/activity?from=yesterday", "/activity?person=a%09b", "/activity?action=nonsense", "/access?kind=nonsense",
+		"/tickets/nothing", "/settings/nonsense", "/subscriptions/nothing", "/roles/remove?assignment=nothing",
+		"/previews/leave?type=nothing", "/webhooks/remove?webhook=nothing", "/activity?page=nonsense",
+		"/requests?engineer=a%09b", "/requests?subscription=nothing", "/requests?ticket=nothing"} {
+		list = append(list, l.base+path)
+	}
+	return list
 }
