@@ -92,6 +92,8 @@ type Journal struct {
 	timers  *writer
 	tails   tails
 	timeout time.Duration
+	// batchFrom is from how many waiting writes on they are sent as one batch.
+	batchFrom int
 	// lastLook is the longest time between two looks of a replay that follows the stream.
 	lastLook time.Duration
 	log      *zap.Logger
@@ -117,6 +119,10 @@ func WithTimeout(d time.Duration) Option { return func(j *Journal) { j.timeout =
 // WithLook sets how often, at least, a replay that follows the stream looks for new events. The default is 25 ms.
 func WithLook(d time.Duration) Option { return func(j *Journal) { j.lastLook = d } }
 
+// WithBatchFrom sets from how many waiting writes on, at least 2, they are sent as one atomic batch. The default is 11,
+// which is when a batch pays whose server stages it on disk.
+func WithBatchFrom(n int) Option { return func(j *Journal) { j.batchFrom = max(2, n) } }
+
 // WithLog makes the journal log handler failures and consumer errors.
 func WithLog(log *zap.Logger) Option { return func(j *Journal) { j.log = log } }
 
@@ -125,7 +131,7 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
-	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop()}
+	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop()}
 	for _, o := range options {
 		o(j)
 	}
@@ -136,8 +142,8 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	if j.inbox, err = newInbox(nc); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j.events = newWriter(nc, j.inbox, j.timeout)
-	j.timers = newWriter(nc, j.inbox, j.timeout)
+	j.events = newWriter(nc, j.inbox, j.timeout, j.batchFrom)
+	j.timers = newWriter(nc, j.inbox, j.timeout, j.batchFrom)
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
 		for range j.connected {

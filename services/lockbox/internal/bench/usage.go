@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/durable"
 )
 
 // usage is the resource usage of this process so far.
@@ -87,19 +89,13 @@ func dirSize(dir string) (int64, error) {
 	return size, err
 }
 
-// tmpfs is the magic number of a file system in memory (statfs(2)).
-const tmpfs = 0x01021994
-
 // checkDisk rejects a directory in memory.
 func checkDisk(dir string) error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+	space, err := durable.SpaceIn(dir)
+	if err == nil && space.InMemory {
+		err = fmt.Errorf("%s is in memory (tmpfs), where a sync costs nothing: name a directory on a disk with --dir", dir)
 	}
-	if fs.Type == tmpfs {
-		return fmt.Errorf("%s is in memory (tmpfs), where a sync costs nothing: name a directory on a disk with --dir", dir)
-	}
-	return nil
+	return err
 }
 
 // load returns the one-minute load average.
