@@ -25,6 +25,8 @@ type Options struct {
 	Quick bool
 	// Peers is the program of package peers, which is measured beside Lockbox; empty: it is not.
 	Peers string
+	// StageIn is a directory in memory: workflow, peers and click also measure a server that stages batches there; empty: no.
+	StageIn string
 	// Only names the sections to run; empty: all.
 	Only []string
 	// Profiles is a directory for profiles of the workflow and the portal, created if needed; empty: no profiles.
@@ -47,6 +49,8 @@ type scale struct {
 	// requests await the customer.
 	readers, pending int
 	reading          time.Duration
+	// clicking is how long approvers click.
+	clicking time.Duration
 	// logged is the number of requests in the audit log (about a million events); questions is the number of queries,
 	// spread over looking, during which the guard compares the stream with the trees.
 	logged, questions int
@@ -62,7 +66,7 @@ func full() scale {
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
 		rounds: 3, compared: 5 * time.Second,
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
-		readers: 50, pending: 10_000, reading: 10 * time.Second,
+		readers: 50, pending: 10_000, reading: 10 * time.Second, clicking: 20 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
 		crowded: 10_000, beside: 10 * time.Second,
 	}
@@ -73,7 +77,7 @@ func quick() scale {
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
 	s.compared = 300 * time.Millisecond
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
-	s.pending, s.reading = 200, 500*time.Millisecond
+	s.pending, s.reading, s.clicking = 200, 500*time.Millisecond, time.Second
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
 	s.crowded, s.beside = 500, time.Second
 	return s
@@ -98,7 +102,7 @@ func sections() []section {
 	return []section{
 		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},
 		{"mail", (*bench).mail}, {"history", (*bench).history},
-		{"portal", (*bench).portal}, {"log", (*bench).log}, {"fair", (*bench).fair},
+		{"portal", (*bench).portal}, {"click", (*bench).click}, {"log", (*bench).log}, {"fair", (*bench).fair},
 	}
 }
 
@@ -172,6 +176,8 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
 	flags.StringVar(&o.Peers, "peers", "", "`program` to measure beside Lockbox (package peers); make bench builds it")
+	flags.StringVar(&o.StageIn, "stage-in", "",
+		"`directory` in memory: workflow, peers and click also measure a server that stages batches there")
 	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for profiles of the workflow and the portal")
 	format := flags.String("o", "text", "output `format`: text or json")
 	switch err := flags.Parse(args); {

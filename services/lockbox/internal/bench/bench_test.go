@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/durable/durabletest"
 )
 
 // The history is measured by this very program, run again.
@@ -29,17 +31,18 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		rounds: 3, compared: 50 * time.Millisecond,
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
-		logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
+		clicking: 100 * time.Millisecond, logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
-	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t)}, tiny)
+	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t),
+		StageIn: durabletest.Disk(t, 64)}, tiny)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c := r.Compared; c == nil || c.Server != "a fake" || c.Rounds != 3 || len(c.Rows) != len(tiny.atOnce) ||
 		slices.ContainsFunc(c.Rows, func(r ComparedRow) bool {
 			return r.Plain != (Measured{100, 2, 1}) || r.Equal != (Measured{50, 4, 2}) || r.Lockbox.Rate <= 0 ||
-				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0
+				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0 || r.Staged.Rate <= 0
 		}) {
 		t.Errorf("compared: %+v", c)
 	}
@@ -54,6 +57,11 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if f := r.Followed; f == nil || f.AtOnce != 4 || f.Rate <= 0 || f.Answered <= 0 || f.Signed < f.Answered {
 		t.Errorf("followed: %+v", f)
+	}
+	if s := r.Staged; s == nil || len(s.Rows) != len(tiny.atOnce) || slices.ContainsFunc(s.Rows, func(r StagedRow) bool {
+		return r.OnDisk.Rate <= 0 || r.InMemory.Rate <= 0 || r.InMemory.CPU <= 0
+	}) {
+		t.Errorf("staged: %+v", s)
 	}
 	if len(r.Stages) != 4 || slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Requests != 20 || s.Rate <= 0 }) {
 		t.Errorf("stages: %+v", r.Stages)
@@ -70,6 +78,11 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
 	}
+	if len(r.Clicks) != 4 || slices.ContainsFunc(r.Clicks, func(c Click) bool {
+		return c.Clicks < c.AtOnce || c.Answered.P50 <= 0 || c.Stored.P50 <= 0 || c.Visible.P50 < c.Stored.P50
+	}) {
+		t.Errorf("clicks: %+v", r.Clicks)
+	}
 	if l := r.Log; l == nil || l.Events < 20*5 || l.Read <= 0 || l.Answered <= 0 || l.Signed <= 0 || l.Vouched <= 0 ||
 		l.Look <= 0 || l.Verify <= 0 || l.Query.P50 <= 0 ||
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
@@ -80,7 +93,7 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}) {
 		t.Errorf("fair: %+v", r.Fair)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+9 {
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+13 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }
@@ -141,8 +154,7 @@ func TestTheTableBesideThePeers(t *testing.T) {
 }
 
 func TestMediansLeaveOutTheOutlier(t *testing.T) {
-	rounds := []ComparedRow{{Floor: Measured{1, 9, 5}}, {Floor: Measured{100, 1, 4}}, {Floor: Measured{3, 2, 6}}}
-	if got := medians(rounds, func(r *ComparedRow) *Measured { return &r.Floor }); got != (Measured{3, 2, 5}) {
+	if got := medians([]Measured{{1, 9, 5}, {100, 1, 4}, {3, 2, 6}}); got != (Measured{3, 2, 5}) {
 		t.Errorf("%+v", got)
 	}
 }

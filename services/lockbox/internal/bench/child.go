@@ -33,6 +33,10 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	stack.LimitMemory() // as `lockbox up` does
 	if t.Serve != "" {
+		s.stageIn = t.StageIn
+		if t.Listen {
+			s.host = "127.0.0.1"
+		}
 		return serve(ctx, s, t.Profile, in, out)
 	}
 	var f findings

@@ -45,11 +45,11 @@ type client struct {
 // awaited holds one channel per event that a request's client waits for.
 type awaited struct{ notified, granted chan struct{} }
 
-func newClient(ctx context.Context, s *site, running *stack.Stack) (*client, error) {
-	return newClientOf(ctx, s, running, bank)
+func newClient(ctx context.Context, s *site, at running) (*client, error) {
+	return newClientOf(ctx, s, at, bank)
 }
 
-func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (_ *client, err error) {
+func newClientOf(ctx context.Context, s *site, at running, of party) (_ *client, err error) {
 	c := &client{of: of, waiting: map[string]*awaited{}}
 	if s.freshTokens {
 		c.issuer = s.issuer
@@ -60,7 +60,7 @@ func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (
 	if c.decider, err = s.issuer.Token(of.approver, time.Now()); err != nil {
 		return nil, err
 	}
-	if c.peers, err = connectAll(ctx, running, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
+	if c.peers, err = connectAll(ctx, at, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
 		return nil, err
 	}
 	if err := c.watch(ctx); err != nil {

@@ -31,6 +31,30 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(self.Utime.Nano() + self.Stime.Nano()), nil
 }
 
+// tick is the kernel's unit of CPU time for programs (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// cpu returns the CPU time of a child process so far.
+func (o *childProcess) cpu() (total time.Duration, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.process.Pid)) // #nosec G304 -- one of the kernel's
+	if err != nil {
+		return 0, err
+	}
+	// The name, in brackets, may hold anything; user and system time are the 14th and 15th field (proc(5)).
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("the kernel says %q of a process", text)
+	}
+	for _, ticks := range fields[11:13] {
+		n, err := strconv.ParseInt(ticks, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += time.Duration(n) * tick
+	}
+	return total, nil
+}
+
 func readUsage(store string) (u usage, err error) {
 	if u.cpu, err = cpuTime(); err != nil {
 		return u, err

@@ -56,7 +56,10 @@ func (b *bench) workflow(ctx context.Context) error {
 		row.compare(floors[len(floors)-2], floors[len(floors)-1])
 		b.report.Workflow = append(b.report.Workflow, row)
 	}
-	return b.followed(ctx, s)
+	if err := b.followed(ctx, s); err != nil {
+		return err
+	}
+	return b.staged(ctx)
 }
 
 // Followed is another run of the workflow, with a projector, and its lag when the last request had ended.
