@@ -227,12 +227,17 @@ func TestWhatIsAcknowledgedOutlivesAPowerCut(t *testing.T) {
 		last = slices.DeleteFunc(all, func(r record) bool { return id == "" || r.batch != id })
 	}
 	ids := found(t, j)
+	followed(t, j, ids)
 	files, block := t.TempDir(), s.block()
 	must(t, os.CopyFS(files, os.DirFS(s.o.StoreDir)))
 	text, err := os.ReadFile(filepath.Join(files, block)) // #nosec G304 -- the server's own
 	must(t, err)
 	s.stop()
 	s.Shutdown()
+	// What the follower has done was on disk before the batch was.
+	consumers := filepath.Join(filepath.Dir(filepath.Dir(block)), "obs")
+	must(t, os.RemoveAll(filepath.Join(files, consumers)))
+	must(t, os.CopyFS(filepath.Join(files, consumers), os.DirFS(filepath.Join(s.o.StoreDir, consumers))))
 
 	for _, r := range last {
 		for name, cut := range map[string]struct {
@@ -248,8 +253,33 @@ func TestWhatIsAcknowledgedOutlivesAPowerCut(t *testing.T) {
 				whole(t, j, before)
 				appendAll(t, j, batch)
 				whole(t, j, batch)
+				followed(t, j, ids[r.seq-1:]) // although their sequences are some that were followed before
 			})
 		}
+	}
+}
+
+// followed follows the stream until these events have come.
+func followed(t *testing.T, j *journal.Journal, ids []string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), waiting)
+	defer stop()
+	var mu sync.Mutex
+	missing := map[string]bool{}
+	for _, id := range ids {
+		missing[id] = true
+	}
+	must(t, j.Follow(ctx, journal.Following{Stream: bus.StreamEvents, Durable: bus.DurableOrchestrator, Concurrency: 16},
+		func(_ context.Context, e journal.Entry) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if delete(missing, e.Event.GetId()); len(missing) == 0 {
+				stop()
+			}
+			return nil
+		}))
+	if len(missing) > 0 {
+		t.Errorf("a follower is not told of %d events", len(missing))
 	}
 }
 
