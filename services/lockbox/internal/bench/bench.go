@@ -25,7 +25,8 @@ type Options struct {
 	Quick bool
 	// Peers is the program of package peers, which is measured beside Lockbox; empty: it is not.
 	Peers string
-	// StageIn is a directory in memory: workflow, peers and click also measure a server that stages batches there; empty: no.
+	// StageIn is a directory in memory: workflow, peers and click also measure a server that stages batches there; empty:
+	// they do not.
 	StageIn string
 	// Only names the sections to run; empty: all.
 	Only []string
@@ -43,6 +44,8 @@ type scale struct {
 	// rounds is how often Lockbox and its peers take turns, compared for how long each time.
 	rounds   int
 	compared time.Duration
+	// clustered is how long each turn takes on three servers, where a request takes longer.
+	clustered time.Duration
 	// stage, mails and history are numbers of requests; loads is the number of requests loaded from the history.
 	stage, mails, history, loads int
 	// Each page is read by the given number of readers for the duration reading, while pending of the history's
@@ -64,7 +67,7 @@ type scale struct {
 func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
-		rounds: 3, compared: 5 * time.Second,
+		rounds: 3, compared: 5 * time.Second, clustered: 10 * time.Second,
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
 		readers: 50, pending: 10_000, reading: 10 * time.Second, clicking: 20 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
@@ -75,7 +78,7 @@ func full() scale {
 func quick() scale {
 	s := full()
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
-	s.compared = 300 * time.Millisecond
+	s.compared, s.clustered = 300*time.Millisecond, time.Second
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
 	s.pending, s.reading, s.clicking = 200, 500*time.Millisecond, time.Second
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
@@ -103,6 +106,7 @@ func sections() []section {
 		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},
 		{"mail", (*bench).mail}, {"history", (*bench).history},
 		{"portal", (*bench).portal}, {"click", (*bench).click}, {"log", (*bench).log}, {"fair", (*bench).fair},
+		{"cluster", (*bench).cluster},
 	}
 }
 

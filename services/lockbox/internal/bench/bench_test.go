@@ -28,10 +28,11 @@ func TestMain(m *testing.M) {
 
 func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
-		rounds: 3, compared: 50 * time.Millisecond,
+		rounds: 3, compared: 50 * time.Millisecond, clustered: 50 * time.Millisecond,
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
-		clicking: 100 * time.Millisecond, logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
+		clicking: 100 * time.Millisecond,
+		logged:   20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
 	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t),
@@ -41,7 +42,8 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if c := r.Compared; c == nil || c.Server != "a fake" || c.Rounds != 3 || len(c.Rows) != len(tiny.atOnce) ||
 		slices.ContainsFunc(c.Rows, func(r ComparedRow) bool {
-			return r.Plain != (Measured{100, 2, 1}) || r.Equal != (Measured{50, 4, 2}) || r.Lockbox.Rate <= 0 ||
+			return r.Plain != (Measured{Rate: 100, P50: 2, CPU: 1}) ||
+				r.Equal != (Measured{Rate: 50, P50: 4, CPU: 2, Decision: 1}) || r.Lockbox.Rate <= 0 ||
 				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0 || r.Staged.Rate <= 0
 		}) {
 		t.Errorf("compared: %+v", c)
@@ -93,6 +95,12 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}) {
 		t.Errorf("fair: %+v", r.Fair)
 	}
+	if c := r.Cluster; c == nil || len(c.Rows) != len(tiny.atOnce) || slices.ContainsFunc(c.Rows, func(r ClusterRow) bool {
+		return r.Lockbox.Rate <= 0 || r.Lockbox.Decision <= 0 || r.Lockbox.CPU <= 0 || r.Sooner.Rate <= 0 ||
+			r.Equal != (Measured{Rate: 50, P50: 4, CPU: 2, Decision: 1})
+	}) {
+		t.Errorf("cluster: %+v", c)
+	}
 	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+13 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
@@ -107,7 +115,7 @@ echo '{"server":"a fake"}'
 while read -r task; do
 	case $task in
 	*plain*) echo '{"requests":10,"requests_per_s":100,"p50_ms":2,"cpu_ms_per_request":1}' ;;
-	*) echo '{"requests":5,"requests_per_s":50,"p50_ms":4,"cpu_ms_per_request":2}' ;;
+	*) echo '{"requests":5,"requests_per_s":50,"p50_ms":4,"cpu_ms_per_request":2,"decision_p50_ms":1}' ;;
 	esac
 done
 `
@@ -131,8 +139,9 @@ func TestPeersThatDoNotStartEndTheBench(t *testing.T) {
 
 // The README has the table that the bench prints.
 func TestTheTableBesideThePeers(t *testing.T) {
-	c := Compared{Rows: []ComparedRow{{AtOnce: 16, Lockbox: Measured{300, 50, 2}, Equal: Measured{600, 25, 1},
-		Plain: Measured{1000, 16, 0.5}, Floor: Measured{400, 40, 1.5}}}}
+	c := Compared{Rows: []ComparedRow{{AtOnce: 16,
+		Lockbox: Measured{Rate: 300, P50: 50, CPU: 2}, Equal: Measured{Rate: 600, P50: 25, CPU: 1},
+		Plain: Measured{Rate: 1000, P50: 16, CPU: 0.5}, Floor: Measured{Rate: 400, P50: 40, CPU: 1.5}}}}
 	const want = "| 16 | 0.50 | 0.30 | 0.75 | 2.00 | 300, 600, 1000, 400 | 50.0, 25.0, 16.0, 40.0 | 2.00, 1.00, 0.50, 1.50 |\n"
 	if got := c.Markdown(); got != markdownHead+want {
 		t.Errorf("got\n%s", got)
@@ -154,7 +163,9 @@ func TestTheTableBesideThePeers(t *testing.T) {
 }
 
 func TestMediansLeaveOutTheOutlier(t *testing.T) {
-	if got := medians([]Measured{{1, 9, 5}, {100, 1, 4}, {3, 2, 6}}); got != (Measured{3, 2, 5}) {
+	if got := medians([]Measured{
+		{Rate: 1, P50: 9, CPU: 5}, {Rate: 100, P50: 1, CPU: 4}, {Rate: 3, P50: 2, CPU: 6},
+	}); got != (Measured{Rate: 3, P50: 2, CPU: 5}) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -21,6 +21,9 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
+	if t.Node != nil {
+		return node(ctx, *t.Node, in, out)
+	}
 	s, err := openSite(t.Dir, t.Serve)
 	if err != nil {
 		return err

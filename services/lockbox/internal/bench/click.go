@@ -44,17 +44,17 @@ func (b *bench) click(ctx context.Context) error {
 }
 
 func (b *bench) clicksOn(ctx context.Context, stageIn string) (err error) {
-	staged := "on disk"
+	staged, name := "on disk", "click"
 	if stageIn != "" {
-		staged = "in memory"
+		staged, name = "in memory", "click-staged"
 	}
-	s, stop, err := serveSite(ctx, filepath.Join(b.dir, "click "+staged))
+	s, stop, err := serveSite(ctx, filepath.Join(b.dir, name))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	serving, err := startChild(ctx, task{Dir: s.dir, Serve: s.issuer.URL(), Listen: true, StageIn: stageIn,
-		Profile: b.profile("click " + staged)})
+		Profile: b.profile(name)})
 	if err != nil {
 		return err
 	}

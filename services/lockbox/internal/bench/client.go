@@ -149,7 +149,13 @@ func (c *client) approve(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return c.command(ctx, c.of.newApproval(commandID, id, token))
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		err := c.command(ctx, c.of.newApproval(commandID, id, token))
+		// On a cluster a follower may show a request before the leader, which decides, has it.
+		if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // command sends a command, and returns when what it caused is on disk.
@@ -225,27 +231,32 @@ func (c *client) carry(ctx context.Context) error {
 	return err
 }
 
-// carryTimed is carry, and returns how long it took from the approval on.
-func (c *client) carryTimed(ctx context.Context) (approval time.Duration, err error) {
+// times are how long a request took after the approval was sent: until it was answered, and until access was granted.
+type times struct{ decided, granted time.Duration }
+
+// carryTimed is carry, and returns how long the approval took.
+func (c *client) carryTimed(ctx context.Context) (t times, err error) {
 	id, err := newID()
 	if err != nil {
-		return 0, err
+		return t, err
 	}
 	stored := c.expect(id)
 	if err := c.submit(ctx, id); err != nil {
-		return 0, err
+		return t, err
 	}
 	if err := await(ctx, stored.notified); err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", id, customerNotified, err)
+		return t, fmt.Errorf("%s, %s: %w", id, customerNotified, err)
 	}
 	begun := time.Now()
 	if err := c.approve(ctx, id); err != nil {
-		return 0, err
+		return t, err
 	}
+	t.decided = time.Since(begun)
 	if err := await(ctx, stored.granted); err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", id, accessGranted, err)
+		return t, fmt.Errorf("%s, %s: %w", id, accessGranted, err)
 	}
-	return time.Since(begun), nil
+	t.granted = time.Since(begun)
+	return t, nil
 }
 
 func await(ctx context.Context, stored <-chan struct{}) error {

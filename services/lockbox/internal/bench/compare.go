@@ -48,6 +48,8 @@ type Measured struct {
 	P50  float64 `json:"p50_ms"`
 	// CPU is the CPU time of client and server, in milliseconds per request.
 	CPU float64 `json:"cpu_ms_per_request"`
+	// Decision is the median time from the approval until it is on disk and answered; 0: it was not measured.
+	Decision float64 `json:"decision_p50_ms,omitempty"`
 }
 
 // peerTask is a line of the peers' input; see package peers.
@@ -152,7 +154,7 @@ func (b *bench) takeTurns(what string, n int, turns []turn) ([]Measured, error) 
 func (b *bench) carried(ctx context.Context, s *site, n int) (m Measured, err error) {
 	err = s.with(ctx, workflowServices, func(running *stack.Stack) error {
 		row, err := b.workflowRun(ctx, s, running, n, "")
-		m = Measured{row.Rate, row.P50, row.CPU}
+		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU}
 		return err
 	})
 	return m, err
@@ -172,7 +174,7 @@ func (b *bench) appended(ctx context.Context, s *site, n int) (m Measured, err e
 		}
 		events := w.generate(time.Now(), active).events
 		row, err := b.crowdRun(ctx, s, n, func(ctx context.Context) error { return appendAgain(ctx, p, events) }, "")
-		m = Measured{row.Rate, row.P50, row.CPU}
+		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU}
 		return err
 	})
 	return m, err
@@ -210,7 +212,8 @@ func medians(rounds []Measured) Measured {
 	}
 	return Measured{
 		Rate: median(func(m Measured) float64 { return m.Rate }), P50: median(func(m Measured) float64 { return m.P50 }),
-		CPU: median(func(m Measured) float64 { return m.CPU }),
+		CPU:      median(func(m Measured) float64 { return m.CPU }),
+		Decision: median(func(m Measured) float64 { return m.Decision }),
 	}
 }
 
@@ -223,8 +226,8 @@ type peerProcess struct {
 }
 
 // startPeers returns when the peers' server runs and they have checked themselves.
-func startPeers(ctx context.Context, program, dir string) (*peerProcess, error) {
-	cmd := exec.CommandContext(ctx, program, "--dir", dir) // #nosec G204 -- whoever measures names it
+func startPeers(ctx context.Context, program, dir string, args ...string) (*peerProcess, error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{"--dir", dir}, args...)...) // #nosec G204 -- whoever measures names it
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it stops its server
 	input, err := cmd.StdinPipe()

@@ -176,6 +176,8 @@ type task struct {
 	StageIn string `json:"stage_in"`
 	// Follow is the URL of a server for which the child acts as the projector, until its input ends.
 	Follow string `json:"follow"`
+	// Node has the child be a server of a cluster until its input ends; nil: it is none.
+	Node *bus.ServerOptions `json:"node"`
 	// Verify is the URL of a server whose stream the child verifies.
 	Verify string `json:"verify"`
 }

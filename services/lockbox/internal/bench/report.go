@@ -25,6 +25,7 @@ type Report struct {
 	Clicks     []Click    `json:"clicks,omitempty"`
 	Log        *Log       `json:"log,omitempty"`
 	Fair       []Fair     `json:"fair,omitempty"`
+	Cluster    *Cluster   `json:"cluster,omitempty"`
 }
 
 // Aim is a performance target and the measured value.
@@ -96,6 +97,10 @@ func (r *Report) Aims() []Aim {
 				true, 0},
 		)
 	}
+	if c := r.Cluster; c != nil && c.Rows[0].AtOnce == 1 {
+		aims = append(aims, Aim{"on three servers, 1 at once: a decision, p50", 15, c.Rows[0].Lockbox.Decision, "ms",
+			true, 1})
+	}
 	return aims
 }
 
@@ -164,6 +169,13 @@ func (r *Report) Text() string {
 	if len(r.Fair) > 0 {
 		line("\nOne customer's request, one after the other, beside what another customer causes, and alone right before")
 		b.WriteString(fairTable(r.Fair))
+	}
+	if c := r.Cluster; c != nil {
+		line("\nOn three servers (processes of their own) with three replicas: medians of %d rounds, in turns", c.Rounds)
+		if c.Server != "" {
+			line("beside %s and synchronous_commit = on", c.Server)
+		}
+		b.WriteString(clusterTable(c))
 	}
 	if aims := r.Aims(); len(aims) > 0 {
 		line("\nAims")

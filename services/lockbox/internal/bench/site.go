@@ -45,6 +45,8 @@ type site struct {
 	host string
 	// stageIn is a directory in memory in which the server stages batches; empty: on disk.
 	stageIn string
+	// servers are the processes of its bus; none: that is in this process.
+	servers []*childProcess
 }
 
 func (s *site) keysDir() string { return filepath.Join(s.dir, "keys") }

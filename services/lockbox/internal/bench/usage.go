@@ -14,11 +14,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/durable"
 )
 
-// usage is the resource usage of this process so far.
+// usage is the resource usage so far, of this process and possibly others.
 type usage struct {
 	cpu time.Duration
-	// written is the number of bytes sent to disk, as counted by the kernel in pages; stored is the total size of the
-	// store's files.
+	// written is the number of bytes that this process sent to disk, as counted by the kernel in pages; stored is the
+	// total size of the store's files.
 	written, stored int64
 }
 
@@ -63,6 +63,19 @@ func readUsage(store string) (u usage, err error) {
 		return u, err
 	}
 	u.stored, err = dirSize(store)
+	return u, err
+}
+
+// usage is that of this process and of the processes of the site's servers.
+func (s *site) usage() (usage, error) {
+	u, err := readUsage(s.dir)
+	for _, o := range s.servers {
+		used, err := o.cpu()
+		if err != nil {
+			return u, err
+		}
+		u.cpu += used
+	}
 	return u, err
 }
 

@@ -151,7 +151,7 @@ func (b *bench) crowdRun(
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
-	before, err := readUsage(s.dir)
+	before, err := s.usage()
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
@@ -165,7 +165,7 @@ func (b *bench) crowdRun(
 		took = crowd.count()
 	}
 	window := time.Since(begun)
-	after, err := readUsage(s.dir)
+	after, err := s.usage()
 	if err := errors.Join(err, stopProfile(), crowd.stop()); err != nil {
 		return Workflow{}, err
 	}
