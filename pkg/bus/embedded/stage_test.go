@@ -126,7 +126,7 @@ func appends(name string, n int) (all [][]*lockboxv1.Event) {
 		about := aggregate.Request("acme", fmt.Sprintf("%s-%d", name, i))
 		var events []*lockboxv1.Event
 		for version := range i%3 + 1 {
-			events = append(events, journaltest.Event(about, uint64(version+1))) //nolint:gosec // G115: a few
+			events = append(events, journaltest.Event(about, uint64(version+1)))
 		}
 		all = append(all, events)
 	}
@@ -368,7 +368,7 @@ func TestAServerFinishesWhatIsStagedInMemory(t *testing.T) {
 			dir := s.remember(memory)
 			must(t, c.prepare(dir))
 			s.again(files, on, func(j *journal.Journal) {
-				if got := len(found(t, j)) - int(first.seq-1); got != c.want { //nolint:gosec // G115: a few
+				if got := len(found(t, j)) - int(first.seq-1); got != c.want {
 					t.Errorf("%s: %d of the batch are there, not %d", name, got, c.want)
 				}
 				appendAll(t, j, appends("after", 20))

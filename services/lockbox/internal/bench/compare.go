@@ -50,6 +50,8 @@ type Measured struct {
 	CPU float64 `json:"cpu_ms_per_request"`
 	// Decision is the median time from the approval until it is on disk and answered; 0: it was not measured.
 	Decision float64 `json:"decision_p50_ms,omitempty"`
+	// Written is the number of bytes that client and server sent to disk, per request; 0: it was not measured.
+	Written float64 `json:"written_bytes_per_request,omitempty"`
 }
 
 // peerTask is a line of the peers' input; see package peers.
@@ -154,7 +156,7 @@ func (b *bench) takeTurns(what string, n int, turns []turn) ([]Measured, error) 
 func (b *bench) carried(ctx context.Context, s *site, n int) (m Measured, err error) {
 	err = s.with(ctx, workflowServices, func(running *stack.Stack) error {
 		row, err := b.workflowRun(ctx, s, running, n, "")
-		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU}
+		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU, Written: row.Written}
 		return err
 	})
 	return m, err
@@ -214,6 +216,7 @@ func medians(rounds []Measured) Measured {
 		Rate: median(func(m Measured) float64 { return m.Rate }), P50: median(func(m Measured) float64 { return m.P50 }),
 		CPU:      median(func(m Measured) float64 { return m.CPU }),
 		Decision: median(func(m Measured) float64 { return m.Decision }),
+		Written:  median(func(m Measured) float64 { return m.Written }),
 	}
 }
 

@@ -55,12 +55,13 @@ func (b *bench) staged(ctx context.Context) error {
 
 func stagedTable(rows []StagedRow) string {
 	cells := [][]string{{"at once", "on disk: requests/s", "in memory", "× on disk", "on disk: p50 ms", "in memory",
-		"× on disk", "on disk: CPU ms/request", "in memory"}}
+		"× on disk", "on disk: CPU ms/request", "in memory", "on disk: written KiB/request", "in memory"}}
 	for _, r := range rows {
 		cells = append(cells, []string{
 			number(float64(r.AtOnce), 0), number(r.OnDisk.Rate, 0), number(r.InMemory.Rate, 0),
 			number(r.InMemory.Rate/r.OnDisk.Rate, 2), number(r.OnDisk.P50, 1), number(r.InMemory.P50, 1),
 			number(r.InMemory.P50/r.OnDisk.P50, 2), number(r.OnDisk.CPU, 2), number(r.InMemory.CPU, 2),
+			number(r.OnDisk.Written/1024, 1), number(r.InMemory.Written/1024, 1),
 		})
 	}
 	return table(cells)
