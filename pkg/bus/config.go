@@ -33,6 +33,9 @@ type ServerOptions struct {
 	StoreKey string
 	// PlainStore permits an unencrypted store although other machines can reach the server.
 	PlainStore bool
+	// StageIn is a directory in memory in which batches lie until the server has stored them; empty: in the store. See
+	// StageError.
+	StageIn string
 	// PublicKeys are the identities that may connect, and no others. While a key is being replaced, an identity has two,
 	// separated by blanks.
 	PublicKeys map[Identity]string
@@ -86,6 +89,19 @@ func (e *PlainStoreError) Error() string {
 		"a key with --store-key (lockbox bus init makes one), or say --plain-store if the disk itself is encrypted", e.Host)
 }
 
+// StageError means that a server cannot stage batches in a directory.
+type StageError struct {
+	Dir string
+	Err error
+}
+
+func (e *StageError) Error() string {
+	return fmt.Sprintf("bus: batches cannot be staged in %s (--stage-in): %v", e.Dir, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *StageError) Unwrap() error { return e.Err }
+
 // ClusterOptions says how a server reaches the other members of its cluster.
 type ClusterOptions struct {
 	Name string
@@ -115,6 +131,10 @@ func ServerConfig(o ServerOptions) (string, error) {
 		return "", &PlaintextError{host}
 	} else if host != "" && o.StoreKey == "" && !o.PlainStore {
 		return "", &PlainStoreError{host}
+	}
+	if o.StageIn != "" && o.Cluster != nil {
+		return "", &StageError{o.StageIn, errors.New("the servers of a cluster stage in memory what has several replicas, " +
+			"without being told")}
 	}
 	if host, _, err := net.SplitHostPort(o.Monitor); o.Monitor != "" && (err != nil || !ownMachine(host)) {
 		return "", fmt.Errorf("bus: %q is no address for monitoring: nobody signs in there, so it is a host:port of this "+

@@ -34,6 +34,8 @@ type Connection struct {
 	// CA is the path of the authorities that sign the servers' certificates, as PEM. With it, or a tls:// URL, the
 	// connection is never without TLS; the default is the system's authorities. Ignored with InProcess.
 	CA string
+	// StagedInMemory says that the server stages batches in memory (ServerOptions.StageIn), so that they pay sooner.
+	StagedInMemory bool
 	// Log receives lost connections and permission errors; nil disables logging.
 	Log *zap.Logger
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -116,6 +117,16 @@ func streams(replicas int) []jetstream.StreamConfig {
 	sessions.MaxAge, sessions.MaxBytes = SessionLifetime, maxSessions
 
 	return []jetstream.StreamConfig{events, intents, timers, deadLetter, access, sessions}
+}
+
+// BatchDirs returns where a server stages atomic batches: a directory for each stream that takes some.
+func BatchDirs(storeDir string) (dirs []string) {
+	for _, c := range streams(1) {
+		if c.AllowAtomicPublish {
+			dirs = append(dirs, filepath.Join(storeDir, StoreName, accountStreams, "streams", c.Name, "batches"))
+		}
+	}
+	return dirs
 }
 
 // maxReplicas is the largest number of copies that a stream can have.

@@ -88,17 +88,19 @@ type Entry struct {
 
 // Journal reads and writes over one connection, with the rights of its identity. It is safe for concurrent use.
 type Journal struct {
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	inbox  *inbox
-	events *writer
-	timers *writer
-	tails  tails
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	inbox   *inbox
+	events  *writer
+	timers  *writer
+	tails   tails
+	timeout time.Duration
 	// written are the last events that this journal appended, by sequence.
 	written *cache.Cache[uint64, Entry]
 	// questions are the reads that wait to be asked.
 	questions questions
-	timeout   time.Duration
+	// batchFrom is from how many waiting writes on they are sent as one batch.
+	batchFrom int
 	// lastLook is the longest time between two looks of a replay that follows the stream.
 	lastLook time.Duration
 	log      *zap.Logger
@@ -124,6 +126,10 @@ func WithTimeout(d time.Duration) Option { return func(j *Journal) { j.timeout =
 // WithLook sets how often, at least, a replay that follows the stream looks for new events. The default is 25 ms.
 func WithLook(d time.Duration) Option { return func(j *Journal) { j.lastLook = d } }
 
+// WithBatchFrom sets from how many waiting writes on, at least 2, they are sent as one atomic batch. The default is 11,
+// which is when a batch pays whose server stages it on disk.
+func WithBatchFrom(n int) Option { return func(j *Journal) { j.batchFrom = max(2, n) } }
+
 // WithLog makes the journal log handler failures and consumer errors.
 func WithLog(log *zap.Logger) Option { return func(j *Journal) { j.log = log } }
 
@@ -132,7 +138,7 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
-	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop(),
+	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop(),
 		written: cache.New[uint64, Entry](rememberedEvents)}
 	for _, o := range options {
 		o(j)
@@ -145,8 +151,8 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	alone := func() bool { return j.replicas.Load() == 1 }
-	j.events = newWriter(nc, j.inbox, j.timeout, alone)
-	j.timers = newWriter(nc, j.inbox, j.timeout, alone)
+	j.events = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
+	j.timers = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
 		for range j.connected {

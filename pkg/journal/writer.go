@@ -21,9 +21,9 @@ const (
 	// pipeline is how many single publishes are in flight at once: enough that the server is never idle, and few enough
 	// that new writes queue up here.
 	pipeline = 4
-	// batchAbove is the queue length above which an atomic batch is cheaper: the server syncs it only once, but staging it
-	// costs as much as several single writes.
-	batchAbove = 10
+	// batchFrom is the queue length from which on an atomic batch is cheaper: the server syncs it only once, but staging
+	// it costs as much as several single writes.
+	batchFrom = 11
 	// linger is how long, at most, the next commit after a batch waits for the callers that were just answered: most of
 	// them write again soon, and two half batches cost nearly twice as much as a full one.
 	linger = 15 * time.Millisecond
@@ -31,6 +31,9 @@ const (
 	maxBatch      = 256
 	maxBatchBytes = 1 << 20
 )
+
+// BatchFromMemory is for WithBatchFrom where the server stages batches in memory (bus.ServerOptions.StageIn).
+const BatchFromMemory = 4
 
 // write is a queued write: one message, or consecutive messages of one aggregate.
 type write struct {
@@ -83,6 +86,8 @@ type writer struct {
 	nc      *nats.Conn
 	inbox   *inbox
 	timeout time.Duration
+	// batchFrom is the queue length from which on a batch is sent.
+	batchFrom int
 	// alone reports whether the stream is known to have one replica.
 	alone func() bool
 	// name is the prefix of this writer's batch ids. It is short because every stored message carries one.
@@ -100,8 +105,8 @@ type writer struct {
 	open     map[*commit]bool
 }
 
-func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration, alone func() bool) *writer {
-	return &writer{nc: nc, inbox: b, timeout: timeout, alone: alone, name: nuid.Next()[12:],
+func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration, batchFrom int, alone func() bool) *writer {
+	return &writer{nc: nc, inbox: b, timeout: timeout, batchFrom: batchFrom, alone: alone, name: nuid.Next()[12:],
 		busy: map[string]bool{}, open: map[*commit]bool{}}
 }
 
@@ -147,11 +152,11 @@ func (w *writer) pump() {
 	}
 	w.expected = 0
 	limit := maxBatch
-	if len(w.queue) <= batchAbove {
+	if len(w.queue) < w.batchFrom {
 		limit = pipeline - w.singles
 	}
 	ready := w.take(limit)
-	if len(ready) > batchAbove {
+	if len(ready) >= w.batchFrom {
 		w.batching = true
 		w.send(ready, true)
 		return

@@ -22,7 +22,10 @@ type File[C any] struct {
 		SeedFile config.SecretFile `yaml:"seed_file"`
 		// Copy is the name of this replica, if it has a key of its own, "<service>@<copy>"; empty: it has the service's.
 		Copy string `yaml:"copy"`
-		TLS  struct {
+		// StagedInMemory says that the server was started with --stage-in, so that it pays to write fewer events at once. It
+		// changes nothing but the speed.
+		StagedInMemory bool `yaml:"staged_in_memory"`
+		TLS            struct {
 			// CA is the file of the authorities that sign the servers' certificates; empty: the system's.
 			CA string `yaml:"ca"`
 		} `yaml:"tls"`

@@ -117,6 +117,7 @@ func program[C any](
 			}
 			c := bus.Connection{
 				URL: f.NATS.URL, Identity: id, SeedFile: string(f.NATS.SeedFile), CA: f.NATS.TLS.CA, Log: log,
+				StagedInMemory: f.NATS.StagedInMemory,
 			}
 			if f.NATS.Copy != "" {
 				c.Identity = id.Copy(f.NATS.Copy)

@@ -207,7 +207,11 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	if rt.Conn, err = bus.Connect(c); err != nil {
 		return err
 	}
-	rt.Journal, err = journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
+	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
+	if c.StagedInMemory {
+		options = append(options, journal.WithBatchFrom(journal.BatchFromMemory))
+	}
+	rt.Journal, err = journal.Open(ctx, rt.Conn, options...)
 	if err != nil {
 		rt.Conn.Close()
 		return err

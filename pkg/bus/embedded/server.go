@@ -44,6 +44,9 @@ type Server struct {
 	options bus.ServerOptions
 	loaded  string
 	stopped bool
+	// stage is this server's own directory in memory; unstaged is why batches are staged on disk although they should not
+	// be.
+	stage, unstaged string
 }
 
 // Start runs a server until Shutdown. It returns once the server accepts connections and, in a cluster, once JetStream
@@ -56,6 +59,11 @@ func Start(ctx context.Context, o bus.ServerOptions, log *zap.Logger) (*Server, 
 	if o.StoreKey != "" {
 		var err error
 		if key, err = bus.ReadStoreKey(o.StoreKey); err != nil {
+			return nil, err
+		}
+	}
+	if o.StageIn != "" {
+		if err := checkStage(o.StageIn); err != nil {
 			return nil, err
 		}
 	}
@@ -84,6 +92,10 @@ func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) e
 	if err != nil {
 		return err
 	}
+	left, err := carriedOver(o.StoreDir)
+	if err != nil {
+		return err
+	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("embedded: %w", err)
@@ -94,8 +106,12 @@ func (s *Server) begin(ctx context.Context, o bus.ServerOptions, current bool) e
 		end(ns)
 		return err
 	}
-	s.options, s.loaded = o, loaded
+	s.options, s.loaded, s.stage = o, loaded, ""
 	s.nats.Store(ns)
+	if err := discard(left); err != nil {
+		s.log.Warnw("what was staged before stays in memory", zap.Error(err))
+	}
+	s.restage()
 	return nil
 }
 
@@ -241,6 +257,7 @@ func (s *Server) Shutdown() {
 	defer s.mu.Unlock()
 	s.stopped = true
 	end(s.nats.Load())
+	s.unstage()
 	_ = s.lock.Close()
 }
 

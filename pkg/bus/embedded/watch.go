@@ -40,6 +40,11 @@ func (s *Server) Watch(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		s.mu.Lock()
+		if !s.stopped {
+			s.restage()
+		}
+		s.mu.Unlock()
 		broken := s.Writable()
 		if broken == nil {
 			continue

@@ -25,6 +25,9 @@ type Options struct {
 	Quick bool
 	// Peers is the program of package peers, which is measured beside Lockbox; empty: it is not.
 	Peers string
+	// StageIn is a directory in memory: workflow, peers and click also measure a server that stages batches there; empty:
+	// they do not.
+	StageIn string
 	// Only names the sections to run; empty: all.
 	Only []string
 	// Profiles is a directory for profiles of the workflow and the portal, created if needed; empty: no profiles.
@@ -41,12 +44,16 @@ type scale struct {
 	// rounds is how often Lockbox and its peers take turns, compared for how long each time.
 	rounds   int
 	compared time.Duration
+	// clustered is how long each turn takes on three servers, where a request takes longer.
+	clustered time.Duration
 	// stage, mails and history are numbers of requests; loads is the number of requests loaded from the history.
 	stage, mails, history, loads int
 	// Each page is read by the given number of readers for the duration reading, while pending of the history's
 	// requests await the customer.
 	readers, pending int
 	reading          time.Duration
+	// clicking is how long approvers click.
+	clicking time.Duration
 	// logged is the number of requests in the audit log (about a million events); questions is the number of queries,
 	// spread over looking, during which the guard compares the stream with the trees.
 	logged, questions int
@@ -60,9 +67,9 @@ type scale struct {
 func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
-		rounds: 3, compared: 5 * time.Second,
+		rounds: 3, compared: 5 * time.Second, clustered: 10 * time.Second,
 		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
-		readers: 50, pending: 10_000, reading: 10 * time.Second,
+		readers: 50, pending: 10_000, reading: 10 * time.Second, clicking: 20 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
 		crowded: 10_000, beside: 10 * time.Second,
 	}
@@ -71,9 +78,9 @@ func full() scale {
 func quick() scale {
 	s := full()
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
-	s.compared = 300 * time.Millisecond
+	s.compared, s.clustered = 300*time.Millisecond, time.Second
 	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
-	s.pending, s.reading = 200, 500*time.Millisecond
+	s.pending, s.reading, s.clicking = 200, 500*time.Millisecond, time.Second
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
 	s.crowded, s.beside = 500, time.Second
 	return s
@@ -98,7 +105,8 @@ func sections() []section {
 	return []section{
 		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},
 		{"mail", (*bench).mail}, {"history", (*bench).history},
-		{"portal", (*bench).portal}, {"log", (*bench).log}, {"fair", (*bench).fair},
+		{"portal", (*bench).portal}, {"click", (*bench).click}, {"log", (*bench).log}, {"fair", (*bench).fair},
+		{"cluster", (*bench).cluster},
 	}
 }
 
@@ -172,6 +180,8 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
 	flags.StringVar(&o.Peers, "peers", "", "`program` to measure beside Lockbox (package peers); make bench builds it")
+	flags.StringVar(&o.StageIn, "stage-in", "",
+		"`directory` in memory: workflow, peers and click also measure a server that stages batches there")
 	flags.StringVar(&o.Profiles, "profiles", "", "`directory` for profiles of the workflow and the portal")
 	format := flags.String("o", "text", "output `format`: text or json")
 	switch err := flags.Parse(args); {

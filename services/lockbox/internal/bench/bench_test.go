@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/durable/durabletest"
 )
 
 // The history is measured by this very program, run again.
@@ -26,20 +28,23 @@ func TestMain(m *testing.M) {
 
 func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
-		rounds: 3, compared: 50 * time.Millisecond,
+		rounds: 3, compared: 50 * time.Millisecond, clustered: 50 * time.Millisecond,
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
 		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
-		logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
+		clicking: 100 * time.Millisecond,
+		logged:   20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
-	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t)}, tiny)
+	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t),
+		StageIn: durabletest.Disk(t, 64)}, tiny)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c := r.Compared; c == nil || c.Server != "a fake" || c.Rounds != 3 || len(c.Rows) != len(tiny.atOnce) ||
 		slices.ContainsFunc(c.Rows, func(r ComparedRow) bool {
-			return r.Plain != (Measured{100, 2, 1}) || r.Equal != (Measured{50, 4, 2}) || r.Lockbox.Rate <= 0 ||
-				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0
+			return r.Plain != (Measured{Rate: 100, P50: 2, CPU: 1}) ||
+				r.Equal != (Measured{Rate: 50, P50: 4, CPU: 2, Decision: 1}) || r.Lockbox.Rate <= 0 ||
+				r.Lockbox.CPU <= 0 || r.Floor.Rate <= 0 || r.Floor.P50 <= 0 || r.Staged.Rate <= 0
 		}) {
 		t.Errorf("compared: %+v", c)
 	}
@@ -54,6 +59,11 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if f := r.Followed; f == nil || f.AtOnce != 4 || f.Rate <= 0 || f.Answered <= 0 || f.Signed < f.Answered {
 		t.Errorf("followed: %+v", f)
+	}
+	if s := r.Staged; s == nil || len(s.Rows) != len(tiny.atOnce) || slices.ContainsFunc(s.Rows, func(r StagedRow) bool {
+		return r.OnDisk.Rate <= 0 || r.InMemory.Rate <= 0 || r.InMemory.CPU <= 0
+	}) {
+		t.Errorf("staged: %+v", s)
 	}
 	if len(r.Stages) != 4 || slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Requests != 20 || s.Rate <= 0 }) {
 		t.Errorf("stages: %+v", r.Stages)
@@ -70,6 +80,11 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 		slices.ContainsFunc(p.Pages, func(p Page) bool { return p.Most <= 0 || p.FirstByte.P99 <= 0 || p.Pressed.P99 <= 0 }) {
 		t.Errorf("portal: %+v", p)
 	}
+	if len(r.Clicks) != 4 || slices.ContainsFunc(r.Clicks, func(c Click) bool {
+		return c.Clicks < c.AtOnce || c.Answered.P50 <= 0 || c.Stored.P50 <= 0 || c.Visible.P50 < c.Stored.P50
+	}) {
+		t.Errorf("clicks: %+v", r.Clicks)
+	}
 	if l := r.Log; l == nil || l.Events < 20*5 || l.Read <= 0 || l.Answered <= 0 || l.Signed <= 0 || l.Vouched <= 0 ||
 		l.Look <= 0 || l.Verify <= 0 || l.Query.P50 <= 0 ||
 		l.MemoryMaking <= 0 || l.MemoryAfter <= 0 || l.MemoryRestart <= 0 {
@@ -80,7 +95,13 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}) {
 		t.Errorf("fair: %+v", r.Fair)
 	}
-	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+9 {
+	if c := r.Cluster; c == nil || len(c.Rows) != len(tiny.atOnce) || slices.ContainsFunc(c.Rows, func(r ClusterRow) bool {
+		return r.Lockbox.Rate <= 0 || r.Lockbox.Decision <= 0 || r.Lockbox.CPU <= 0 || r.Sooner.Rate <= 0 ||
+			r.Equal != (Measured{Rate: 50, P50: 4, CPU: 2, Decision: 1})
+	}) {
+		t.Errorf("cluster: %+v", c)
+	}
+	if written, err := os.ReadDir(profiles); err != nil || len(written) != len(tiny.atOnce)+13 {
 		t.Errorf("profiles: %v, %v", written, err)
 	}
 }
@@ -94,7 +115,7 @@ echo '{"server":"a fake"}'
 while read -r task; do
 	case $task in
 	*plain*) echo '{"requests":10,"requests_per_s":100,"p50_ms":2,"cpu_ms_per_request":1}' ;;
-	*) echo '{"requests":5,"requests_per_s":50,"p50_ms":4,"cpu_ms_per_request":2}' ;;
+	*) echo '{"requests":5,"requests_per_s":50,"p50_ms":4,"cpu_ms_per_request":2,"decision_p50_ms":1}' ;;
 	esac
 done
 `
@@ -118,8 +139,9 @@ func TestPeersThatDoNotStartEndTheBench(t *testing.T) {
 
 // The README has the table that the bench prints.
 func TestTheTableBesideThePeers(t *testing.T) {
-	c := Compared{Rows: []ComparedRow{{AtOnce: 16, Lockbox: Measured{300, 50, 2}, Equal: Measured{600, 25, 1},
-		Plain: Measured{1000, 16, 0.5}, Floor: Measured{400, 40, 1.5}}}}
+	c := Compared{Rows: []ComparedRow{{AtOnce: 16,
+		Lockbox: Measured{Rate: 300, P50: 50, CPU: 2}, Equal: Measured{Rate: 600, P50: 25, CPU: 1},
+		Plain: Measured{Rate: 1000, P50: 16, CPU: 0.5}, Floor: Measured{Rate: 400, P50: 40, CPU: 1.5}}}}
 	const want = "| 16 | 0.50 | 0.30 | 0.75 | 2.00 | 300, 600, 1000, 400 | 50.0, 25.0, 16.0, 40.0 | 2.00, 1.00, 0.50, 1.50 |\n"
 	if got := c.Markdown(); got != markdownHead+want {
 		t.Errorf("got\n%s", got)
@@ -141,8 +163,9 @@ func TestTheTableBesideThePeers(t *testing.T) {
 }
 
 func TestMediansLeaveOutTheOutlier(t *testing.T) {
-	rounds := []ComparedRow{{Floor: Measured{1, 9, 5}}, {Floor: Measured{100, 1, 4}}, {Floor: Measured{3, 2, 6}}}
-	if got := medians(rounds, func(r *ComparedRow) *Measured { return &r.Floor }); got != (Measured{3, 2, 5}) {
+	if got := medians([]Measured{
+		{Rate: 1, P50: 9, CPU: 5}, {Rate: 100, P50: 1, CPU: 4}, {Rate: 3, P50: 2, CPU: 6},
+	}); got != (Measured{Rate: 3, P50: 2, CPU: 5}) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -21,6 +21,9 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
+	if t.Node != nil {
+		return node(ctx, *t.Node, in, out)
+	}
 	s, err := openSite(t.Dir, t.Serve)
 	if err != nil {
 		return err
@@ -33,6 +36,10 @@ func child(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	stack.LimitMemory() // as `lockbox up` does
 	if t.Serve != "" {
+		s.stageIn = t.StageIn
+		if t.Listen {
+			s.host = "127.0.0.1"
+		}
 		return serve(ctx, s, t.Profile, in, out)
 	}
 	var f findings

@@ -45,11 +45,11 @@ type client struct {
 // awaited holds one channel per event that a request's client waits for.
 type awaited struct{ notified, granted chan struct{} }
 
-func newClient(ctx context.Context, s *site, running *stack.Stack) (*client, error) {
-	return newClientOf(ctx, s, running, bank)
+func newClient(ctx context.Context, s *site, at running) (*client, error) {
+	return newClientOf(ctx, s, at, bank)
 }
 
-func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (_ *client, err error) {
+func newClientOf(ctx context.Context, s *site, at running, of party) (_ *client, err error) {
 	c := &client{of: of, waiting: map[string]*awaited{}}
 	if s.freshTokens {
 		c.issuer = s.issuer
@@ -60,7 +60,7 @@ func newClientOf(ctx context.Context, s *site, running *stack.Stack, of party) (
 	if c.decider, err = s.issuer.Token(of.approver, time.Now()); err != nil {
 		return nil, err
 	}
-	if c.peers, err = connectAll(ctx, running, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
+	if c.peers, err = connectAll(ctx, at, bus.Tool(tool), bus.Client, bus.Compliance); err != nil {
 		return nil, err
 	}
 	if err := c.watch(ctx); err != nil {
@@ -149,7 +149,13 @@ func (c *client) approve(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return c.command(ctx, c.of.newApproval(commandID, id, token))
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		err := c.command(ctx, c.of.newApproval(commandID, id, token))
+		// On a cluster a follower may show a request before the leader, which decides, has it.
+		if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // command sends a command, and returns when what it caused is on disk.
@@ -225,27 +231,32 @@ func (c *client) carry(ctx context.Context) error {
 	return err
 }
 
-// carryTimed is carry, and returns how long it took from the approval on.
-func (c *client) carryTimed(ctx context.Context) (approval time.Duration, err error) {
+// times are how long a request took after the approval was sent: until it was answered, and until access was granted.
+type times struct{ decided, granted time.Duration }
+
+// carryTimed is carry, and returns how long the approval took.
+func (c *client) carryTimed(ctx context.Context) (t times, err error) {
 	id, err := newID()
 	if err != nil {
-		return 0, err
+		return t, err
 	}
 	stored := c.expect(id)
 	if err := c.submit(ctx, id); err != nil {
-		return 0, err
+		return t, err
 	}
 	if err := await(ctx, stored.notified); err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", id, customerNotified, err)
+		return t, fmt.Errorf("%s, %s: %w", id, customerNotified, err)
 	}
 	begun := time.Now()
 	if err := c.approve(ctx, id); err != nil {
-		return 0, err
+		return t, err
 	}
+	t.decided = time.Since(begun)
 	if err := await(ctx, stored.granted); err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", id, accessGranted, err)
+		return t, fmt.Errorf("%s, %s: %w", id, accessGranted, err)
 	}
-	return time.Since(begun), nil
+	t.granted = time.Since(begun)
+	return t, nil
 }
 
 func await(ctx context.Context, stored <-chan struct{}) error {

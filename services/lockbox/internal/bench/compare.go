@@ -38,6 +38,8 @@ type ComparedRow struct {
 	Equal Measured `json:"equal_duties"`
 	Plain Measured `json:"plain"`
 	Floor Measured `json:"floor"`
+	// Staged is Lockbox whose server stages batches in memory; nil: it was not measured.
+	Staged *Measured `json:"staged,omitempty"`
 }
 
 // Measured is what one of them does.
@@ -46,6 +48,10 @@ type Measured struct {
 	P50  float64 `json:"p50_ms"`
 	// CPU is the CPU time of client and server, in milliseconds per request.
 	CPU float64 `json:"cpu_ms_per_request"`
+	// Decision is the median time from the approval until it is on disk and answered; 0: it was not measured.
+	Decision float64 `json:"decision_p50_ms,omitempty"`
+	// Written is the number of bytes that client and server sent to disk, per request; 0: it was not measured.
+	Written float64 `json:"written_bytes_per_request,omitempty"`
 }
 
 // peerTask is a line of the peers' input; see package peers.
@@ -56,7 +62,14 @@ type peerTask struct {
 	For    int64  `json:"for_ms"`
 }
 
-// comparePeers measures in turns, so that all see the same disk, also when its speed varies.
+// shortly returns a bench that takes as long as one turn.
+func (b *bench) shortly() *bench {
+	short := *b
+	short.scale.workflow = b.scale.compared
+	return &short
+}
+
+// comparePeers measures Lockbox and its peers in turns.
 func (b *bench) comparePeers(ctx context.Context) (err error) {
 	if b.options.Peers == "" {
 		if slices.Contains(b.options.Only, "peers") {
@@ -79,40 +92,31 @@ func (b *bench) comparePeers(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	turn := *b
-	turn.scale.workflow = b.scale.compared
+	short := b.shortly()
 	peer := func(name string) func(int) (Measured, error) {
 		return func(n int) (Measured, error) {
 			return peers.measure(peerTask{name, n, b.scale.warmUp.Milliseconds(), b.scale.compared.Milliseconds()})
 		}
 	}
-	turns := []struct {
-		name    string
-		measure func(n int) (Measured, error)
-		of      func(*ComparedRow) *Measured
-	}{
-		{"the floor", func(n int) (Measured, error) { return turn.appended(ctx, floor, n) },
-			func(r *ComparedRow) *Measured { return &r.Floor }},
-		{"plain", peer("plain"), func(r *ComparedRow) *Measured { return &r.Plain }},
-		{"equal duties", peer("equal"), func(r *ComparedRow) *Measured { return &r.Equal }},
-		{"Lockbox", func(n int) (Measured, error) { return turn.carried(ctx, lockbox, n) },
-			func(r *ComparedRow) *Measured { return &r.Lockbox }},
+	turns := []turn{
+		{"the floor", func(n int) (Measured, error) { return short.appended(ctx, floor, n) }},
+		{"plain", peer("plain")},
+		{"equal duties", peer("equal")},
+		{"Lockbox", func(n int) (Measured, error) { return short.carried(ctx, lockbox, n) }},
+	}
+	if b.options.StageIn != "" {
+		turns = append(turns, turn{"Lockbox, staged in memory",
+			func(n int) (Measured, error) { return short.carried(ctx, lockbox.stagedIn(b.options.StageIn), n) }})
 	}
 	result := &Compared{Server: peers.server, Rounds: b.scale.rounds}
 	for _, n := range b.scale.atOnce {
-		rounds := make([]ComparedRow, b.scale.rounds)
-		for round := range rounds {
-			for i := range turns {
-				t := turns[(i+round)%len(turns)] // nobody always has the same before them
-				b.say("beside the peers, %d at once, round %d of %d: %s", n, round+1, len(rounds), t.name)
-				if *t.of(&rounds[round]), err = t.measure(n); err != nil {
-					return fmt.Errorf("%s, %d at once: %w", t.name, n, err)
-				}
-			}
+		m, err := b.takeTurns("beside the peers", n, turns)
+		if err != nil {
+			return err
 		}
-		row := ComparedRow{AtOnce: n}
-		for _, t := range turns {
-			*t.of(&row) = medians(rounds, t.of)
+		row := ComparedRow{AtOnce: n, Floor: m[0], Plain: m[1], Equal: m[2], Lockbox: m[3]}
+		if b.options.StageIn != "" {
+			row.Staged = &m[4]
 		}
 		result.Rows = append(result.Rows, row)
 	}
@@ -120,11 +124,39 @@ func (b *bench) comparePeers(ctx context.Context) (err error) {
 	return nil
 }
 
+// turn is something that is measured in turns with others, at a number of requests at once.
+type turn struct {
+	name    string
+	measure func(n int) (Measured, error)
+}
+
+// takeTurns measures in turns, so that all see the same disk, also when its speed varies, and nobody always has the
+// same before them. It returns the medians of the rounds.
+func (b *bench) takeTurns(what string, n int, turns []turn) ([]Measured, error) {
+	all := make([][]Measured, len(turns))
+	for round := range b.scale.rounds {
+		for i := range turns {
+			at := (i + round) % len(turns)
+			b.say("%s, %d at once, round %d of %d: %s", what, n, round+1, b.scale.rounds, turns[at].name)
+			m, err := turns[at].measure(n)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %d at once: %w", turns[at].name, n, err)
+			}
+			all[at] = append(all[at], m)
+		}
+	}
+	middle := make([]Measured, len(turns))
+	for i, rounds := range all {
+		middle[i] = medians(rounds)
+	}
+	return middle, nil
+}
+
 // carried runs the whole workflow, as always with evaluator and orchestrator.
 func (b *bench) carried(ctx context.Context, s *site, n int) (m Measured, err error) {
 	err = s.with(ctx, workflowServices, func(running *stack.Stack) error {
 		row, err := b.workflowRun(ctx, s, running, n, "")
-		m = Measured{row.Rate, row.P50, row.CPU}
+		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU, Written: row.Written}
 		return err
 	})
 	return m, err
@@ -144,7 +176,7 @@ func (b *bench) appended(ctx context.Context, s *site, n int) (m Measured, err e
 		}
 		events := w.generate(time.Now(), active).events
 		row, err := b.crowdRun(ctx, s, n, func(ctx context.Context) error { return appendAgain(ctx, p, events) }, "")
-		m = Measured{row.Rate, row.P50, row.CPU}
+		m = Measured{Rate: row.Rate, P50: row.P50, CPU: row.CPU}
 		return err
 	})
 	return m, err
@@ -170,18 +202,21 @@ func appendAgain(ctx context.Context, p peers, events []*lockboxv1.Event) error 
 	return nil
 }
 
-func medians(rounds []ComparedRow, of func(*ComparedRow) *Measured) Measured {
+// medians returns the median of each figure.
+func medians(rounds []Measured) Measured {
 	median := func(value func(Measured) float64) float64 {
 		var all []float64
-		for i := range rounds {
-			all = append(all, value(*of(&rounds[i])))
+		for _, m := range rounds {
+			all = append(all, value(m))
 		}
 		slices.Sort(all)
 		return all[len(all)/2]
 	}
 	return Measured{
 		Rate: median(func(m Measured) float64 { return m.Rate }), P50: median(func(m Measured) float64 { return m.P50 }),
-		CPU: median(func(m Measured) float64 { return m.CPU }),
+		CPU:      median(func(m Measured) float64 { return m.CPU }),
+		Decision: median(func(m Measured) float64 { return m.Decision }),
+		Written:  median(func(m Measured) float64 { return m.Written }),
 	}
 }
 
@@ -194,8 +229,8 @@ type peerProcess struct {
 }
 
 // startPeers returns when the peers' server runs and they have checked themselves.
-func startPeers(ctx context.Context, program, dir string) (*peerProcess, error) {
-	cmd := exec.CommandContext(ctx, program, "--dir", dir) // #nosec G204 -- whoever measures names it
+func startPeers(ctx context.Context, program, dir string, args ...string) (*peerProcess, error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{"--dir", dir}, args...)...) // #nosec G204 -- whoever measures names it
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it stops its server
 	input, err := cmd.StdinPipe()
@@ -258,6 +293,14 @@ func (c *Compared) Markdown() string {
 			r.Lockbox.Rate/r.Equal.Rate, r.Lockbox.Rate/r.Plain.Rate, r.Lockbox.Rate/r.Floor.Rate, r.Lockbox.P50/r.Equal.P50,
 			each(0, func(m Measured) float64 { return m.Rate }), each(1, func(m Measured) float64 { return m.P50 }),
 			each(2, func(m Measured) float64 { return m.CPU }))
+	}
+	if len(c.Rows) > 0 && c.Rows[0].Staged != nil {
+		b.WriteString("\nLockbox that stages batches in memory, in the same rounds\n")
+		rows := []StagedRow{}
+		for _, r := range c.Rows {
+			rows = append(rows, StagedRow{r.AtOnce, r.Lockbox, *r.Staged})
+		}
+		b.WriteString(stagedTable(rows))
 	}
 	return b.String()
 }

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// durable names a durable consumer.
-type durable struct{ stream, name string }
+// consumer names a durable consumer.
+type consumer struct{ stream, name string }
 
-func durables(id bus.Identity) []durable {
+func durables(id bus.Identity) []consumer {
 	switch id {
 	case bus.Evaluator:
-		return []durable{{bus.StreamIntents, bus.DurableEvaluator}}
+		return []consumer{{bus.StreamIntents, bus.DurableEvaluator}}
 	case bus.Orchestrator:
-		return []durable{{bus.StreamEvents, bus.DurableOrchestrator}, {bus.StreamTimers, bus.DurableDue}}
+		return []consumer{{bus.StreamEvents, bus.DurableOrchestrator}, {bus.StreamTimers, bus.DurableDue}}
 	case bus.Notifier:
-		return []durable{{bus.StreamEvents, bus.DurableNotifier}}
+		return []consumer{{bus.StreamEvents, bus.DurableNotifier}}
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (b *bench) measureBeside(
 			if err != nil {
 				return approval, whole, 0, err
 			}
-			approvals, wholes = append(approvals, took), append(wholes, time.Since(begun))
+			approvals, wholes = append(approvals, took.granted), append(wholes, time.Since(begun))
 		}
 		return latency(approvals), latency(wholes), len(wholes), nil
 	}

@@ -171,8 +171,13 @@ type task struct {
 	// input ends. Profile is the file for a CPU profile; empty: none.
 	Serve   string `json:"serve"`
 	Profile string `json:"profile"`
+	// Listen has the bus of that child listen too; StageIn is where its server stages batches.
+	Listen  bool   `json:"listen"`
+	StageIn string `json:"stage_in"`
 	// Follow is the URL of a server for which the child acts as the projector, until its input ends.
 	Follow string `json:"follow"`
+	// Node has the child be a server of a cluster until its input ends; nil: it is none.
+	Node *bus.ServerOptions `json:"node"`
 	// Verify is the URL of a server whose stream the child verifies.
 	Verify string `json:"verify"`
 }

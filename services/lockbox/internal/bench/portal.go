@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,10 +72,11 @@ func (b *bench) portal(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, serving.end()) }()
-	return b.readPages(ctx, serving.said, ids[len(ids)-1])
+	return b.readPages(ctx, strings.TrimSpace(serving.said), ids[len(ids)-1])
 }
 
-// serve runs everything, prints the portal's URL, and continues until its input ends.
+// serve runs everything, prints the URLs of the portal and, if it listens, of the bus, and continues until its input
+// ends.
 func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Writer) (err error) {
 	s.portal = &portal.Config{Listen: "127.0.0.1:0", Organisations: demo.Organisations(s.issuer)}
 	return s.with(ctx, nil, func(running *stack.Stack) error {
@@ -88,7 +90,7 @@ func serve(ctx context.Context, s *site, profile string, in io.Reader, out io.Wr
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(out, running.PortalURL())
+		_, err = fmt.Fprintln(out, running.PortalURL(), running.URL())
 		if err == nil {
 			_, err = io.Copy(io.Discard, in)
 		}

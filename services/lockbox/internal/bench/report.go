@@ -17,12 +17,15 @@ type Report struct {
 	Floor      []Floor    `json:"floor,omitempty"`
 	Workflow   []Workflow `json:"workflow,omitempty"`
 	Followed   *Followed  `json:"followed,omitempty"`
+	Staged     *Staged    `json:"staged,omitempty"`
 	Stages     []Stage    `json:"stages,omitempty"`
 	Mail       *Mail      `json:"mail,omitempty"`
 	History    *History   `json:"history,omitempty"`
 	Portal     *Portal    `json:"portal,omitempty"`
+	Clicks     []Click    `json:"clicks,omitempty"`
 	Log        *Log       `json:"log,omitempty"`
 	Fair       []Fair     `json:"fair,omitempty"`
+	Cluster    *Cluster   `json:"cluster,omitempty"`
 }
 
 // Aim is a performance target and the measured value.
@@ -78,6 +81,12 @@ func (r *Report) Aims() []Aim {
 		aims = append(aims, Aim{"portal, the slowest page (" + slowest.Name + "): first byte p99", 50, slowest.FirstByte.P99,
 			"ms", true, 1})
 	}
+	for _, c := range r.Clicks {
+		if c.AtOnce > 1 {
+			aims = append(aims, Aim{fmt.Sprintf("click until access is active, %d at once, staged %s: p99", c.AtOnce, c.Staged),
+				150, c.Visible.P99, "ms", true, 0})
+		}
+	}
 	if l := r.Log; l != nil {
 		aims = append(aims,
 			Aim{"log: projection and trees from nothing", 50_000, min(l.Answered, l.Signed), "events/s", false, 0},
@@ -87,6 +96,10 @@ func (r *Report) Aims() []Aim {
 			Aim{"log: memory of the projector", 300, float64(max(l.MemoryMaking, l.MemoryAfter, l.MemoryRestart)) / mib, "MiB",
 				true, 0},
 		)
+	}
+	if c := r.Cluster; c != nil && c.Rows[0].AtOnce == 1 {
+		aims = append(aims, Aim{"on three servers, 1 at once: a decision, p50", 15, c.Rows[0].Lockbox.Decision, "ms",
+			true, 1})
 	}
 	return aims
 }
@@ -118,6 +131,11 @@ func (r *Report) Text() string {
 		line("\nThe same with a projector beside it, %d at once: %.0f requests/s; after the last one everything was answered in %.0f ms, and signed in %.0f ms",
 			f.AtOnce, f.Rate, f.Answered, f.Signed)
 	}
+	if s := r.Staged; s != nil {
+		line("\nThe whole workflow on a server that stages batches in %s, in turns with one that does not: medians of %d rounds",
+			s.In, s.Rounds)
+		b.WriteString(stagedTable(s.Rows))
+	}
 	if len(r.Stages) > 0 {
 		line("\nEach stage by itself, with all requests waiting for it (publishing and approving %d at once)", stageAtOnce)
 		b.WriteString(stageTable(r.Stages))
@@ -139,6 +157,10 @@ func (r *Report) Text() string {
 		line("\nThe portal's pages, %d readers, %d requests in the projection, of which %d wait (first byte; the readers are a process of their own)", p.Readers, p.Requests, p.Pending)
 		b.WriteString(pageTable(p.Pages))
 	}
+	if len(r.Clicks) > 0 {
+		line("\nFrom an approver's click in the portal until access is active, all at the same moment (a process of their own)")
+		b.WriteString(clickTable(r.Clicks))
+	}
 	if l := r.Log; l != nil {
 		line("\nThe audit log of %d requests, %d events (the projector is a process of its own, over a socket)", l.Requests,
 			l.Events)
@@ -147,6 +169,13 @@ func (r *Report) Text() string {
 	if len(r.Fair) > 0 {
 		line("\nOne customer's request, one after the other, beside what another customer causes, and alone right before")
 		b.WriteString(fairTable(r.Fair))
+	}
+	if c := r.Cluster; c != nil {
+		line("\nOn three servers (processes of their own) with three replicas: medians of %d rounds, in turns", c.Rounds)
+		if c.Server != "" {
+			line("beside %s and synchronous_commit = on", c.Server)
+		}
+		b.WriteString(clusterTable(c))
 	}
 	if aims := r.Aims(); len(aims) > 0 {
 		line("\nAims")

@@ -43,6 +43,10 @@ type site struct {
 	portal *portal.Config
 	// host is the address on which the server listens, on a free port; empty: it does not listen.
 	host string
+	// stageIn is a directory in memory in which the server stages batches; empty: on disk.
+	stageIn string
+	// servers are the processes of its bus; none: that is in this process.
+	servers []*childProcess
 }
 
 func (s *site) keysDir() string { return filepath.Join(s.dir, "keys") }
@@ -92,7 +96,7 @@ func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, er
 		Terms: request.DefaultTerms(), Limits: policy.NoLimits(), Rates: orchestrator.Rates{CommandsPerMinute: -1},
 		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider,
 			SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
-		Host: s.host, Port: -1, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
+		Host: s.host, Port: -1, StageIn: s.stageIn, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
 }
 
@@ -131,6 +135,24 @@ func keepLease(ctx context.Context, running *stack.Stack, only []bus.Identity) (
 // none stands for no services: only the bus runs.
 var none = []bus.Identity{}
 
+// running is a Lockbox that runs, in this process (*stack.Stack) or in others (elsewhere).
+type running interface {
+	Connect(id bus.Identity) (*nats.Conn, error)
+}
+
+// elsewhere is a Lockbox in other processes.
+type elsewhere struct {
+	url, keys string
+	// ca is the authority of its certificates; empty: it has none.
+	ca string
+}
+
+// Connect connects with an identity's permissions.
+func (e elsewhere) Connect(id bus.Identity) (*nats.Conn, error) {
+	return bus.Connect(bus.Connection{URL: e.url, Identity: id, SeedFile: filepath.Join(e.keys, bus.SeedFile(id)),
+		CA: e.ca})
+}
+
 // peer is a connection with one identity's permissions, and a journal on it.
 type peer struct {
 	*nats.Conn
@@ -138,7 +160,7 @@ type peer struct {
 	js jetstream.JetStream
 }
 
-func connect(ctx context.Context, s *stack.Stack, id bus.Identity) (peer, error) {
+func connect(ctx context.Context, s running, id bus.Identity) (peer, error) {
 	nc, err := s.Connect(id)
 	if err != nil {
 		return peer{}, err
@@ -164,7 +186,7 @@ func (p peer) Close() {
 // peers are connections of several identities.
 type peers map[bus.Identity]peer
 
-func connectAll(ctx context.Context, s *stack.Stack, ids ...bus.Identity) (peers, error) {
+func connectAll(ctx context.Context, s running, ids ...bus.Identity) (peers, error) {
 	all := peers{}
 	for _, id := range ids {
 		p, err := connect(ctx, s, id)

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/openlockbox/lockbox/pkg/durable"
 )
 
-// usage is the resource usage of this process so far.
+// usage is the resource usage so far, of this process and possibly others.
 type usage struct {
 	cpu time.Duration
-	// written is the number of bytes sent to disk, as counted by the kernel in pages; stored is the total size of the
-	// store's files.
+	// written is the number of bytes that this process sent to disk, as counted by the kernel in pages; stored is the
+	// total size of the store's files.
 	written, stored int64
 }
 
@@ -29,6 +31,30 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(self.Utime.Nano() + self.Stime.Nano()), nil
 }
 
+// tick is the kernel's unit of CPU time for programs (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// cpu returns the CPU time of a child process so far.
+func (o *childProcess) cpu() (total time.Duration, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.process.Pid)) // #nosec G304 -- one of the kernel's
+	if err != nil {
+		return 0, err
+	}
+	// The name, in brackets, may hold anything; user and system time are the 14th and 15th field (proc(5)).
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("the kernel says %q of a process", text)
+	}
+	for _, ticks := range fields[11:13] {
+		n, err := strconv.ParseInt(ticks, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += time.Duration(n) * tick
+	}
+	return total, nil
+}
+
 func readUsage(store string) (u usage, err error) {
 	if u.cpu, err = cpuTime(); err != nil {
 		return u, err
@@ -37,6 +63,19 @@ func readUsage(store string) (u usage, err error) {
 		return u, err
 	}
 	u.stored, err = dirSize(store)
+	return u, err
+}
+
+// usage is that of this process and of the processes of the site's servers.
+func (s *site) usage() (usage, error) {
+	u, err := readUsage(s.dir)
+	for _, o := range s.servers {
+		used, err := o.cpu()
+		if err != nil {
+			return u, err
+		}
+		u.cpu += used
+	}
 	return u, err
 }
 
@@ -87,19 +126,13 @@ func dirSize(dir string) (int64, error) {
 	return size, err
 }
 
-// tmpfs is the magic number of a file system in memory (statfs(2)).
-const tmpfs = 0x01021994
-
 // checkDisk rejects a directory in memory.
 func checkDisk(dir string) error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+	space, err := durable.SpaceIn(dir)
+	if err == nil && space.InMemory {
+		err = fmt.Errorf("%s is in memory (tmpfs), where a sync costs nothing: name a directory on a disk with --dir", dir)
 	}
-	if fs.Type == tmpfs {
-		return fmt.Errorf("%s is in memory (tmpfs), where a sync costs nothing: name a directory on a disk with --dir", dir)
-	}
-	return nil
+	return err
 }
 
 // load returns the one-minute load average.

@@ -56,7 +56,10 @@ func (b *bench) workflow(ctx context.Context) error {
 		row.compare(floors[len(floors)-2], floors[len(floors)-1])
 		b.report.Workflow = append(b.report.Workflow, row)
 	}
-	return b.followed(ctx, s)
+	if err := b.followed(ctx, s); err != nil {
+		return err
+	}
+	return b.staged(ctx)
 }
 
 // Followed is another run of the workflow, with a projector, and its lag when the last request had ended.
@@ -148,7 +151,7 @@ func (b *bench) crowdRun(
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
-	before, err := readUsage(s.dir)
+	before, err := s.usage()
 	if err != nil {
 		return Workflow{}, errors.Join(err, crowd.stop())
 	}
@@ -162,7 +165,7 @@ func (b *bench) crowdRun(
 		took = crowd.count()
 	}
 	window := time.Since(begun)
-	after, err := readUsage(s.dir)
+	after, err := s.usage()
 	if err := errors.Join(err, stopProfile(), allocationsInto(b.profile(profile)), crowd.stop()); err != nil {
 		return Workflow{}, err
 	}

@@ -152,6 +152,12 @@ func TestAKeyThatCannotBeUsedIsNamed(t *testing.T) {
 		"plain text outside": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0"}, "--tls"},
 		"no certificate": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "0.0.0.0:0", "--tls", dir,
 			"--plain-store"}, filepath.Join(dir, bus.CertificateFile)},
+		"staged on a disk": {[]string{"nats", "--keys", dir, "--data", dir, "--listen", "127.0.0.1:0", "--stage-in", "/proc"},
+			"not in memory"},
+		"all of it staged on a disk": {[]string{"up", "--demo", "--data", filepath.Join(dir, "up"), "--stage-in", "/proc",
+			"--listen", "127.0.0.1:0", "--issuer", "127.0.0.1:0"}, "not in memory"},
+		"staged by another": {[]string{"nats", "--keys", dir, "--data", dir, "--stage-in", "/dev/shm", "--print-config"},
+			"--print-config"},
 	} {
 		code, out, errs := lockbox(t.Context(), c.args...)
 		if code != 1 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.says) {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,14 @@ type node struct {
 	// storeKey is the file of the key that encrypts the streams; plainStore permits to do without.
 	storeKey   string
 	plainStore bool
-	limit      []string
-	routes     []string
+	// stageIn is a directory in memory in which batches are staged.
+	stageIn string
+	limit   []string
+	routes  []string
 }
+
+// stageInUsage is that of --stage-in, of lockbox nats and lockbox up.
+const stageInUsage = "`directory` in memory, such as /dev/shm, in which batches lie until they are stored; empty: on disk"
 
 func natsCommand() *cobra.Command {
 	var n node
@@ -55,6 +61,9 @@ func natsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if printConfig && o.StageIn != "" {
+				return errors.New("a nats-server of your own stages batches on disk: --print-config goes without --stage-in")
+			}
 			if printConfig {
 				text, err := bus.ServerConfig(o)
 				if err == nil {
@@ -72,6 +81,7 @@ func natsCommand() *cobra.Command {
 	c.Flags().StringVar(&n.storeKey, "store-key", "", "`file` of the key that encrypts the streams on disk")
 	c.Flags().BoolVar(&n.plainStore, "plain-store", false,
 		"keep the streams unencrypted although other machines can reach the server")
+	c.Flags().StringVar(&n.stageIn, "stage-in", "", stageInUsage)
 	c.Flags().StringVar(&n.monitor, "monitor", "", "`address` of this machine for NATS's own health and figures (HTTP)")
 	c.Flags().StringVar(&n.metrics, "metrics", "", "`address` that serves /metrics, /livez and /readyz; empty: none")
 	c.Flags().StringVar(&n.name, "name", "", "the server's name in a cluster; by default this machine's")
@@ -111,6 +121,11 @@ func (n *node) options() (o bus.ServerOptions, err error) {
 			return o, err
 		}
 	}
+	if n.stageIn != "" {
+		if o.StageIn, err = filepath.Abs(n.stageIn); err != nil {
+			return o, err
+		}
+	}
 	if n.tls != "" {
 		dir, err := filepath.Abs(n.tls)
 		if err != nil {
@@ -140,7 +155,8 @@ func (n *node) run(ctx context.Context, o bus.ServerOptions) error {
 	}
 	defer stop()
 	log.Info("ready", zap.String("url", s.ClientURL()), zap.Bool("tls", o.TLS != nil),
-		zap.Bool("encrypted", o.StoreKey != ""), zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"))
+		zap.Bool("encrypted", o.StoreKey != ""), zap.Bool("clustered", o.Cluster != nil), zap.String("sync", "always"),
+		zap.String("staged", cmp.Or(o.StageIn, "on disk")))
 	metrics, disk := observe.NewMetrics(), observe.NewDisk(o.StoreDir, log)
 	s.Observe(metrics.For("nats"), o)
 	g, ctx := errgroup.WithContext(ctx)

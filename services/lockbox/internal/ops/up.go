@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func defaults() upFile {
 }
 
 func upCommand() *cobra.Command {
-	var file, listen, tlsDir, mailHTTP, issuer, shape, portalAddr, logAddr string
+	var file, listen, tlsDir, stageIn, mailHTTP, issuer, shape, portalAddr, logAddr string
 	var withDemo bool
 	c := &cobra.Command{
 		Use:   "up",
@@ -121,6 +122,11 @@ func upCommand() *cobra.Command {
 			if err := config.Load(file, nil, &f); err != nil {
 				return err
 			}
+			if stageIn != "" {
+				if stageIn, err = filepath.Abs(stageIn); err != nil {
+					return err
+				}
+			}
 			host, port, err := hostPort(listen)
 			if err != nil {
 				return err
@@ -142,7 +148,7 @@ func upCommand() *cobra.Command {
 			return up.Run(c.Context(), up.Options{
 				Dir: dir, Demo: withDemo, IssuerAddr: issuer, IssuerShape: shape, Out: c.OutOrStdout(), Program: os.Args[0],
 				Stack: stack.Config{
-					Host: host, Port: port, TLS: bus.TLSIn(tlsDir), Tools: tools(f.Tools), Issuers: issuers,
+					Host: host, Port: port, TLS: bus.TLSIn(tlsDir), StageIn: stageIn, Tools: tools(f.Tools), Issuers: issuers,
 					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics, Traces: traces,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
@@ -159,6 +165,7 @@ func upCommand() *cobra.Command {
 		"address of the bus for tools and clients; port 0 takes a free one")
 	c.Flags().StringVar(&tlsDir, "tls", "",
 		"`directory` of the bus's certificate, where other machines reach it: tls.crt, tls.key, ca.crt")
+	c.Flags().StringVar(&stageIn, "stage-in", "", stageInUsage)
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025",
 		"address of the development mailbox's page; port 0 takes a free one")
 	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080",

@@ -43,6 +43,8 @@ type Config struct {
 	// picks a free port.
 	Host string
 	Port int
+	// StageIn is a directory in memory in which the server stages batches; empty: on disk.
+	StageIn string
 	// TLS is the bus's certificate, which is needed if other machines can reach it.
 	TLS *bus.TLSFiles
 	// Tools are the engineering tools. Each gets a key that lets it submit intents within its limits; the one that is
@@ -125,7 +127,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	}
 	options := bus.ServerOptions{
 		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
-		TLS: c.TLS, PlainStore: true,
+		TLS: c.TLS, PlainStore: true, StageIn: c.StageIn,
 	}
 	if s.server, err = embedded.Start(ctx, options, c.Log.Named("nats")); err != nil {
 		return nil, err
@@ -363,7 +365,8 @@ func (s *Stack) provision() error {
 }
 
 func (s *Stack) connection(id bus.Identity) bus.Connection {
-	return bus.Connection{InProcess: s.server, Identity: id, Seed: s.keys[id], Log: s.config.Log.Named(string(id))}
+	return bus.Connection{InProcess: s.server, Identity: id, Seed: s.keys[id], StagedInMemory: s.config.StageIn != "",
+		Log: s.config.Log.Named(string(id))}
 }
 
 // Connect opens a connection with the permissions of an identity. The caller must close it.

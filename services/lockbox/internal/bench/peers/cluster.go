@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // patience is how long the server may take to start or to stop.
@@ -22,10 +24,17 @@ const patience = time.Minute
 // cluster is a private PostgreSQL server in a temporary directory. It listens on a socket that only its own user, and
 // root, can reach.
 type cluster struct {
-	dir    string
-	server *exec.Cmd
-	said   *bytes.Buffer
-	ended  chan error
+	dir     string
+	command func(name string, args ...string) *exec.Cmd
+	// servers are the one that is asked and its standbys.
+	servers []*postgres
+}
+
+// postgres is a server that runs.
+type postgres struct {
+	cmd   *exec.Cmd
+	said  *bytes.Buffer
+	ended chan error
 }
 
 const missing = "PostgreSQL is not installed, which the bench starts for itself; " +
@@ -77,7 +86,7 @@ func startCluster(ctx context.Context, parent string) (_ *cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{said: new(bytes.Buffer), ended: make(chan error, 1)}
+	c := &cluster{}
 	if c.dir, err = os.MkdirTemp(parent, "lockbox-peers-"); err != nil {
 		return nil, err
 	}
@@ -91,7 +100,7 @@ func startCluster(ctx context.Context, parent string) (_ *cluster, err error) {
 			return nil, err
 		}
 	}
-	command := func(name string, args ...string) *exec.Cmd {
+	c.command = func(name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...) // #nosec G204 -- one of PostgreSQL's own
 		cmd.Dir = c.dir
 		// It does not outlive this program, whatever happens.
@@ -100,20 +109,70 @@ func startCluster(ctx context.Context, parent string) (_ *cluster, err error) {
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 		return cmd
 	}
-	made, err := command("initdb", "-D", "data", "-U", superuser, "-A", "trust", "-E", "UTF8",
-		"--no-locale").CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("initdb in %s: %w\n%s", c.dir, err, made)
-	}
-	// Everything else is as it is shipped.
-	c.server = command("postgres", "-D", "data", "-k", c.dir, "-c", "listen_addresses=", "-c", "synchronous_commit=on",
-		"-c", "fsync=on", "-c", "max_connections=300")
-	c.server.Stdout, c.server.Stderr = c.said, c.said
-	if err := c.server.Start(); err != nil {
+	if err := c.run("initdb", "-D", "data", "-U", superuser, "-A", "trust", "-E", "UTF8", "--no-locale"); err != nil {
 		return nil, err
 	}
-	go func() { c.ended <- c.server.Wait() }()
-	return c, nil
+	return c, c.start("data", firstPort)
+}
+
+// firstPort is the server's, and names its socket; each standby has the next one.
+const firstPort = 5432
+
+// start starts a server on a data directory.
+func (c *cluster) start(data string, port int) error {
+	p := &postgres{said: new(bytes.Buffer), ended: make(chan error, 1)}
+	// Everything else is as it is shipped.
+	p.cmd = c.command("postgres", "-D", data, "-k", c.dir, "-p", strconv.Itoa(port), "-c", "listen_addresses=",
+		"-c", "synchronous_commit=on", "-c", "fsync=on", "-c", "max_connections=300")
+	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go func() { p.ended <- p.cmd.Wait() }()
+	c.servers = append(c.servers, p)
+	return nil
+}
+
+func (c *cluster) run(name string, args ...string) error {
+	said, err := c.command(name, args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s in %s: %w\n%s", name, c.dir, err, said)
+	}
+	return err
+}
+
+// replicate has the server wait for standbys, which it starts: names is a synchronous_standby_names such as "2 (a,b)".
+func (c *cluster) replicate(ctx context.Context, admin *pgx.Conn, names string) error {
+	_, list, _ := strings.Cut(strings.TrimSuffix(names, ")"), "(")
+	all := strings.Split(list, ",")
+	for i, name := range all {
+		// With -R it follows the server under its application_name.
+		from := c.address(superuser) + " application_name=" + name
+		if err := c.run("pg_basebackup", "-D", name, "-R", "-c", "fast", "-d", from); err != nil {
+			return err
+		}
+		if err := c.start(name, firstPort+1+i); err != nil {
+			return err
+		}
+	}
+	for _, sql := range []string{
+		"alter system set synchronous_standby_names = '" + names + "'", "select pg_reload_conf()",
+	} {
+		if _, err := admin.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		synchronous := 0
+		err := admin.QueryRow(ctx, "select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')").
+			Scan(&synchronous)
+		if err != nil || synchronous == len(all) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d of %d standbys follow\n%s", synchronous, len(all), c.servers[len(c.servers)-1].said)
+		}
+	}
 }
 
 // superuser creates the tables; application is what the peers are, and may not change what is in the audit table.
@@ -124,29 +183,38 @@ func (c *cluster) address(as string) string {
 	return fmt.Sprintf("host=%s user=%s dbname=postgres", c.dir, as)
 }
 
-// stop ends the server and removes its files.
-func (c *cluster) stop() error {
-	_ = c.server.Process.Signal(syscall.SIGINT) // it may have ended
-	var err error
-	select {
-	case err = <-c.ended:
-	case <-time.After(patience):
-		err = errors.Join(errors.New("the server does not stop"), c.server.Process.Kill())
-	}
-	if err != nil {
-		err = fmt.Errorf("the server: %w\n%s", err, c.said)
+// stop ends the servers, the one that is asked first, and removes their files.
+func (c *cluster) stop() (err error) {
+	for _, p := range c.servers {
+		err = errors.Join(err, p.stop())
 	}
 	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
-// cpu returns the CPU time so far of this process and of the server with all of its processes, ended ones included.
+func (p *postgres) stop() (err error) {
+	_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended
+	select {
+	case err = <-p.ended:
+	case <-time.After(patience):
+		err = errors.Join(errors.New("the server does not stop"), p.cmd.Process.Kill())
+	}
+	if err != nil {
+		err = fmt.Errorf("the server: %w\n%s", err, p.said)
+	}
+	return err
+}
+
+// cpu returns the CPU time so far of this process and of the servers with all of their processes, ended ones included.
 func (c *cluster) cpu() (time.Duration, error) {
 	var self syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
 		return 0, err
 	}
 	total := time.Duration(self.Utime.Nano() + self.Stime.Nano())
-	main := strconv.Itoa(c.server.Process.Pid)
+	main := map[string]bool{}
+	for _, p := range c.servers {
+		main[strconv.Itoa(p.cmd.Process.Pid)] = true
+	}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
@@ -159,11 +227,11 @@ func (c *cluster) cpu() (time.Duration, error) {
 		// The name, in brackets, may hold anything; after it come state and parent (proc(5)).
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		pid := filepath.Base(filepath.Dir(file))
-		if len(fields) < 15 || pid != main && fields[1] != main {
+		if len(fields) < 15 || !main[pid] && !main[fields[1]] {
 			continue
 		}
 		used := fields[11:13] // user, system
-		if pid == main {
+		if main[pid] {
 			used = fields[11:15] // and of the children that have ended
 		}
 		for _, ticks := range used {

@@ -47,6 +47,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, progress io.Writ
 	flags.SetOutput(progress)
 	dir := flags.String("dir", os.TempDir(), "`directory` on the disk to measure")
 	connections := flags.Int("connections", 64, "`number` of connections to the server, at most")
+	standbys := flags.String("standbys", "",
+		"start standbys and wait for them: `synchronous_standby_names` such as 2 (a,b)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -60,6 +62,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, progress io.Writ
 		return err
 	}
 	defer s.close()
+	if *standbys != "" {
+		if err := c.replicate(ctx, s.admin, *standbys); err != nil {
+			return err
+		}
+	}
 	if err := s.check(ctx); err != nil {
 		return fmt.Errorf("the peer is wrong: %w", err)
 	}

@@ -20,6 +20,8 @@ type measured struct {
 	P50      float64 `json:"p50_ms"`
 	// CPU is that of this process and of the server's, in milliseconds per request.
 	CPU float64 `json:"cpu_ms_per_request"`
+	// Decision is the median time of the approval, which is one statement.
+	Decision float64 `json:"decision_p50_ms"`
 }
 
 // measure carries requests, AtOnce at a time, each begun when the one before has ended.
@@ -30,14 +32,14 @@ func (s *store) measure(ctx context.Context, t task) (m measured, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
-	var took []time.Duration
+	var took, decisions []time.Duration
 	var failed error
-	taken := func() []time.Duration {
+	taken := func() (some, decided []time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
-		some := took
-		took = nil
-		return some
+		some, decided = took, decisions
+		took, decisions = nil, nil
+		return some, decided
 	}
 	var all sync.WaitGroup
 	for range t.AtOnce {
@@ -45,9 +47,9 @@ func (s *store) measure(ctx context.Context, t task) (m measured, err error) {
 			for ctx.Err() == nil {
 				begun := time.Now()
 				// A request is carried to its end, so that nothing is left half done for the next task.
-				_, err := s.carry(context.WithoutCancel(ctx), t.Peer)
+				_, decided, err := s.carry(context.WithoutCancel(ctx), t.Peer)
 				mu.Lock()
-				took = append(took, time.Since(begun))
+				took, decisions = append(took, time.Since(begun)), append(decisions, decided)
 				if err != nil {
 					failed = errors.Join(failed, err)
 					cancel()
@@ -66,10 +68,11 @@ func (s *store) measure(ctx context.Context, t task) (m measured, err error) {
 	before, err := s.cluster.cpu()
 	taken()
 	begun := time.Now()
-	var counted []time.Duration
+	var counted, decided []time.Duration
 	for len(counted) == 0 && ctx.Err() == nil { // on a busy machine, a short time may see none end
 		during(t.For)
-		counted = append(counted, taken()...)
+		more, of := taken()
+		counted, decided = append(counted, more...), append(decided, of...)
 	}
 	window := time.Since(begun)
 	after, err2 := s.cluster.cpu()
@@ -82,9 +85,10 @@ func (s *store) measure(ctx context.Context, t task) (m measured, err error) {
 		return m, context.Canceled
 	}
 	slices.Sort(counted)
+	slices.Sort(decided)
 	m = measured{
 		Requests: len(counted), Rate: float64(len(counted)) / window.Seconds(), P50: millis(counted[len(counted)/2]),
-		CPU: millis(after-before) / float64(len(counted)),
+		CPU: millis(after-before) / float64(len(counted)), Decision: millis(decided[len(decided)/2]),
 	}
 	// What is still to be written of this does not disturb what is measured next.
 	_, err = s.admin.Exec(context.WithoutCancel(ctx), "checkpoint")

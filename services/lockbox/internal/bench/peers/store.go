@@ -31,7 +31,7 @@ func newStore(ctx context.Context, c *cluster, connections int) (*store, error) 
 			break
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return nil, fmt.Errorf("the server does not answer: %w\n%s", err, c.said)
+			return nil, fmt.Errorf("the server does not answer: %w\n%s", err, c.servers[0].said)
 		}
 	}
 	if _, err := s.admin.Exec(ctx, schema); err != nil {
@@ -128,24 +128,27 @@ func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, versio
 	return nil
 }
 
-// carry takes one request from intent to grant.
-func (s *store) carry(ctx context.Context, peer string) (uuid.UUID, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return id, err
+// carry takes one request from intent to grant, and returns how long the approval took.
+func (s *store) carry(ctx context.Context, peer string) (id uuid.UUID, decided time.Duration, err error) {
+	if id, err = uuid.NewV7(); err != nil {
+		return id, 0, err
 	}
 	for i, st := range steps {
 		token := ""
 		if peer == equal && st.by != "" {
 			if token, err = s.issuer.token(st.by, time.Now()); err != nil {
-				return id, err
+				return id, 0, err
 			}
 		}
+		begun := time.Now()
 		if err := s.do(ctx, peer, token, id, i+1); err != nil {
-			return id, fmt.Errorf("%s: %w", st.status, err)
+			return id, 0, fmt.Errorf("%s: %w", st.status, err)
+		}
+		if st.by == approver {
+			decided = time.Since(begun)
 		}
 	}
-	return id, nil
+	return id, decided, nil
 }
 
 // ended says how a request ended, with the types of its audit rows and the number of its timers.
@@ -158,7 +161,7 @@ from requests where id = $1`
 // a stale version and a change of the audit table are refused and leave nothing behind.
 func (s *store) check(ctx context.Context) error {
 	for _, peer := range []string{plain, equal} {
-		id, err := s.carry(ctx, peer)
+		id, _, err := s.carry(ctx, peer)
 		if err != nil {
 			return fmt.Errorf("%s: %w", peer, err)
 		}

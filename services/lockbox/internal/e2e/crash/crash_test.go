@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/durable/durabletest"
 	"github.com/openlockbox/lockbox/pkg/invariant"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/longtest"
@@ -51,12 +52,18 @@ type customer struct {
 	want         map[string]request.Status
 }
 
-// Which process is killed, when, and the ids of everything that is asked for follow from the seed in the log.
+// Which process is killed, when, whether the bus stages batches in memory, and the ids of everything that is asked for
+// follow from the seed in the log.
 //
 // control: nist:AU-12
 func TestKilledAtAnyPoint(t *testing.T) {
 	random := longtest.Random(t)
-	m := boot(t)
+	stageIn := ""
+	if random.IntN(2) == 0 {
+		stageIn = durabletest.Disk(t, 64)
+	}
+	t.Logf("the bus stages batches in memory: %t", stageIn != "")
+	m := boot(t, stageIn)
 	c := attend(m, random)
 	victims := append([]*process{m.nats}, m.services...)
 	slices.SortFunc(victims, func(a, b *process) int { return strings.Compare(a.name, b.name) })

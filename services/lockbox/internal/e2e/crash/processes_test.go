@@ -83,7 +83,9 @@ type machine struct {
 	// lockbox is the path of the program; the others lie beside it.
 	lockbox string
 	// ca is the file of the bus's authority; empty: it has no TLS.
-	ca       string
+	ca string
+	// staged means that the bus stages batches in memory.
+	staged   bool
 	terms    string
 	smtp     string
 	issuer   *devissuer.Issuer
@@ -134,13 +136,15 @@ func build(t *testing.T) *machine {
 	return m
 }
 
-func boot(t *testing.T) *machine {
+func boot(t *testing.T, stageIn string) *machine {
 	t.Helper()
 	m := build(t)
+	m.staged = stageIn != ""
 	m.run(m.lockbox, "keys", "--dir", m.path("keys"), "--tool", tool)
 	address := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(t))
 	m.url = "nats://" + address
-	m.nats = m.process("nats", m.lockbox, "nats", "--keys", m.path("keys"), "--data", m.path("nats"), "--listen", address)
+	m.nats = m.process("nats", m.lockbox, "nats", "--keys", m.path("keys"), "--data", m.path("nats"), "--listen", address,
+		"--stage-in", stageIn)
 	m.nats.start()
 	m.run(m.lockbox, "provision", "--url", m.url, "--keys", m.path("keys"), "--wait")
 	m.prepare()
@@ -193,8 +197,8 @@ func (m *machine) serve(name, copied string) *process {
 		own = portalConfig(address, provider)
 	}
 	health := fmt.Sprintf("127.0.0.1:%d", journaltest.FreePort(m.T))
-	common := fmt.Sprintf("nats: {url: %q, seed_file: %s, copy: %q, tls: {ca: %q}}\nobserve: {log: warn, listen: %q}\n",
-		m.url, m.path("keys", identity+".nk"), copied, m.ca, health)
+	common := fmt.Sprintf("nats: {url: %q, seed_file: %s, copy: %q, tls: {ca: %q}, staged_in_memory: %t}\n"+
+		"observe: {log: warn, listen: %q}\n", m.url, m.path("keys", identity+".nk"), copied, m.ca, m.staged, health)
 	must(m, os.WriteFile(m.path(identity+".yaml"), []byte(common+own), 0o600))
 	p := m.process(identity, filepath.Join(filepath.Dir(m.lockbox), name), "--config", m.path(identity+".yaml"))
 	p.health = "http://" + health + "/readyz"
