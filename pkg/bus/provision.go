@@ -132,6 +132,9 @@ func CopyReaders(id Identity) []string {
 	return names
 }
 
+// ReadsCopies reports whether an identity has the right to use its CopyReaders.
+func ReadsCopies(id Identity) bool { return id.Of() == Projector || id.Of() == Repairer }
+
 type durableConsumer struct {
 	stream string
 	config jetstream.ConsumerConfig

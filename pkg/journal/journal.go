@@ -91,10 +91,14 @@ type Journal struct {
 	events  *writer
 	timers  *writer
 	tails   tails
+	scans   scans
+	long    long
 	timeout time.Duration
 	// lastLook is the longest time between two looks of a replay that follows the stream.
 	lastLook time.Duration
-	log      *zap.Logger
+	// longReplay is the number of events from which on a replay of everything shares its reading with others.
+	longReplay uint64
+	log        *zap.Logger
 	// skipped is called for each misfit that a follower skips; it may be nil.
 	skipped func(Misfit)
 	aside   decisions
@@ -125,7 +129,8 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
-	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop()}
+	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, log: zap.NewNop(), scans: newScans(),
+		longReplay: longReplay}
 	for _, o := range options {
 		o(j)
 	}

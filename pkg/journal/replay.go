@@ -143,11 +143,22 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 	}
 	go func() {
 		defer close(parts)
-		since := r.Since
+		since, next := r.Since, r.next
 		if r.From > 0 {
 			since = time.Time{} // a question begins at a sequence or at a time
 		}
-		for next, progress := r.next, time.Now(); next <= end; {
+		pass := func(p part) bool {
+			select {
+			case parts <- p:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		}
+		if r.all && since.IsZero() && end >= next && end-next >= j.longReplay {
+			next = j.readTogether(ctx, next, end, pass)
+		}
+		for progress := time.Now(); next <= end; {
 			found, err := j.following(ctx, filter, next, since)
 			switch {
 			case err == nil && len(found) > 0:
@@ -161,12 +172,7 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 			case err == nil:
 				err = refusal.Unavailable("", "I11", "the stream ends before sequence %d", end)
 			}
-			select {
-			case parts <- part{found, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
+			if !pass(part{found, err}) || err != nil {
 				return
 			}
 		}

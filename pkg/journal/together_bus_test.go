@@ -1,0 +1,115 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"golang.org/x/sync/errgroup"
+)
+
+// Replays that read together get what each would have got alone: every message, whatever it is, once and in order.
+// That holds through the reader of a server's copy and without one, and while somebody else uses that reader.
+func TestReplaysReadTogetherWhatEachWouldReadAlone(t *testing.T) {
+	t.Parallel()
+	b := journaltest.Start(t, 1)
+	writer, nc := b.Journal(t, bus.Orchestrator), b.Connect(t, bus.Orchestrator)
+	const messages = 90
+	for i := range messages / 3 {
+		about := aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()}
+		after, err := writer.Append(t.Context(), 0, journaltest.Event(about, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.Append(t.Context(), after, journaltest.Event(about, 2)); err != nil {
+			t.Fatal(err)
+		}
+		// A message without bytes ends an answer to another account.
+		var data []byte
+		if i%2 == 0 {
+			data = []byte("no event")
+		}
+		subject := bus.VersionFilter(about, uint64(i)+3)
+		subject = subject[:len(subject)-1] + "TicketCommented"
+		if _, err := nc.Request(subject, data, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(ctx context.Context, j *journal.Journal, r journal.Replay) (got []journal.Entry, err error) {
+		r.Undecoded = true
+		err = j.Replay(ctx, r, func(e journal.Entry) error {
+			if got = append(got, e); r.Follow && len(got) == messages-int(r.From) {
+				return errAll
+			}
+			return nil
+		})
+		if errors.Is(err, errAll) {
+			err = nil
+		}
+		return got, err
+	}
+	want, err := read(t.Context(), b.Journal(t, bus.Compliance), journal.Replay{})
+	if err != nil || len(want) != messages {
+		t.Fatalf("%d messages, %v", len(want), err)
+	}
+	same := func(t *testing.T, got, want []journal.Entry) {
+		t.Helper()
+		if len(got) != len(want) {
+			t.Fatalf("%d of %d", len(got), len(want))
+		}
+		for i, e := range got {
+			w := want[i]
+			if e.Seq != w.Seq || e.Subject != w.Subject || !e.Stored.Equal(w.Stored) || !bytes.Equal(e.Data, w.Data) ||
+				e.Pending != w.Pending {
+				t.Fatalf("%+v is %+v when it is read alone", e, w)
+			}
+		}
+	}
+	for _, id := range []bus.Identity{bus.Projector, bus.Compliance} {
+		t.Run(string(id), func(t *testing.T) {
+			t.Parallel()
+			j := b.Journal(t, id, journal.Together())
+			var all errgroup.Group
+			for i := range 6 {
+				all.Go(func() error {
+					got, err := read(t.Context(), j, journal.Replay{Follow: i%2 == 0})
+					if err == nil {
+						same(t, got, want)
+					}
+					return err
+				})
+				all.Go(func() error {
+					got, err := read(t.Context(), j, journal.Replay{From: uint64(i) + 2})
+					if err == nil {
+						same(t, got, want[i+1:])
+					}
+					return err
+				})
+			}
+			if id == bus.Projector {
+				all.Go(func() error {
+					n := 0
+					err := j.Scan(t.Context(), "", messages, func(m journal.Stored) error {
+						if n++; m.Sequence != uint64(n) {
+							return errors.New("scanned " + strconv.FormatUint(m.Sequence, 10))
+						}
+						return nil
+					})
+					return err
+				})
+			}
+			if err := all.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+var errAll = errors.New("all are there")
