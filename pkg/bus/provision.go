@@ -212,7 +212,7 @@ func (e *DriftError) Error() string {
 
 // Provision creates missing streams, with the given number of replicas, and missing consumers, among them one for each
 // server's copy of EVENTS and each of the given readers, by default the projector, and the compliance team. It does not
-// change existing streams, and returns a *DriftError if one is not configured as required; having more replicas is fine.
+// change existing streams, and returns a *DriftError if one is not configured as required; more replicas are fine.
 // Give ctx a deadline: Provision waits for a cluster that lacks servers.
 func Provision(ctx context.Context, nc *nats.Conn, replicas int, readers ...Identity) error {
 	js, err := JetStream(nc)

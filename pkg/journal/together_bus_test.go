@@ -4,16 +4,23 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // Replays that read together get what each would have got alone: every message, whatever it is, once and in order.
@@ -127,6 +134,82 @@ func TestReplaysReadTogetherWhatEachWouldReadAlone(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A long replay decodes ahead of its handler, on other processors. Whatever is stored, the handler is called as it
+// would be without: with the same events and misfits in the same order, up to the same error.
+func TestDecodingAheadChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := journaltest.Start(t, 1)
+	nc := b.Connect(t, bus.Orchestrator)
+	random := rand.New(rand.NewPCG(1, rand.Uint64())) // #nosec G404 -- a history needs no secret
+	const messages = 80
+	store := func(subject string, data []byte) {
+		t.Helper()
+		if _, err := nc.Request(subject, data, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range messages {
+		about := aggregate.Key{Tenant: "meadowbank", Kind: aggregate.KindTicket, ID: journaltest.NewID()}
+		e := journaltest.Event(about, 1)
+		subject, err := bus.EventSubject(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := proto.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch random.IntN(8) {
+		case 0:
+			data = nil
+		case 1:
+			data = data[:random.IntN(len(data))]
+		case 2:
+			data[random.IntN(len(data))] ^= 1 << random.IntN(8)
+		case 3:
+			data, _ = proto.Marshal(journaltest.Event(about, 2)) // contradicts its subject
+		}
+		if i == messages-1 { // an event of a later version, at which everybody stops
+			e.Fact = nil
+			if data, err = proto.Marshal(e); err != nil {
+				t.Fatal(err)
+			}
+			data = protowire.AppendString(protowire.AppendTag(data, 4000, protowire.BytesType), "news")
+		}
+		store(subject, data)
+	}
+	transcript := func(j *journal.Journal, from, stop uint64) (lines []string) {
+		say := func(seq uint64, what string) error {
+			lines = append(lines, strconv.FormatUint(seq, 10)+" "+what)
+			if seq == stop {
+				return errAll
+			}
+			return nil
+		}
+		err := j.Replay(t.Context(), journal.Replay{From: from,
+			Misfit: func(e journal.Entry, m journal.Misfit) error {
+				return say(e.Seq, fmt.Sprintf("%v %+v", e.Event, m))
+			}}, func(e journal.Entry) error {
+			return say(e.Seq, fmt.Sprintf("%s %d %s", e.Event.GetId(), e.Pending, e.Stored))
+		})
+		return append(lines, fmt.Sprint(err))
+	}
+	alone := b.Journal(t, bus.Notifier)
+	for _, id := range []bus.Identity{bus.Notifier, bus.Compliance} {
+		ahead := b.Journal(t, id, journal.Together())
+		for range 20 {
+			from, stop := uint64(random.IntN(messages)), uint64(random.IntN(2*messages))
+			got, want := transcript(ahead, from, stop), transcript(alone, from, stop)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s from %d, ended at %d:\n%q\nand without decoding ahead\n%q", id, from, stop, got, want)
+			}
+		}
+	}
+	if all := transcript(alone, 1, 0); !strings.Contains(all[len(all)-1], input.ErrUnknownFact.Error()) {
+		t.Errorf("ended by %s", all[len(all)-1])
 	}
 }
 
