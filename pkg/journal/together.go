@@ -106,12 +106,18 @@ func (j *Journal) scanTogether(ctx context.Context, t *together, end uint64) err
 	}
 	if done, free := j.scans.try(); free {
 		if bus.ReadsCopies(bus.Identity(j.nc.Opts.Name)) {
-			_ = j.scan(ctx, "", t.next, end, func(found []storedMsg) error { // after an error the stream is asked instead
-				if j.scans.wanted() {
-					return errAlone
-				}
-				return put(found)
-			})
+			// An answer of a busy server may come too late. As long as others come, that is no reason to ask in the dearer way;
+			// that another process uses this reader is one.
+			late := context.DeadlineExceeded
+			for before, err := uint64(0), late; errors.Is(err, late) && before < t.next && ctx.Err() == nil; {
+				before = t.next
+				err = j.scan(ctx, "", t.next, end, func(found []storedMsg) error {
+					if j.scans.wanted() {
+						return errAlone
+					}
+					return put(found)
+				})
+			}
 		}
 		done()
 	}

@@ -115,16 +115,16 @@ func TestReplaysReadTogetherWhatEachWouldReadAlone(t *testing.T) {
 				})
 			}
 			if id == bus.Projector {
-				all.Go(func() error { // whoever scans tries again when others have taken messages
+				all.Go(func() error { // whoever scans tries again when others have taken messages or moved the reader
 					for {
 						n := 0
 						err := j.Scan(t.Context(), "", messages, func(m journal.Stored) error {
 							if n++; m.Sequence != uint64(n) {
-								return errors.New("scanned " + strconv.FormatUint(m.Sequence, 10))
+								return errMoved
 							}
 							return nil
 						})
-						if _, refused := refusal.As(err); !refused {
+						if _, refused := refusal.As(err); !refused && !errors.Is(err, errMoved) {
 							return err
 						}
 					}
@@ -213,4 +213,7 @@ func TestDecodingAheadChangesNothing(t *testing.T) {
 	}
 }
 
-var errAll = errors.New("all are there")
+var (
+	errAll   = errors.New("all are there")
+	errMoved = errors.New("another process has moved the reader")
+)
