@@ -337,8 +337,10 @@ func (s *siege) state(t *testing.T) held {
 	}
 	consumers := map[string]string{bus.DurableEvaluator: "INTENTS", bus.DurableDue: "TIMERS",
 		bus.DurableOrchestrator: "EVENTS", bus.DurableNotifier: "EVENTS", bus.DurableAlarms: "EVENTS"}
-	for _, name := range bus.CopyReaders(bus.Projector)[:s.bus.Servers()] {
-		consumers[name] = "EVENTS"
+	for _, id := range []bus.Identity{bus.Projector, bus.Compliance} {
+		for _, name := range bus.CopyReaders(id)[:s.bus.Servers()] {
+			consumers[name] = "EVENTS"
+		}
 	}
 	for name, stream := range consumers {
 		var info struct {

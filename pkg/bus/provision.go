@@ -143,6 +143,11 @@ func CopyReaders(id Identity) []string {
 	return names
 }
 
+// ReadsCopies reports whether an identity has the right to use its CopyReaders.
+func ReadsCopies(id Identity) bool {
+	return id.Of() == Projector || id.Of() == Compliance || id.Of() == Repairer
+}
+
 type durableConsumer struct {
 	stream string
 	config jetstream.ConsumerConfig
@@ -217,9 +222,9 @@ func (e *DriftError) Error() string {
 }
 
 // Provision creates missing streams, with the given number of replicas, and missing consumers, among them one for each
-// server's copy of EVENTS and each of the given readers; by default the projector. It does not change existing streams,
-// and returns a *DriftError if one is not configured as required; having more replicas is fine. Give ctx a deadline:
-// Provision waits for a cluster that lacks servers.
+// server's copy of EVENTS and each of the given readers, by default the projector, and the compliance team. It does not
+// change existing streams, and returns a *DriftError if one is not configured as required; more replicas are fine.
+// Give ctx a deadline: Provision waits for a cluster that lacks servers.
 func Provision(ctx context.Context, nc *nats.Conn, replicas int, readers ...Identity) error {
 	js, err := JetStream(nc)
 	if err != nil {
@@ -228,6 +233,7 @@ func Provision(ctx context.Context, nc *nats.Conn, replicas int, readers ...Iden
 	if len(readers) == 0 {
 		readers = []Identity{Projector}
 	}
+	readers = append(slices.Clone(readers), Compliance)
 	// A cluster that is electing a leader drops requests silently; the next attempt finds what was already created.
 	for range provisionAttempts {
 		attempt, cancel := context.WithTimeout(ctx, provisionTimeout)

@@ -155,7 +155,7 @@ func rightsOf(id Identity, tenants []string) []Right {
 		return join(asksServices(id), traces(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged),
 			submits(PortalTool, "*"))
 	case Compliance:
-		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter))
+		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter), scans(id))
 	case Provisioner:
 		return provisions()
 	case Repairer:

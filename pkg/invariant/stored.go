@@ -2,15 +2,16 @@ package invariant
 
 import (
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
-	"golang.org/x/sync/errgroup"
 )
 
 // Stored is an event as stored in the stream.
@@ -26,9 +27,10 @@ type Stored struct {
 // the other, on all processors.
 type Book struct {
 	book
-	lines map[aggregate.Key][]line
-	// chunk holds the bytes of the next events: few large allocations are cheap for the garbage collector.
-	chunk []byte
+	chains map[aggregate.Key]*chain
+	// pages hold the lines, chunks their bytes: large allocations without pointers cost the garbage collector nothing.
+	pages  [][]line
+	chunks [][]byte
 	// aside are the decisions that set messages aside, by the sequences that they name.
 	aside  map[uint64][]Recorded
 	mu     sync.Mutex
@@ -46,19 +48,28 @@ type Look func(of aggregate.Key, events []Recorded, about func(aggregate.Key) []
 // Also has Check run a further check, on several aggregates at once.
 func (b *Book) Also(l Look) { b.also = append(b.also, l) }
 
-// line is an event of an aggregate. The aggregate's key holds the first tokens of its subject, tail the others.
+// chain is the place of an aggregate's first and last line, and their number.
+type chain struct{ first, last, length int }
+
+// line is a message of an aggregate.
 type line struct {
 	sequence uint64
 	at       int64 // nanoseconds since 1970
-	tail     []byte
-	bytes    []byte
+	// The tail of its subject is at an offset of a chunk, and its bytes follow. The aggregate's key holds the first tokens
+	// of the subject.
+	chunk, offset, tail, size uint32
+	// next is the aggregate's next line.
+	next uint32
 }
 
-const chunkSize = 1 << 20
+const (
+	chunkSize = 1 << 20
+	pageSize  = 1 << 12
+)
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{book: *newBook(), lines: map[aggregate.Key][]line{}, aside: map[uint64][]Recorded{}}
+	return &Book{book: *newBook(), chains: map[aggregate.Key]*chain{}, aside: map[uint64][]Recorded{}}
 }
 
 // Add adds the next message; they must be added in stream order, from the beginning. It does not retain its argument.
@@ -71,28 +82,75 @@ func (b *Book) Add(s Stored) {
 	if len(tokens) == 6 && tokens[0] == "lockbox" && tokens[1] == "event" {
 		a, tail = aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}, tokens[5]
 	}
-	before, known := b.lines[a]
+	of, known := b.chains[a]
 	if !known {
 		a = aggregate.Key{Tenant: strings.Clone(a.Tenant), Kind: strings.Clone(a.Kind), ID: strings.Clone(a.ID)}
 		b.order = append(b.order, a)
+		of = new(chain)
+		b.chains[a] = of
 	}
-	b.lines[a] = append(before, line{s.Sequence, s.At.UnixNano(), b.keep([]byte(tail)), b.keep(s.Bytes)})
+	l := line{sequence: s.Sequence, at: s.At.UnixNano(), tail: uint32(len(tail)), size: uint32(len(s.Bytes))} // #nosec G115 -- the bus has no such messages
+	l.chunk, l.offset = b.keep(tail, s.Bytes)
+	b.append(of, l)
 }
 
-func (b *Book) keep(data []byte) []byte {
-	if cap(b.chunk)-len(b.chunk) < len(data) {
-		b.chunk = make([]byte, 0, max(chunkSize, len(data)))
+// append adds a line to a chain.
+func (b *Book) append(to *chain, l line) {
+	if n := len(b.pages); n == 0 || len(b.pages[n-1]) == pageSize {
+		b.pages = append(b.pages, make([]line, 0, pageSize))
 	}
-	from := len(b.chunk)
-	b.chunk = append(b.chunk, data...)
-	return b.chunk[from:len(b.chunk):len(b.chunk)]
+	page := &b.pages[len(b.pages)-1]
+	place := (len(b.pages)-1)*pageSize + len(*page)
+	*page = append(*page, l)
+	if to.length == 0 {
+		to.first = place
+	} else {
+		b.pages[to.last/pageSize][to.last%pageSize].next = uint32(place) // #nosec G115 -- memory ends before
+	}
+	to.last = place
+	to.length++
+}
+
+// keep copies a message, and returns in which chunk and where.
+func (b *Book) keep(tail string, data []byte) (chunk, offset uint32) {
+	size, n := len(tail)+len(data), len(b.chunks)
+	if n == 0 || cap(b.chunks[n-1])-len(b.chunks[n-1]) < size {
+		b.chunks = append(b.chunks, make([]byte, 0, max(chunkSize, size)))
+		n++
+	}
+	to := &b.chunks[n-1]
+	offset = uint32(len(*to)) // #nosec G115 -- the bus has no such messages
+	*to = append(append(*to, tail...), data...)
+	return uint32(n - 1), offset // #nosec G115 -- memory ends before
+}
+
+// lines yields an aggregate's lines, oldest first.
+func (b *Book) lines(a aggregate.Key) iter.Seq[line] {
+	return func(yield func(line) bool) {
+		of := b.chains[a]
+		for i, at := 0, 0; of != nil && i < of.length; i++ {
+			if i == 0 {
+				at = of.first
+			}
+			l := b.pages[at/pageSize][at%pageSize]
+			if !yield(l) {
+				return
+			}
+			at = int(l.next)
+		}
+	}
+}
+
+// stored returns the tail of a line's subject and its bytes.
+func (b *Book) stored(l line) (tail string, data []byte) {
+	all := b.chunks[l.chunk][l.offset : l.offset+l.tail+l.size]
+	return string(all[:l.tail]), all[l.tail:]
 }
 
 // Check is the function Check over all events added. A message that cannot be an event, and was not set aside, is a
 // Violation of I6 and the only one reported for its aggregate; Strays lists it. The error is input.ErrUnknownFact, with
 // the event's sequence: a history with event types unknown to this version cannot be checked.
 func (b *Book) Check() ([]Violation, error) {
-	var found []Violation
 	b.decisions()
 	b.findHomes()
 	for _, a := range b.order {
@@ -113,28 +171,53 @@ func (b *Book) Check() ([]Violation, error) {
 			b.add(a, r)
 		}
 	}
-	var all sync.Mutex
-	var running errgroup.Group
-	running.SetLimit(runtime.GOMAXPROCS(0))
-	for _, a := range b.order {
-		running.Go(func() error {
-			violations, err := b.checkOne(a)
-			all.Lock()
-			defer all.Unlock()
-			found = append(found, violations...)
-			return err
-		})
-	}
-	if err := running.Wait(); err != nil {
+	found, err := b.checkEach()
+	if err != nil {
 		return nil, err
 	}
 	return inOrder(append(found, b.untold()...)), nil
 }
 
+// checkEach checks one aggregate after the other, on all processors. What it finds, and its error, are those of the
+// aggregates in their order.
+func (b *Book) checkEach() (found []Violation, err error) {
+	type result struct {
+		found []Violation
+		err   error
+	}
+	results := make([]result, (len(b.order)+checkedAtOnce-1)/checkedAtOnce)
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(results)); i = next.Add(1) - 1 {
+				r := &results[i]
+				for _, a := range b.order[i*checkedAtOnce : min((i+1)*checkedAtOnce, int64(len(b.order)))] {
+					violations, err := b.checkOne(a)
+					if r.found = append(r.found, violations...); err != nil {
+						r.err = err
+						return
+					}
+				}
+			}
+		})
+	}
+	running.Wait()
+	for _, r := range results {
+		if found = append(found, r.found...); r.err != nil {
+			return nil, r.err
+		}
+	}
+	return found, nil
+}
+
+// checkedAtOnce is the number of aggregates that a processor takes at once.
+const checkedAtOnce = 64
+
 // findOpening decodes nothing of a ticket but its opening: there may be very many.
 func (b *Book) findOpening(a aggregate.Key) {
-	for _, l := range b.lines[a] {
-		if e, what := readLine(a, l); what == "" && e.GetTicketOpened() != nil {
+	for l := range b.lines(a) {
+		if e, what := b.readLine(a, l); what == "" && e.GetTicketOpened() != nil {
 			b.opens(a, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
 			return
 		}
@@ -177,9 +260,13 @@ func (b *Book) checkOne(a aggregate.Key) ([]Violation, error) {
 
 // decode returns the aggregate's events, without what was set aside.
 func (b *Book) decode(a aggregate.Key) (events []Recorded, broken *Violation, err error) {
-	events = make([]Recorded, 0, len(b.lines[a]))
-	for _, l := range b.lines[a] {
-		e, what := readLine(a, l)
+	of := b.chains[a]
+	if of == nil {
+		return nil, nil, nil
+	}
+	events = make([]Recorded, 0, of.length)
+	for l := range b.lines(a) {
+		e, what := b.readLine(a, l)
 		switch {
 		case what == "" && e.GetFact() == nil:
 			return nil, nil, fmt.Errorf("event %d: %w", l.sequence, input.ErrUnknownFact)

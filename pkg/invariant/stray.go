@@ -33,8 +33,8 @@ func (b *Book) Strays() []Stray {
 
 // decisions reads who set what aside. Only a security officer can, and only the message that they named exactly.
 func (b *Book) decisions() {
-	for _, l := range b.lines[aggregate.Guard] {
-		e, what := readLine(aggregate.Guard, l)
+	for l := range b.lines(aggregate.Guard) {
+		e, what := b.readLine(aggregate.Guard, l)
 		by, named := e.GetActor(), e.GetMessageSetAside()
 		if what == "" && named.GetSequence() < l.sequence && by.GetSide() == lockboxv1.Side_SIDE_PROVIDER &&
 			by.GetPerson().GetSubject() != "" && slices.Contains(by.GetGroups(), aggregate.SecurityOfficers) {
@@ -62,16 +62,19 @@ func (b *Book) findHomes() {
 
 // real reports whether there is an event of an aggregate.
 func (b *Book) real(a aggregate.Key) bool {
-	return slices.ContainsFunc(b.lines[a], func(l line) bool {
-		_, what := readLine(a, l)
-		return what == ""
-	})
+	for l := range b.lines(a) {
+		if _, what := b.readLine(a, l); what == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // stray notes a message that cannot be an event, and reports whether it was set aside.
 func (b *Book) stray(a aggregate.Key, l line, what string) bool {
-	sum := sha256.Sum256(l.bytes)
-	is := Stray{Sequence: l.sequence, Subject: string(l.tail), Size: len(l.bytes), SHA256: sum[:], What: what}
+	tail, data := b.stored(l)
+	sum := sha256.Sum256(data)
+	is := Stray{Sequence: l.sequence, Subject: tail, Size: len(data), SHA256: sum[:], What: what}
 	if a != (aggregate.Key{}) {
 		is.Subject = strings.Join([]string{"lockbox", "event", a.Tenant, a.Kind, a.ID, is.Subject}, ".")
 	}
@@ -91,16 +94,17 @@ func (b *Book) stray(a aggregate.Key, l line, what string) bool {
 }
 
 // readLine decodes a message, or says why it cannot be an event. An event of a later version has no fact.
-func readLine(a aggregate.Key, l line) (e *lockboxv1.Event, what string) {
+func (b *Book) readLine(a aggregate.Key, l line) (e *lockboxv1.Event, what string) {
 	if a == (aggregate.Key{}) {
 		return nil, "its subject is not one of an event"
 	}
+	tail, data := b.stored(l)
 	e = new(lockboxv1.Event)
-	if proto.Unmarshal(l.bytes, e) != nil {
+	if proto.Unmarshal(data, e) != nil {
 		return nil, "its bytes are no event"
 	}
 	typ := aggregate.TypeOf(e)
-	place, says, _ := strings.Cut(string(l.tail), ".")
+	place, says, _ := strings.Cut(tail, ".")
 	at := e.GetReportKey()
 	if at == "" {
 		at = strconv.FormatUint(e.GetVersion(), 10)

@@ -94,6 +94,8 @@ type Journal struct {
 	events  *writer
 	timers  *writer
 	tails   tails
+	scans   scans
+	long    long
 	timeout time.Duration
 	// written are the last events that this journal appended, by sequence.
 	written *cache.Cache[uint64, Entry]
@@ -103,7 +105,9 @@ type Journal struct {
 	batchFrom int
 	// lastLook is the longest time between two looks of a replay that follows the stream.
 	lastLook time.Duration
-	log      *zap.Logger
+	// longReplay is the number of events from which on a replay of everything shares its reading with others.
+	longReplay uint64
+	log        *zap.Logger
 	// skipped is called for each misfit that a follower skips; it may be nil.
 	skipped func(Misfit)
 	aside   decisions
@@ -139,7 +143,7 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 // Open returns a journal on a connection, which the caller still owns and closes.
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
 	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop(),
-		written: cache.New[uint64, Entry](rememberedEvents)}
+		scans: newScans(), longReplay: longReplay, written: cache.New[uint64, Entry](rememberedEvents)}
 	for _, o := range options {
 		o(j)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
 
@@ -93,6 +94,36 @@ type reading struct {
 type part struct {
 	messages []storedMsg
 	err      error
+	// ahead is closed once all messages are decoded; nil if they are decoded one by one.
+	ahead   chan struct{}
+	decoded []decoded
+}
+
+// decoded is the event of a message, or the error of newEntry.
+type decoded struct {
+	event *lockboxv1.Event
+	err   error
+}
+
+// decodeAhead decodes a part's messages while those before them are handled.
+func (p *part) decodeAhead() {
+	p.ahead, p.decoded = make(chan struct{}), make([]decoded, len(p.messages))
+	messages, into, done := p.messages, p.decoded, p.ahead
+	go func() {
+		defer close(done)
+		for i, m := range messages {
+			e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
+			into[i] = decoded{e.Event, err}
+		}
+	}()
+}
+
+// of returns the message at i, decoded if all are.
+func (p *part) of(i int) *decoded {
+	if p.ahead == nil {
+		return nil
+	}
+	return &p.decoded[i]
 }
 
 func (j *Journal) replay(ctx context.Context, r *reading) error {
@@ -146,11 +177,26 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 	}
 	go func() {
 		defer close(parts)
-		since := r.Since
+		since, next := r.Since, r.next
 		if r.From > 0 {
 			since = time.Time{} // a question begins at a sequence or at a time
 		}
-		for next, progress := r.next, time.Now(); next <= end; {
+		long := r.all && since.IsZero() && end >= next && end-next >= j.longReplay
+		pass := func(p part) bool {
+			if long && !r.Undecoded {
+				p.decodeAhead()
+			}
+			select {
+			case parts <- p:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		}
+		if long {
+			next = j.readTogether(ctx, next, end, pass)
+		}
+		for progress := time.Now(); next <= end; {
 			found, err := j.following(ctx, filter, next, since)
 			switch {
 			case err == nil && len(found) > 0:
@@ -164,12 +210,7 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 			case err == nil:
 				err = refusal.Unavailable("", "I11", "the stream ends before sequence %d", end)
 			}
-			select {
-			case parts <- part{found, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
+			if !pass(part{messages: found, err: err}) || err != nil {
 				return
 			}
 		}
@@ -178,11 +219,14 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 		if p.err != nil {
 			return p.err
 		}
+		if p.ahead != nil {
+			<-p.ahead
+		}
 		for i, m := range p.messages {
 			if m.Seq > end {
 				return nil
 			}
-			if err := r.process(m, m.Pending+behind(p.messages, i)); err != nil {
+			if err := r.process(m, m.Pending+behind(p.messages, i), p.of(i)); err != nil {
 				return err
 			}
 		}
@@ -212,7 +256,7 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 			wait = time.Second
 		case len(found) > 0:
 			for i, m := range found {
-				if err := r.process(m, m.Pending+behind(found, i)); err != nil {
+				if err := r.process(m, m.Pending+behind(found, i), nil); err != nil {
 					return err
 				}
 			}
@@ -282,7 +326,7 @@ func behind(messages []storedMsg, i int) uint64 {
 
 var errEnd = errors.New("journal: the end of the replay")
 
-func (r *reading) process(m storedMsg, pending uint64) error {
+func (r *reading) process(m storedMsg, pending uint64, d *decoded) error {
 	if !r.Until.IsZero() && !m.Time.Before(r.Until) {
 		return errEnd
 	}
@@ -293,23 +337,26 @@ func (r *reading) process(m storedMsg, pending uint64) error {
 	if m.Time.Before(r.Since) || !r.all && !bus.Matches(r.filter, m.Subject) {
 		return nil
 	}
-	return r.pass(Entry{Seq: m.Seq, Stored: m.Time, Subject: m.Subject, Data: m.Data, Pending: pending})
+	return r.pass(Entry{Seq: m.Seq, Stored: m.Time, Subject: m.Subject, Data: m.Data, Pending: pending}, d)
 }
 
-// pass decodes an entry, unless it shall not be, and hands it over.
-func (r *reading) pass(e Entry) error {
+// pass decodes an entry, unless it shall not be or is already, and hands it over.
+func (r *reading) pass(e Entry, d *decoded) error {
 	handle := r.handle
 	if !r.Undecoded {
-		pending := e.Pending
-		decoded, err := newEntry(e.Seq, e.Stored, e.Subject, e.Data)
+		if d == nil {
+			entry, err := newEntry(e.Seq, e.Stored, e.Subject, e.Data)
+			d = &decoded{entry.Event, err}
+		}
 		var misfit *MisfitError
 		switch {
-		case errors.As(err, &misfit):
+		case d.err == nil:
+			e.Event = d.event
+		case errors.As(d.err, &misfit):
 			handle = func(e Entry) error { return r.Misfit(e, misfit.Misfit) }
-		case err != nil:
-			return err
+		default:
+			return d.err
 		}
-		e, e.Pending = decoded, pending
 	}
 	err := handle(e)
 	r.handled = err != nil

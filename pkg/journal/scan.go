@@ -60,12 +60,31 @@ const (
 
 // Scan reads one server's own copy from the first message up to sequence last, skipping messages missing from that
 // copy. It decodes nothing. An empty server name means a stand-alone server.
-func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle func(Stored) error) (err error) {
+func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle func(Stored) error) error {
+	done, err := j.scans.wait(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return j.scan(ctx, server, 1, last, func(found []storedMsg) error {
+		for _, m := range found {
+			if err := handle(Stored{m.Seq, m.Subject, m.Data}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// scan reads a server's own copy from one sequence up to another, in parts. An empty name means any server.
+func (j *Journal) scan(
+	ctx context.Context, server string, from, last uint64, handle func([]storedMsg) error,
+) (err error) {
 	consumer, err := j.readerOn(ctx, server)
 	if err != nil {
 		return fmt.Errorf("journal: scan: %w", j.complaint(err))
 	}
-	for at := uint64(0); at < last && err == nil; {
+	for at := from - 1; at < last && err == nil; {
 		var ended bool
 		if at, ended, err = j.scanFrom(ctx, consumer.CachedInfo().Name, server, at, last, handle); ended {
 			break
@@ -74,11 +93,11 @@ func (j *Journal) Scan(ctx context.Context, server string, last uint64, handle f
 	return err
 }
 
-// scanFrom is Scan after sequence at, up to the next message without any bytes: such a message ends an answer to
+// scanFrom is scan after sequence at, up to the next message without any bytes: such a message ends an answer to
 // another account, and what the server sends after it is lost. It returns how far it has come, and whether that is the
 // end.
 func (j *Journal) scanFrom(
-	ctx context.Context, reader, server string, at, last uint64, handle func(Stored) error,
+	ctx context.Context, reader, server string, at, last uint64, handle func([]storedMsg) error,
 ) (through uint64, ended bool, err error) {
 	if err := j.rewind(ctx, reader, at+1); err != nil {
 		return at, true, fmt.Errorf("journal: scan: %w", j.complaint(err))
@@ -94,6 +113,7 @@ func (j *Journal) scanFrom(
 		if err != nil || len(found) == 0 {
 			return at, true, err
 		}
+		part := make([]storedMsg, 0, len(found))
 		for _, m := range found {
 			meta, err := m.Metadata()
 			if err != nil {
@@ -103,15 +123,21 @@ func (j *Journal) scanFrom(
 			if delivered++; meta.Sequence.Consumer != delivered {
 				return at, true, refusal.Unavailable("", "I11", "a message from %q was lost on its way", server)
 			}
-			if at = meta.Sequence.Stream; at > last {
-				return at, true, nil
+			if meta.Sequence.Stream > last {
+				return at, true, handle(part)
 			}
-			if err := handle(Stored{at, m.Subject, m.Data}); err != nil {
-				return at, true, err
-			}
-			if isEmpty(m.Data, m.Header) {
-				return at, false, nil
-			}
+			at = meta.Sequence.Stream
+			part = append(part, storedMsg{Subject: m.Subject, Seq: at, Data: m.Data, Time: meta.Timestamp,
+				Pending: meta.NumPending})
+		}
+		for i := range part { // of each, what was left after the answer
+			part[i].Pending = part[len(part)-1].Pending
+		}
+		if err := handle(part); err != nil {
+			return at, true, err
+		}
+		if last := found[len(found)-1]; isEmpty(last.Data, last.Header) {
+			return at, false, nil
 		}
 	}
 	return at, true, nil

@@ -101,6 +101,9 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		if err := w.flush(ctx); err != nil {
 			return nil, err
 		}
+		if err := w.indexByAbout(ctx); err != nil {
+			return nil, err
+		}
 		s, err := w.statement(ctx,
 			"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE about = ? AND about > 0 AND kind = 'request' ORDER BY seq")
 		if err != nil {
@@ -117,6 +120,17 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 	}
 	w.states.Put(which, r)
 	return r, nil
+}
+
+// indexByAbout makes the events of one request quick to find, once they are looked for: a build that remembers every
+// request that goes on is spared an index meanwhile.
+func (w *writer) indexByAbout(ctx context.Context) error {
+	if !w.building || w.indexed {
+		return nil
+	}
+	w.indexed = true
+	_, err := w.conn.ExecContext(ctx, byAbout)
+	return err
 }
 
 func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folded) (err error) {

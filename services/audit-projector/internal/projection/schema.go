@@ -41,7 +41,6 @@ CREATE TABLE events (
 -- The events themselves, as stored in the stream; apart, because most questions look at many and show few. Also the
 -- messages that cannot be events. The cursor is the last of them: it cannot differ from what was written.
 CREATE TABLE stored (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
-CREATE INDEX events_by_about ON events (about) WHERE about > 0;
 
 -- Which sequences an hour's events have, so that a filter by time becomes one by sequence.
 CREATE TABLE hours (hour INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
@@ -103,9 +102,12 @@ CREATE TABLE disclosures (
 );
 `
 
+// byAbout is created when a request has to be folded again for the first time, or else with the other indexes.
+const byAbout = "CREATE INDEX IF NOT EXISTS events_by_about ON events (about) WHERE about > 0;"
+
 // indexes are those that only queries and restarts need. They are created once the projection is built, which is
 // several times faster than maintaining them during the build.
-const indexes = `
+const indexes = byAbout + `
 CREATE INDEX subscriptions_by_name ON subscriptions (name COLLATE NOCASE, tenant);
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);

@@ -53,7 +53,9 @@ type writer struct {
 	known
 	// building reports whether the projection is new and has no readers yet.
 	building bool
-	buffers  map[string]*buffer // rows not yet inserted, by table
+	// indexed reports whether a new projection has its first index.
+	indexed bool
+	buffers map[string]*buffer // rows not yet inserted, by table
 
 	tenants, subscriptions, people *dictionary
 	places                         *cache.Cache[key, place]
