@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"golang.org/x/sync/errgroup"
 )
 
 // Keys maps identities to their nkey seeds. Seeds are secrets.
@@ -133,11 +134,20 @@ func LoadOrCreateKeys(dir string, tools []string, copies ...Identity) (Keys, err
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	seeds := make([][]byte, len(ids))
+	var all errgroup.Group // each new file is flushed to disk, and several are together
+	for i, id := range ids {
+		all.Go(func() (err error) {
+			seeds[i], err = loadOrCreate(dir, id)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
 	keys := Keys{}
-	for _, id := range ids {
-		if keys[id], err = loadOrCreate(dir, id); err != nil {
-			return nil, err
-		}
+	for i, id := range ids {
+		keys[id] = seeds[i]
 	}
 	return keys, nil
 }
@@ -222,7 +232,11 @@ func loadOrCreate(dir string, id Identity) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = durable.Create(filepath.Join(dir, PublicKeyFile(id)), []byte(public+"\n"), 0o644)
+	file = filepath.Join(dir, PublicKeyFile(id))
+	if _, err := os.Lstat(file); err == nil {
+		return seed, nil
+	}
+	err = durable.Create(file, []byte(public+"\n"), 0o644)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}

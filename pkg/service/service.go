@@ -47,6 +47,8 @@ type Connected struct {
 
 	health *atomic.Pointer[observe.Check]
 	disk   *atomic.Pointer[observe.Disk]
+	// listening is closed once the bus has the service's subscriptions.
+	listening chan struct{}
 }
 
 // Keeps says in which directory the service keeps data: until ctx ends, a disk that is nearly full is logged and shows
@@ -86,13 +88,14 @@ type Runtime struct {
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
-	// listening is closed once the bus has the service's subscriptions.
-	listening chan struct{}
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
 // answers requests calls it when it starts to.
-func (rt *Runtime) Listen() error {
+func (rt *Connected) Listen() error {
+	if rt.listening == nil {
+		return nil // it was not opened
+	}
 	if err := rt.Conn.Flush(); err != nil {
 		return fmt.Errorf("%s: %w", rt.Identity, err)
 	}
@@ -105,7 +108,7 @@ func (rt *Runtime) Listen() error {
 }
 
 // Listening returns a channel that is closed once the service answers requests.
-func (rt *Runtime) Listening() <-chan struct{} { return rt.listening }
+func (rt *Connected) Listening() <-chan struct{} { return rt.listening }
 
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
 // of tenants' issuers are fetched until ctx ends.
@@ -119,7 +122,6 @@ func Open(
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log, counters.KeysPassedOver))
 	rt := &Runtime{
 		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
-		listening: make(chan struct{}),
 	}
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) 
 
 func connected(c bus.Connection, counters *observe.Counters) Connected {
 	return Connected{Identity: c.Identity.Of(), Log: c.Log, Counters: counters, Now: time.Now,
-		health: new(atomic.Pointer[observe.Check]), disk: new(atomic.Pointer[observe.Disk])}
+		health: new(atomic.Pointer[observe.Check]), disk: new(atomic.Pointer[observe.Disk]), listening: make(chan struct{})}
 }
 
 // await calls open until it succeeds, cannot succeed, or ctx ends.

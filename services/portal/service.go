@@ -144,6 +144,9 @@ func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Li
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
+	if err := rt.Listen(); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", Name, err), server.Close())
+	}
 	select {
 	case err = <-ended:
 	case <-ctx.Done():

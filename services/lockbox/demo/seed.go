@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -52,21 +53,31 @@ func SeedTenants(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, n
 func seed(
 	ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, now func() time.Time, wanted func(step) bool,
 ) error {
-	for i, s := range steps(issuer) {
-		if !wanted(s) {
-			continue
-		}
-		token, err := issuer.Token(s.as, now())
-		if err != nil {
-			return err
-		}
-		c := s.command
-		c.Id, c.Tenant, c.AggregateId, c.Token = stepID(i, s), s.tenant, s.about, token
-		if err := send(ctx, nc, c); err != nil {
-			return fmt.Errorf("demo: %s of %s as %s: %w", bus.Verb(c), s.tenant, s.as, err)
-		}
+	all, ctx := errgroup.WithContext(ctx)
+	for _, customer := range []string{devissuer.TenantBank, devissuer.TenantHealth} {
+		all.Go(func() error {
+			for i, s := range steps(issuer) {
+				if s.tenant != customer || !wanted(s) {
+					continue
+				}
+				if err := s.take(ctx, nc, issuer, stepID(i, s), now()); err != nil {
+					return fmt.Errorf("demo: %s of %s as %s: %w", bus.Verb(s.command), s.tenant, s.as, err)
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return all.Wait()
+}
+
+func (s step) take(ctx context.Context, nc *nats.Conn, issuer *devissuer.Issuer, id string, now time.Time) error {
+	token, err := issuer.Token(s.as, now)
+	if err != nil {
+		return err
+	}
+	c := s.command
+	c.Id, c.Tenant, c.AggregateId, c.Token = id, s.tenant, s.about, token
+	return send(ctx, nc, c)
 }
 
 func steps(d *devissuer.Issuer) []step {

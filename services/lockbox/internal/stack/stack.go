@@ -33,6 +33,7 @@ import (
 	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 	"github.com/openlockbox/lockbox/services/portal"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // Config configures a Stack.
@@ -129,83 +130,102 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
 		TLS: c.TLS, PlainStore: true, StageIn: c.StageIn,
 	}
-	if s.server, err = embedded.Start(ctx, options, c.Log.Named("nats")); err != nil {
-		return nil, err
-	}
-	s.server.Observe(c.Metrics.For("nats"), options)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.run("bus", s.server.Watch)
-	s.disk = observe.NewDisk(c.Dir, c.Log)
-	s.run("disk", func(ctx context.Context) error {
-		s.disk.Watch(ctx)
-		return nil
-	})
-	if c.TLS != nil {
-		s.run("certificate", func(ctx context.Context) error {
-			s.server.Follow(ctx, nil, func() (bus.ServerOptions, error) { return options, nil })
-			return nil
-		})
-	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(options); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Stack) begin() error {
-	if err := s.provision(); err != nil {
-		return err
-	}
+// begin starts everything, side by side where nothing has to wait for anything else.
+func (s *Stack) begin(options bus.ServerOptions) error {
+	s.disk = observe.NewDisk(s.config.Dir, s.config.Log)
+	s.run("disk", func(ctx context.Context) error {
+		s.disk.Watch(ctx)
+		return nil
+	})
+	var first errgroup.Group
+	first.Go(func() error {
+		if err := s.serve(options); err != nil {
+			return err
+		}
+		return s.provision()
+	})
 	if s.config.Notifier.SMTP.Host == "" {
-		if err := s.openMailbox(); err != nil {
-			return err
-		}
+		first.Go(s.openMailbox)
 	}
-	if s.config.Portal != nil && s.runs(bus.Portal) {
-		if err := s.openPortal(*s.config.Portal); err != nil {
-			return err
-		}
+	if s.runs(bus.Projector) {
+		first.Go(s.openLog)
+	}
+	first.Go(func() error { return sealed.LoadOrCreate(s.keysDir(), webhookKeys) })
+	if err := first.Wait(); err != nil {
+		return err
 	}
 	if addr := s.config.MetricsAddr; addr != "" {
 		checks := map[string]observe.Check{"nats": s.server.Check, "disk": s.disk.Check}
 		s.run("metrics", func(ctx context.Context) error { return s.config.Metrics.Serve(ctx, addr, checks) })
 	}
-	if s.runs(bus.Projector) {
-		if err := s.openLog(); err != nil {
-			return err
-		}
-	}
-	if err := sealed.LoadOrCreate(s.keysDir(), webhookKeys); err != nil {
-		return err
-	}
-	if s.runs(bus.Compliance) {
-		if err := s.openForwarder(); err != nil {
-			return err
-		}
-	}
-	for _, part := range s.parts() {
-		if !s.runs(part.id) {
-			continue
-		}
-		rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, s.config.Metrics.For(string(part.id)))
+	var services errgroup.Group
+	if s.config.Portal != nil && s.runs(bus.Portal) {
+		answers, err := s.openPortal(*s.config.Portal)
 		if err != nil {
 			return err
 		}
-		rt.Traces = s.config.Traces.For(string(part.id))
-		s.run(string(part.id), func(ctx context.Context) error {
-			defer rt.Close()
-			return service.Outlive(ctx, rt.Log, func(ctx context.Context) error { return part.run(ctx, rt) })
-		})
-		if part.id != bus.Orchestrator {
-			continue // The others' work waits in the stream until they listen; the projector reports its own progress.
-		}
-		select {
-		case <-rt.Listening():
-		case <-s.ctx.Done():
-			return context.Cause(s.ctx)
+		services.Go(func() error { return s.await(answers) })
+	}
+	if s.runs(bus.Compliance) {
+		services.Go(s.openForwarder)
+	}
+	for _, part := range s.parts() {
+		if s.runs(part.id) {
+			services.Go(func() error { return s.open(part) })
 		}
 	}
+	return services.Wait()
+}
+
+// serve starts the server.
+func (s *Stack) serve(options bus.ServerOptions) (err error) {
+	if s.server, err = embedded.Start(s.ctx, options, s.config.Log.Named("nats")); err != nil {
+		return err
+	}
+	s.server.Observe(s.config.Metrics.For("nats"), options)
+	s.run("bus", s.server.Watch)
+	if options.TLS != nil {
+		s.run("certificate", func(ctx context.Context) error {
+			s.server.Follow(ctx, nil, func() (bus.ServerOptions, error) { return options, nil })
+			return nil
+		})
+	}
 	return nil
+}
+
+// open starts a service. The orchestrator then takes commands; the others' work waits in the stream until they listen,
+// and the projector reports its own progress.
+func (s *Stack) open(part part) error {
+	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, s.config.Metrics.For(string(part.id)))
+	if err != nil {
+		return err
+	}
+	rt.Traces = s.config.Traces.For(string(part.id))
+	s.run(string(part.id), func(ctx context.Context) error {
+		defer rt.Close()
+		return service.Outlive(ctx, rt.Log, func(ctx context.Context) error { return part.run(ctx, rt) })
+	})
+	if part.id != bus.Orchestrator {
+		return nil
+	}
+	return s.await(rt.Listening())
+}
+
+// await waits until something answers, or everything stops.
+func (s *Stack) await(answers <-chan struct{}) error {
+	select {
+	case <-answers:
+		return nil
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
 }
 
 func (s *Stack) runs(id bus.Identity) bool {
@@ -267,11 +287,11 @@ func (s *Stack) LogURL() string {
 }
 
 // openPortal starts the portal before the services it queries; until they answer, it reports that they are
-// unavailable.
-func (s *Stack) openPortal(c portal.Config) error {
+// unavailable. The channel is closed once it answers.
+func (s *Stack) openPortal(c portal.Config) (answers <-chan struct{}, err error) {
 	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("%s: %w", portal.Name, err)
+		return nil, fmt.Errorf("%s: %w", portal.Name, err)
 	}
 	if c.URL == "" {
 		c.URL = "http://" + listener.Addr().String()
@@ -283,18 +303,18 @@ func (s *Stack) openPortal(c portal.Config) error {
 		s.config.Notifier.PortalURL = c.URL
 	}
 	if err := c.Check(); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", portal.Name, err), listener.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", portal.Name, err), listener.Close())
 	}
 	rt, err := service.Connect(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name))
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return nil, errors.Join(err, listener.Close())
 	}
 	s.portal, rt.Traces = c.URL, s.config.Traces.For(portal.Name)
 	s.run(portal.Name, func(ctx context.Context) error {
 		defer rt.Close()
 		return portal.Serve(ctx, rt, c, listener) // which waits for the bus by itself
 	})
-	return nil
+	return rt.Listening(), nil
 }
 
 // webhookKeys names the files of the keys to which customers' webhooks are encrypted.
@@ -409,6 +429,8 @@ func (s *Stack) Err() error {
 func (s *Stack) Close() error {
 	s.cancel(nil)
 	s.running.Wait()
-	s.server.Shutdown()
+	if s.server != nil {
+		s.server.Shutdown()
+	}
 	return nil
 }
