@@ -32,6 +32,8 @@ type Options struct {
 	Only []string
 	// Profiles is a directory for profiles of the workflow and the portal, created if needed; empty: no profiles.
 	Profiles string
+	// Requests is how many requests the history has; 0: the usual number.
+	Requests int
 	// Progress receives progress messages; write errors are ignored.
 	Progress io.Writer
 }
@@ -48,6 +50,10 @@ type scale struct {
 	clustered time.Duration
 	// stage, mails and history are numbers of requests; loads is the number of requests loaded from the history.
 	stage, mails, history, loads int
+	// starts is how many data directories are started in, twice each.
+	starts int
+	// bulk is how many more requests the history has, which are written before the others, and faster.
+	bulk int
 	// Each page is read by the given number of readers for the duration reading, while pending of the history's
 	// requests await the customer.
 	readers, pending int
@@ -68,7 +74,7 @@ func full() scale {
 	return scale{
 		floor: 5 * time.Second, warmUp: 2 * time.Second, workflow: 10 * time.Second, atOnce: []int{1, 16, 64, 256},
 		rounds: 3, compared: 5 * time.Second, clustered: 10 * time.Second,
-		stage: 5000, mails: 500, history: 100_000, loads: 10_000,
+		stage: 5000, mails: 500, starts: 20, history: 100_000, loads: 10_000,
 		readers: 50, pending: 10_000, reading: 10 * time.Second, clicking: 20 * time.Second,
 		logged: 200_000, questions: 1000, looking: time.Minute,
 		crowded: 10_000, beside: 10 * time.Second,
@@ -79,7 +85,7 @@ func quick() scale {
 	s := full()
 	s.floor, s.warmUp, s.workflow = time.Second, 300*time.Millisecond, 2*time.Second
 	s.compared, s.clustered = 300*time.Millisecond, time.Second
-	s.stage, s.mails, s.history, s.loads = 500, 50, 2000, 500
+	s.stage, s.mails, s.starts, s.history, s.loads = 500, 50, 3, 2000, 500
 	s.pending, s.reading, s.clicking = 200, 500*time.Millisecond, time.Second
 	s.logged, s.questions, s.looking = 2000, 100, time.Second
 	s.crowded, s.beside = 500, time.Second
@@ -104,7 +110,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"peers", (*bench).comparePeers}, {"workflow", (*bench).workflow}, {"stages", (*bench).stages},
-		{"mail", (*bench).mail}, {"history", (*bench).history},
+		{"mail", (*bench).mail}, {"start", (*bench).starts}, {"history", (*bench).history},
 		{"portal", (*bench).portal}, {"click", (*bench).click}, {"log", (*bench).log}, {"fair", (*bench).fair},
 		{"cluster", (*bench).cluster},
 	}
@@ -118,10 +124,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := checkDisk(o.Dir); err != nil {
 		return nil, err
 	}
+	s := full()
 	if o.Quick {
-		return run(ctx, o, quick())
+		s = quick()
 	}
-	return run(ctx, o, full())
+	if o.Requests > 0 {
+		s.history = min(o.Requests, s.history)
+		s.bulk = o.Requests - s.history
+	}
+	return run(ctx, o, s)
 }
 
 func run(ctx context.Context, o Options, s scale) (_ *Report, err error) {
@@ -179,6 +190,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, progress io.Wri
 	flags.StringVar(&o.Dir, "dir", "", "`directory` on the disk to measure; default: the system's temporary directory")
 	flags.BoolVar(&o.Quick, "quick", false, "measure little, to see that everything works")
 	only := flags.String("only", "", "`sections` to measure, separated by commas: "+sectionNames())
+	flags.IntVar(&o.Requests, "requests", 0, "how many `requests` the history has (100,000)")
 	flags.StringVar(&o.Peers, "peers", "", "`program` to measure beside Lockbox (package peers); make bench builds it")
 	flags.StringVar(&o.StageIn, "stage-in", "",
 		"`directory` in memory: workflow, peers and click also measure a server that stages batches there")

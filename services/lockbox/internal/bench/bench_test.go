@@ -30,9 +30,9 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	tiny := scale{
 		rounds: 3, compared: 50 * time.Millisecond, clustered: 50 * time.Millisecond,
 		floor: 50 * time.Millisecond, warmUp: 20 * time.Millisecond, workflow: 300 * time.Millisecond, atOnce: []int{1, 4},
-		stage: 20, mails: 2, history: 50, loads: 10, readers: 2, pending: 5, reading: 50 * time.Millisecond,
-		clicking: 100 * time.Millisecond,
-		logged:   20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
+		stage: 20, mails: 2, starts: 1, bulk: 20, history: 30, loads: 10,
+		readers: 2, pending: 5, reading: 50 * time.Millisecond, clicking: 100 * time.Millisecond,
+		logged: 20, questions: 5, looking: time.Millisecond, crowded: 20, beside: 100 * time.Millisecond,
 	}
 	profiles := t.TempDir()
 	r, err := run(t.Context(), Options{Dir: t.TempDir(), Profiles: profiles, Peers: fakePeers(t),
@@ -70,6 +70,9 @@ func TestEverySectionMeasuresSomething(t *testing.T) {
 	}
 	if r.Mail == nil || r.Mail.Requests != 2 || r.Mail.Mails < 2 || r.Mail.Rate <= 0 {
 		t.Errorf("mail: %+v", r.Mail)
+	}
+	if s := r.Starts; s == nil || s.New.P50 <= 0 || s.Again.P50 <= 0 {
+		t.Errorf("starts: %+v", s)
 	}
 	// 49 ended with their grant, which is a sixth event.
 	if h := r.History; h == nil || h.Requests != 50 || h.Events < 50*5 || h.Load.P50 <= 0 || h.Recent.P50 <= 0 ||

@@ -60,7 +60,11 @@ func (b *bench) history(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lives, err := b.populate(ctx, s, b.scale.history, func(i int) fate {
+	lives, err := b.bulk(ctx, s, b.scale.bulk)
+	if err != nil {
+		return err
+	}
+	recent, err := b.populate(ctx, s, b.scale.history, func(i int) fate {
 		if i%100 < stillActive {
 			return active
 		}
@@ -69,6 +73,7 @@ func (b *bench) history(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	lives = append(lives, recent...)
 	b.say("history: what waits for the services counts as handled")
 	if err := s.with(ctx, none, func(running *stack.Stack) error { return skipAll(ctx, running) }); err != nil {
 		return err

@@ -20,6 +20,7 @@ type Report struct {
 	Staged     *Staged    `json:"staged,omitempty"`
 	Stages     []Stage    `json:"stages,omitempty"`
 	Mail       *Mail      `json:"mail,omitempty"`
+	Starts     *Starts    `json:"starts,omitempty"`
 	History    *History   `json:"history,omitempty"`
 	Portal     *Portal    `json:"portal,omitempty"`
 	Clicks     []Click    `json:"clicks,omitempty"`
@@ -63,13 +64,25 @@ func (r *Report) Aims() []Aim {
 			aims = append(aims, Aim{"whole workflow, 256 at once: requests/s", 2, w.RateToFloor, "× floor", false, 2})
 		}
 	}
-	if h := r.History; h != nil {
+	if s := r.Starts; s != nil {
 		aims = append(aims,
-			Aim{"load of one request: p50", 1, h.Load.P50, "ms", true, 2},
-			Aim{"replay with folding", 150_000, h.Replay, "events/s", false, 0},
-			Aim{"restart", 2000, h.Ready, "ms", true, 0},
-			Aim{"memory", 500, float64(h.MemoryLoaded) / mib, "MiB", true, 0},
+			Aim{"start in a new data directory: p50", 300, s.New.P50, "ms", true, 0},
+			Aim{"start in a small one that exists: p50", 300, s.Again.P50, "ms", true, 0},
 		)
+	}
+	if h := r.History; h != nil {
+		restart, usual := 2000.0, full().history
+		if h.Requests > usual {
+			restart = 12_000 // for a million
+		}
+		aims = append(aims,
+			Aim{"load of one request: p50", 0.5, h.Load.P50, "ms", true, 2},
+			Aim{"replay with folding", 150_000, h.Replay, "events/s", false, 0},
+			Aim{"restart", restart, h.Ready, "ms", true, 0},
+		)
+		if h.Requests <= usual {
+			aims = append(aims, Aim{"memory", 300, float64(h.MemoryLoaded) / mib, "MiB", true, 0})
+		}
 	}
 	if p := r.Portal; p != nil {
 		slowest := Page{}
@@ -147,6 +160,12 @@ func (r *Report) Text() string {
 			{"delivered and reported", number(float64(m.Mails), 0), "mails"},
 			{"", number(m.Rate, 0), "mails/s"},
 		}))
+	}
+	if s := r.Starts; s != nil {
+		line("\nFrom the start of all services until commands and the portal are answered")
+		b.WriteString(table([][]string{{"", "p50 ms", "p99 ms"},
+			{"in a new data directory", number(s.New.P50, 0), number(s.New.P99, 0)},
+			{"in the same one again", number(s.Again.P50, 0), number(s.Again.P99, 0)}}))
 	}
 	if h := r.History; h != nil {
 		line("\nWith a history of %d requests, %d events, %.0f MiB (a process of its own)", h.Requests, h.Events,
