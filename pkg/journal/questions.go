@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -33,7 +35,7 @@ const (
 	mostFilters   = 24
 )
 
-// findTogether is find, of which the answer may hold messages that others asked for.
+// findTogether is find, sharing a request with others.
 func (j *Journal) findTogether(ctx context.Context, filters []string) ([]storedMsg, error) {
 	if len(filters) > mostFilters {
 		return j.find(ctx, filters)
@@ -94,9 +96,23 @@ func (j *Journal) answer(group []*question) {
 	}
 	found, err := j.find(context.Background(), filters) // whoever asked first may have gone; it ends by itself
 	for _, q := range group {
-		if q.found, q.err = found, err; len(group) > 1 && errors.Is(err, errTooLong) {
+		switch q.found, q.err = found, err; {
+		case len(group) == 1:
+		case errors.Is(err, errTooLong):
 			q.found, q.err = j.find(context.Background(), q.filters)
+		default:
+			q.found = q.own(found)
 		}
 		close(q.done)
 	}
+}
+
+// own returns the messages that the question asks for.
+func (q *question) own(all []storedMsg) (own []storedMsg) {
+	for _, m := range all {
+		if slices.ContainsFunc(q.filters, func(f string) bool { return bus.Matches(f, m.Subject) }) {
+			own = append(own, m)
+		}
+	}
+	return own
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -244,17 +245,18 @@ func (j *Journal) findEach(ctx context.Context, looks []*look) (each [][]storedM
 	}
 	each = make([][]storedMsg, len(looks))
 	for _, m := range found {
-		about, _ := bus.Under(m.Subject)
+		about, under := bus.Under(m.Subject)
 		i, asked := place[about]
+		other := slices.IndexFunc(looks, func(l *look) bool { return l.uniqueAs(about) })
 		switch {
 		case anchor != nil && about == anchor.known.Key && m.Seq == anchor.tip.Sequence:
 			moved = false
-		case asked && m.Seq > looks[i].tip.Sequence: // others may have asked for what is known here
+		case under && asked:
 			each[i] = append(each[i], m)
-		case !asked:
-			for _, l := range looks {
-				l.elsewhere = l.elsewhere || l.uniqueAs(about) && !m.isMisfit() // which is no request, wherever it stands
-			}
+		case !under || other < 0:
+			return nil, false, &CorruptError{m.Seq, "the bus answers what it was asked"}
+		case !m.isMisfit(): // which is no request, wherever it stands
+			looks[other].elsewhere = true
 		}
 	}
 	return each, moved, nil

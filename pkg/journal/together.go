@@ -98,7 +98,7 @@ var errAlone = errors.New("journal: this is read in another way")
 func (j *Journal) scanTogether(ctx context.Context, t *together, end uint64) error {
 	put := func(found []storedMsg) error {
 		for i, m := range found {
-			if m.Seq != t.next+uint64(i) { //nolint:gosec // G115: never negative
+			if m.Seq != t.next+uint64(i) {
 				return errAlone // whether it is missing, or only from this copy, is for the replays to find out
 			}
 		}

@@ -159,6 +159,23 @@ func (c *contract) since(t *testing.T) {
 			}
 		}
 	}
+	// Those who ask at the same time share requests, and know different events of the same aggregate.
+	var all sync.WaitGroup
+	for range 5 {
+		for version := range uint64(len(many)) {
+			all.Go(func() {
+				known := journal.Version{Key: long, Version: version + 1, Sequence: many[version]}
+				got, err := c.reader.Since(t.Context(), other, known)
+				if err != nil || len(got) != 2 || len(got[0].Entries) > 0 || got[1].Err != nil {
+					t.Errorf("after version %d: %v, %v", version+1, got, err)
+				} else if n := len(got[1].Entries); !got[1].Whole && n != len(many)-1-int(version) ||
+					n > 0 && got[1].Entries[n-1].Seq != many[len(many)-1] {
+					t.Errorf("after version %d: %d events", version+1, n)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 func (c *contract) wrongAfter(t *testing.T) {

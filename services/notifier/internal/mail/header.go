@@ -25,12 +25,12 @@ func (h *headers) words(name string, words ...string) {
 	line := name + ":"
 	for i, word := range words {
 		if i > 0 && len(line)+1+len(word) > widest {
-			h.WriteString(line + "\r\n")
+			_, _ = h.WriteString(line + "\r\n")
 			line = ""
 		}
 		line += " " + word
 	}
-	h.WriteString(line + "\r\n")
+	_, _ = h.WriteString(line + "\r\n")
 }
 
 // text adds a header that people read, as it is if it is ASCII and nothing that a mail client would decode.

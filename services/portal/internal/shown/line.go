@@ -257,8 +257,8 @@ type Moment struct {
 // Moments tells what the line shows: how long there is to decide, when reminders go out, who decided, and access.
 func (r Request) Moments() (list []Moment, err error) {
 	add := func(symbol, id, text string) {
-		label := ""
 		if err == nil && text != "" {
+			var label string
 			label, err = r.Say.Say(id)
 			list = append(list, Moment{symbol, label, text})
 		}

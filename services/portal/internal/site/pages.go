@@ -214,12 +214,12 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
-	out = bytes.Replace(out, invalid, invalidFirst, 1)
+	text := bytes.NewBuffer(bytes.Replace(out, invalid, invalidFirst, 1))
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Content-Language", v.Say.Language)
 	v.W.WriteHeader(status)
 	if v.R.Method != http.MethodHead {
-		_, _ = v.W.Write(out) // the client has disconnected
+		_, _ = text.WriteTo(v.W) // the client has disconnected
 	}
 	return nil
 }
