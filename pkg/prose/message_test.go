@@ -22,7 +22,7 @@ var notProse = []string{
 	"EndInvitation.invitation_id", "RedeemInvitation.email", "RedeemInvitation.invitation_id", "RoleInvitation.id",
 	"RoleInvitation.issuer",
 	"ConfirmSignInChange.change_id", "StopSignInChange.change_id",
-	"CreateTenant.default_language", "DeactivateRole.assignment_id", "DiscloseLegalDemand.reference",
+	"CreateTenant.default_language", "TenantSettings.time_zone", "DeactivateRole.assignment_id", "DiscloseLegalDemand.reference",
 	"Occurrence.resource_ids", "Person.email", "Person.human", "Person.issuer", "Person.language", "Person.subject",
 	"PublishCatalogue.text", "PublishRules.text", "RemoveRole.assignment_id", "RoleAssignment.id",
 	"AddWebhook.language", "AddWebhook.secret", "AddWebhook.secret_url", "AddWebhook.types", "RemoveWebhook.webhook_id",

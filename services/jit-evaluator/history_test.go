@@ -2,6 +2,7 @@ package evaluator
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,8 @@ import (
 // was stored before it.
 func TestAnEvaluationWaitsForALookThatBeganAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hurried := 0
-		h := &histories{log: zap.NewNop(), hurry: func() { hurried++ }, counted: policy.NewHistories()}
+		var hurried atomic.Int32
+		h := &histories{log: zap.NewNop(), hurry: func() { hurried.Add(1) }, counted: policy.NewHistories()}
 		underWay := time.Now()
 		time.Sleep(time.Millisecond)
 		begun := time.Now()
@@ -39,8 +40,8 @@ func TestAnEvaluationWaitsForALookThatBeganAfterIt(t *testing.T) {
 		synctest.Wait()
 		h.looked(time.Now(), 7)
 		waiting.Wait()
-		if len(h.awaited) != 0 || hurried != 3 {
-			t.Errorf("%d are still awaited, and it was hurried %d times", len(h.awaited), hurried)
+		if len(h.awaited) != 0 || hurried.Load() != 3 {
+			t.Errorf("%d are still awaited, and it was hurried %d times", len(h.awaited), hurried.Load())
 		}
 		if through := h.known(request.State{}, time.Now()).GetAsOfSequence(); through != 7 {
 			t.Errorf("counted through %d", through)
