@@ -166,7 +166,7 @@ func (b *bench) crowdRun(
 	}
 	window := time.Since(begun)
 	after, err := s.usage()
-	if err := errors.Join(err, stopProfile(), allocationsInto(b.profile(profile)), crowd.stop()); err != nil {
+	if err := errors.Join(err, stopProfile(), crowd.stop()); err != nil {
 		return Workflow{}, err
 	}
 	used, each := after.since(before), float64(max(1, len(took)))
