@@ -260,6 +260,8 @@ func (e *evaluator) evaluate(
 	if err != nil {
 		return err
 	}
+	// Before others can see it: whatever follows from it comes later, so the deadline that is said is the earliest.
+	now := e.Now()
 	if sub.DryRun {
 		if states = then; evaluated != nil {
 			states.Add(states.Request(about).Sequence+1, evaluated)
@@ -268,7 +270,7 @@ func (e *evaluator) evaluate(
 		e.histories.withdraw(in)
 		return err
 	}
-	e.say(outcome, states.Request(about))
+	e.say(outcome, states.Request(about), now)
 	if r := outcome.GetRefusal(); r != nil && !outcome.GetDuplicate() {
 		e.Counters.Refused(r)
 	}
@@ -360,14 +362,14 @@ func (e *evaluator) write(ctx context.Context, states repository.States, events 
 }
 
 // say adds to an outcome how a request stands.
-func (e *evaluator) say(o *lockboxv1.IntentOutcome, s request.State) {
+func (e *evaluator) say(o *lockboxv1.IntentOutcome, s request.State, now time.Time) {
 	v := s.Evaluation
 	o.Refusal, o.Status, o.Evaluation = v.GetRefusal(), s.Status.String(), v.GetOutcome().String()
 	o.Reasons, o.CodedReasons = v.GetReasons(), v.GetCodedReasons()
 	if w := v.GetWaiver(); w != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		o.Waiver = w.String()
 	}
-	if due := request.DecidedBy(s, e.Now()); !due.IsZero() {
+	if due := request.DecidedBy(s, now); !due.IsZero() {
 		o.Deadline = timestamppb.New(due)
 	}
 	o.NextStep, o.Next = request.Next(s)
