@@ -58,8 +58,8 @@ type result struct {
 	err error
 }
 
-// commit is a unit that succeeds or fails as a whole: an atomic batch, which the server acknowledges once, or the
-// messages of one write, each of which it acknowledges.
+// commit is what is sent at once: an atomic batch, which is stored as a whole or not at all and acknowledged once, or
+// the messages of one write, each of which is acknowledged.
 //
 // With one replica, a single write of several messages is no batch: the server would stage it in files of its own,
 // which takes longer than the messages. They are sent together without waiting, each on the condition that the one
@@ -311,11 +311,10 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 	for _, q := range c.writes {
 		delete(w.busy, q.key)
 	}
-	switch {
-	case !c.batch:
+	if !c.batch {
 		w.singles--
 		c.writes[0].done <- result{seqs: c.stored, duplicate: a.duplicate, err: a.err}
-	default:
+	} else {
 		if len(c.writes) == 1 {
 			w.singles--
 		} else {
