@@ -169,6 +169,9 @@ func (p *Policy) Witnesses() map[string]string {
 	return urls
 }
 
+// Quorum returns how many of the witnesses must have cosigned.
+func (p *Policy) Quorum() int { return p.quorum }
+
 // Open verifies a checkpoint's signed note. Every signature by a key of the policy must be valid, even if it is not
 // needed.
 func (p *Policy) Open(signed []byte) (Signed, error) {

@@ -4,9 +4,7 @@ package logkeys
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -57,7 +55,7 @@ func Read(signingKeyFile, saltsFile string) (Keys, error) {
 	if k.Signer, err = note.NewSigner(strings.TrimSpace(key)); err != nil {
 		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
 	}
-	if k.Verifier, err = publicKey(strings.TrimSpace(key)); err != nil {
+	if k.Verifier, err = merkle.PublicKey(strings.TrimSpace(key)); err != nil {
 		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
 	}
 	if k.secret, err = hex.DecodeString(strings.TrimSpace(secret)); err != nil || len(k.secret) < saltsSize {
@@ -142,7 +140,7 @@ func install(dir string, made []byte) error {
 	if len(lines) != 3 {
 		return fmt.Errorf("%s: not a signing key and the secret of the salts, a line each", pending)
 	}
-	public, err := publicKey(lines[0])
+	public, err := merkle.PublicKey(lines[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", pending, err)
 	}
@@ -186,19 +184,6 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return func() { _ = d.Close() }, nil
-}
-
-// publicKey derives the verifier key from a signer key: PRIVATE+KEY+<name>+<hash>+<kind and seed>.
-func publicKey(private string) (string, error) {
-	parts := strings.SplitN(private, "+", 5)
-	if len(parts) != 5 {
-		return "", errors.New("not a signing key")
-	}
-	seed, err := base64.StdEncoding.DecodeString(parts[4])
-	if err != nil || len(seed) != 1+ed25519.SeedSize {
-		return "", errors.New("not an Ed25519 signing key")
-	}
-	return note.NewEd25519VerifierKey(parts[2], ed25519.PublicKey(ed25519.NewKeyFromSeed(seed[1:])[ed25519.SeedSize:]))
 }
 
 // Salts returns a new instance, since one must not be shared between goroutines.

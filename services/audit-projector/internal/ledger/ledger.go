@@ -53,6 +53,18 @@ type Options struct {
 	Log      *zap.Logger
 	// Alarm is called on ErrDiffers.
 	Alarm func()
+	// Witnesses are asked before anything is signed; nil if there are none.
+	Witnesses Witnesses
+}
+
+// Witnesses know how far they have seen the log grow. After a restart, nothing is signed before enough of them have
+// confirmed that what is on disk and in the stream is the log that they know, and not an older copy of it.
+type Witnesses interface {
+	// Sizes returns the size of the tree that each witness cosigned last, by name. It fails if too few of them answer.
+	Sizes(ctx context.Context) (map[string]int64, error)
+	// Follow has those witnesses cosign the last checkpoint. It returns ErrDiffers if one of them refuses, because the
+	// checkpoint does not follow from what it cosigned.
+	Follow(ctx context.Context, sizes map[string]int64) error
 }
 
 // FirstInterval is how often an empty log checks for its first event.
@@ -61,6 +73,8 @@ const FirstInterval = 200 * time.Millisecond
 const (
 	// keepEvery is the number of events in a long rebuild after which the trees are saved at the next checkpoint.
 	keepEvery = 50_000
+	// doubtful is in how many passes in a row the end of the log is missing before that is a contradiction.
+	doubtful = 3
 	// tellEvery is the interval of progress messages in a long rebuild.
 	tellEvery = 5 * time.Second
 )
@@ -71,11 +85,16 @@ type Ledger struct {
 	policy *merkle.Policy
 	trees  *trees // nil until opened
 	last   state  // the last checkpoint in memory: of the trees, or after them
+	// confirmed: the witnesses know this log, or there are none.
+	confirmed bool
+	// doubts counts the passes in a row in which the end of the log was missing.
+	doubts int
 
-	mu     sync.RWMutex
-	shown  shown
-	failed error
-	passed time.Time
+	mu           sync.RWMutex
+	shown        shown
+	failed       error
+	contradicted error
+	passed       time.Time
 }
 
 // Open reads the directory. Until the first pass, the ledger publishes what was signed before.
@@ -87,7 +106,7 @@ func Open(o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	return &Ledger{Options: o, policy: policy}, nil
+	return &Ledger{Options: o, policy: policy, confirmed: o.Witnesses == nil}, nil
 }
 
 // Run follows the stream until ctx ends. It retries while the bus is unavailable. On ErrDiffers it raises the alarm and
@@ -114,6 +133,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 			l.Log.Warn("no checkpoint", zap.Error(err))
 			l.close()
 		default:
+			l.doubts = 0
 			l.mu.Lock()
 			l.passed = time.Now()
 			l.mu.Unlock()
@@ -141,6 +161,19 @@ func (l *Ledger) Failed() error {
 	return l.failed
 }
 
+// Contradict stops signing: a witness has seen another log of this name. The error must be ErrDiffers.
+func (l *Ledger) Contradict(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.contradicted = err
+}
+
+func (l *Ledger) contradiction() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.contradicted
+}
+
 // Passed returns when the trees last reached the end of the stream.
 func (l *Ledger) Passed() time.Time {
 	l.mu.RLock()
@@ -151,7 +184,14 @@ func (l *Ledger) Passed() time.Time {
 // pass takes the trees to the end of the stream, adopting the reported checkpoints on the way, and signs a new one if
 // there are new events.
 func (l *Ledger) pass(ctx context.Context) error {
+	if err := l.contradiction(); err != nil {
+		return err
+	}
 	if err := l.open(); err != nil {
+		return err
+	}
+	sizes, err := l.seenByWitnesses(ctx) // before reading: what a copy has signed meanwhile is in the stream
+	if err != nil {
 		return err
 	}
 	reported, err := l.reported(ctx)
@@ -188,10 +228,43 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		grown = false
 	}
-	if !grown {
-		return nil
+	if err := l.confirm(ctx, sizes); err != nil || !grown {
+		return err
 	}
 	return l.sign(ctx)
+}
+
+func (l *Ledger) seenByWitnesses(ctx context.Context) (map[string]int64, error) {
+	if l.confirmed {
+		return nil, nil
+	}
+	return l.Witnesses.Sizes(ctx)
+}
+
+// confirm compares what the witnesses have seen with the end of the log. A witness that is ahead has cosigned what was
+// signed before the stream or the trees were replaced by an older copy.
+func (l *Ledger) confirm(ctx context.Context, sizes map[string]int64) error {
+	if l.confirmed {
+		return nil
+	}
+	for name, size := range sizes {
+		if size > l.last.Global.N {
+			return l.doubt(Ahead(name, size, l.last.Global.N))
+		}
+	}
+	if l.last.Covered > 0 {
+		if err := l.Witnesses.Follow(ctx, sizes); err != nil {
+			return err
+		}
+	}
+	l.confirmed = true
+	return nil
+}
+
+// Ahead is the ErrDiffers of a witness that has cosigned a larger tree than there is.
+func Ahead(witness string, size, is int64) error {
+	return fmt.Errorf("%w: the witness %s has cosigned %d checkpoints, and there are %d here: an older copy was restored",
+		ErrDiffers, witness, size, is)
 }
 
 func misfit(e journal.Entry) bool {
@@ -245,11 +318,13 @@ type checkpoint struct {
 // reported reads the checkpoints in the stream after the last one adopted.
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
+	own := l.last.Covered == 0
 	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
 		func(e journal.Entry) error {
 			c := e.Event.GetCheckpointSigned()
 			switch covered := c.GetCoveredSequence(); {
 			case covered <= l.last.Covered:
+				own = own || covered == l.last.Covered && c.GetNote() == l.last.Checkpoint
 				return nil // the last adopted one
 			case covered >= e.Seq:
 				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
@@ -261,7 +336,20 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 			found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
 			return nil
 		})
+	if err == nil && !own {
+		err = l.doubt(fmt.Errorf("%w: the last checkpoint on disk, which covers event %d, is not in the stream: "+
+			"an older copy was restored", ErrDiffers, l.last.Covered))
+	}
 	return found, err
+}
+
+// doubt returns the error once it has come back often enough that no replica of the stream that lags explains it.
+// Nothing is signed meanwhile.
+func (l *Ledger) doubt(err error) error {
+	if l.doubts++; l.doubts < doubtful {
+		return fmt.Errorf("not confirmed yet: %v", err) //nolint:errorlint // not ErrDiffers yet
+	}
+	return err
 }
 
 // adopt adopts a checkpoint from the stream after verifying that it matches the trees.

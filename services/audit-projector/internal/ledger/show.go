@@ -93,6 +93,19 @@ func (l *Ledger) Growth(size int64) (g Growth, err error) {
 	return g, err
 }
 
+// Newest returns the last checkpoint and the size of its tree. Before the first one, it is that of an empty tree: it
+// says nothing, and lets witnesses tell what they know.
+func (l *Ledger) Newest() (signed []byte, size int64, err error) {
+	err = l.view(func(s shown) error {
+		signed, size = []byte(s.note), s.Global.N
+		return nil
+	})
+	if errors.Is(err, ErrNone) {
+		signed, err = merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: merkle.EmptyTree()}, l.Keys.Signer)
+	}
+	return signed, size, err
+}
+
 // Growth is the response for an earlier size of the global tree.
 type Growth struct {
 	// Checkpoint is the last signed note.
