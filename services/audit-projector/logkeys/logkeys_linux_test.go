@@ -67,9 +67,9 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first := load(t, dir)
 	before := files(t, dir)
-	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifier ||
-		first.Signer.Name() != origin {
-		t.Fatalf("the directory holds %v for %s", before, first.Verifier)
+	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifiers[0] ||
+		first.Signers[0].Name() != origin {
+		t.Fatalf("the directory holds %v for %s", before, first.Verifiers[0])
 	}
 	for name := range before {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -77,15 +77,15 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if again := load(t, dir); again.Verifier != first.Verifier {
-		t.Errorf("read again: %s, then %s", first.Verifier, again.Verifier)
+	if again := load(t, dir); again.Verifiers[0] != first.Verifiers[0] {
+		t.Errorf("read again: %s, then %s", first.Verifiers[0], again.Verifiers[0])
 	}
 	// The public key is not a secret that could be lost.
 	if err := os.Remove(filepath.Join(dir, logkeys.PublicKeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	if again := load(t, dir); again.Verifier != first.Verifier {
-		t.Errorf("without the public key: %s, then %s", first.Verifier, again.Verifier)
+	if again := load(t, dir); again.Verifiers[0] != first.Verifiers[0] {
+		t.Errorf("without the public key: %s, then %s", first.Verifiers[0], again.Verifiers[0])
 	}
 }
 

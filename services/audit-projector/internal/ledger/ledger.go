@@ -26,6 +26,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
+	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -87,6 +88,8 @@ type Ledger struct {
 	last   state  // the last checkpoint in memory: of the trees, or after them
 	// confirmed: the witnesses know this log, or there are none.
 	confirmed bool
+	// keyRecorded: the stream says which key replaces the log's.
+	keyRecorded bool
 	// doubts counts the passes in a row in which the end of the log was missing.
 	doubts int
 
@@ -389,11 +392,14 @@ func (l *Ledger) check(signed string, s state) error {
 // sign signs a checkpoint of all that was appended. It is not published before the stream has its report. The stream
 // accepts one report per size; if another replica was faster, that replica's checkpoint is adopted.
 func (l *Ledger) sign(ctx context.Context) error {
+	if err := l.recordKey(ctx); err != nil {
+		return err
+	}
 	s, err := l.trees.cut()
 	if err != nil {
 		return err
 	}
-	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: s.Global}, l.Keys.Signer)
+	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: s.Global}, l.Keys.Signers...)
 	if err != nil {
 		return err
 	}
@@ -410,14 +416,38 @@ func (l *Ledger) sign(ctx context.Context) error {
 }
 
 func (l *Ledger) report(s state) *lockboxv1.Event {
+	e := l.event(strconv.FormatInt(s.Global.N, 10))
+	e.Fact = &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
+		CoveredSequence: s.Covered}}
+	return e
+}
+
+func (l *Ledger) event(key string) *lockboxv1.Event {
 	log := aggregate.MerkleLog
 	return &lockboxv1.Event{
-		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID,
-		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID, ReportKey: key,
+		Time:  timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
-		Fact: &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
-			CoveredSequence: s.Covered}},
 	}
+}
+
+// recordKey records, before the first checkpoint that is signed with it, which key replaces the log's: the keys before
+// it say so themselves. The same report again is recognised by the stream.
+func (l *Ledger) recordKey(ctx context.Context) error {
+	if l.keyRecorded || len(l.Keys.Signers) == 1 {
+		return nil
+	}
+	signed, err := note.Sign(&note.Note{Text: merkle.KeyChange(l.policy.Origin(), l.Keys.Verifiers[0])}, l.Keys.Signers...)
+	if err != nil {
+		return err
+	}
+	e := l.event(fmt.Sprintf("key-%08x", l.Keys.Signers[0].KeyHash()))
+	e.Fact = &lockboxv1.Event_LogKeyChanged{LogKeyChanged: &lockboxv1.LogKeyChanged{Note: string(signed)}}
+	if _, _, err := l.Journal.Report(ctx, e); err != nil {
+		return err
+	}
+	l.keyRecorded = true
+	return errOther // the report is in the stream now, before the checkpoint
 }
 
 // keep saves the trees of a checkpoint to disk, and then publishes it.
