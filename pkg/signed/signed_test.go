@@ -107,8 +107,8 @@ func TestAnyChangedBitIsRefused(t *testing.T) {
 			return // no event, which is refused before its signature is looked at
 		}
 		before := map[int]*lockboxv1.Event{1: first, 2: second}[which]
-		m := signed.Message{Sequence: 20, Subject: subject([]*lockboxv1.Event{first, second, third}[which]), Stored: data,
-			Event: e}
+		at := subject([]*lockboxv1.Event{first, second, third}[which])
+		m := signed.Message{Sequence: 20, Subject: at, Stored: data, Event: e}
 		err := ring.Check(m, func() (h [32]byte, _ error) {
 			if before != nil {
 				b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(before)
@@ -161,6 +161,8 @@ func TestAStatementIsSignedByWhoMakesIt(t *testing.T) {
 	if err := ring.CheckStatement("lockbox.lease", good, aggregate.Projector, at); err != nil {
 		t.Error(err)
 	}
+	evaluators := sign(t, signer(t, aggregate.Evaluator, "evaluator"), lease)[0]
+	nobodys := sign(t, signer(t, aggregate.Projector, "nobody's"), lease)[0]
 	linked := lease
 	linked.Previous[0] = 1
 	for name, row := range map[string]struct {
@@ -171,13 +173,12 @@ func TestAStatementIsSignedByWhoMakesIt(t *testing.T) {
 	}{
 		"unsigned":        {"lockbox.lease", lease.Content, at, signed.RuleUnsigned},
 		"another subject": {"lockbox.release", good, at, signed.RuleSignature},
-		"another writer": {"lockbox.lease", sign(t, signer(t, aggregate.Evaluator, "evaluator"), lease)[0], at,
-			signed.RuleWriter},
+		"another writer":  {"lockbox.lease", evaluators, at, signed.RuleWriter},
 		"too late":        {"lockbox.lease", good, noon.Add(24 * time.Hour), signed.RuleTime},
 		"with others":     {"lockbox.lease", sign(t, projector, lease, lease)[0], at, signed.RulePrevious},
 		"like an event":   {"lockbox.lease", sign(t, projector, linked)[0], at, signed.RulePrevious},
 		"other content":   {"lockbox.lease", append([]byte{0x08, 0x02}, good[2:]...), at, signed.RuleSignature},
-		"nobody's key":    {"lockbox.lease", sign(t, signer(t, aggregate.Projector, "x"), lease)[0], at, signed.RuleUnknownKey},
+		"nobody's key":    {"lockbox.lease", nobodys, at, signed.RuleUnknownKey},
 		"something after": {"lockbox.lease", append(slices.Clone(good), 0x08, 0x01), at, signed.RuleBlock},
 	} {
 		if err := ring.CheckStatement(row.subject, row.stored, aggregate.Projector, row.at); ruleOf(err) != row.want {

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var update = flag.Bool("update", false, "write testdata/vectors.json; what is there stays true for ever: only add to it")
+var update = flag.Bool("update", false, "write testdata/vectors.json, to which vectors are only ever added")
 
 const vectorsFile = "testdata/vectors.json"
 
@@ -46,7 +46,8 @@ type vector struct {
 func made(t *testing.T) vectors {
 	w, other := ours(t), newWorld(t, signed.DeploymentName(origin), "other deployment")
 	v := vectors{Origin: origin, DeploymentKey: w.vkey}
-	orchestrator, evaluator := signer(t, aggregate.Orchestrator, "orchestrator"), signer(t, aggregate.Evaluator, "evaluator")
+	orchestrator := signer(t, aggregate.Orchestrator, "orchestrator")
+	evaluator := signer(t, aggregate.Evaluator, "evaluator")
 	put := func(name string, e *lockboxv1.Event, stored []byte, refused signed.Rule) {
 		sequence := uint64(len(v.Stream) + 1)
 		v.Stream = append(v.Stream, vector{name, sequence, subject(e), hex.EncodeToString(stored), refused})
