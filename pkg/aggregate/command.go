@@ -27,7 +27,7 @@ type Command struct {
 func Of(c *lockboxv1.Command) (Key, error) {
 	about := about(c)
 	switch about.Kind {
-	case KindPolicy, KindAlarm:
+	case KindPolicy, KindAlarm, KindSigning:
 		if named := (Key{c.GetTenant(), about.Kind, c.GetAggregateId()}); named != about {
 			return about, refusal.Invalid("tenant", "bad input", "this command is about %s", about)
 		}
@@ -103,6 +103,8 @@ func about(c *lockboxv1.Command) Key {
 		return Disclosure(tenant, id)
 	case *lockboxv1.Command_SetAsideMessage:
 		return Guard
+	case *lockboxv1.Command_BeginSigning, *lockboxv1.Command_CertifyWriter, *lockboxv1.Command_RevokeWriter:
+		return SigningWriters
 	}
 	return Request(tenant, id)
 }

@@ -54,6 +54,7 @@ var facts = slices.Concat(
 	rows(KindAlarm, Repairer, "StreamRestored"),
 	rows(KindAlarm, Orchestrator, "MessageSetAside"),
 	rows(KindDigest, Orchestrator, "WaivedAccessReported"),
+	rows(KindSigning, Orchestrator, "SigningBegan", "WriterCertified", "WriterRevoked"),
 )
 
 func rows(kind string, writer Writer, types ...string) []Fact {

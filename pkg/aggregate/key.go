@@ -26,11 +26,13 @@ const (
 	KindAlarm      = "alarm"
 	// KindDigest are the reports to a tenant of what happened without asking it, one for each day.
 	KindDigest = "digest"
+	// KindSigning is with which keys writers sign what they store (R50).
+	KindSigning = "signing"
 )
 
 var (
 	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
-		KindOwnership}
+		KindOwnership, KindSigning}
 	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
 )
 
@@ -67,6 +69,8 @@ var (
 	// Rules and Catalogue are the provider's rule set and service catalogue, of which each version is an event.
 	Rules     = Key{ProviderTenant, KindPolicy, "rules"}
 	Catalogue = Key{ProviderTenant, KindPolicy, "catalogue"}
+	// SigningWriters are the keys with which writers sign, and since when they have to.
+	SigningWriters = Key{ProviderTenant, KindSigning, "writers"}
 	// MerkleLog is the log of all events, whose checkpoints are reported; Guard compares the stream with it.
 	MerkleLog = Key{ProviderTenant, KindCheckpoint, "log"}
 	Guard     = Key{ProviderTenant, KindAlarm, "guard"}

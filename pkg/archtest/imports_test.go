@@ -27,6 +27,7 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
+		"./pkg/signed",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.

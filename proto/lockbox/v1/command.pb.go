@@ -88,6 +88,9 @@ type Command struct {
 	//	*Command_DiscloseExposure
 	//	*Command_DiscloseLegalDemand
 	//	*Command_SetAsideMessage
+	//	*Command_BeginSigning
+	//	*Command_CertifyWriter
+	//	*Command_RevokeWriter
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -559,6 +562,33 @@ func (x *Command) GetSetAsideMessage() *SetAsideMessage {
 	return nil
 }
 
+func (x *Command) GetBeginSigning() *BeginSigning {
+	if x != nil {
+		if x, ok := x.Action.(*Command_BeginSigning); ok {
+			return x.BeginSigning
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCertifyWriter() *CertifyWriter {
+	if x != nil {
+		if x, ok := x.Action.(*Command_CertifyWriter); ok {
+			return x.CertifyWriter
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRevokeWriter() *RevokeWriter {
+	if x != nil {
+		if x, ok := x.Action.(*Command_RevokeWriter); ok {
+			return x.RevokeWriter
+		}
+	}
+	return nil
+}
+
 type isCommand_Action interface {
 	isCommand_Action()
 }
@@ -781,6 +811,21 @@ type Command_SetAsideMessage struct {
 	SetAsideMessage *SetAsideMessage `protobuf:"bytes,110,opt,name=set_aside_message,json=setAsideMessage,proto3,oneof"`
 }
 
+type Command_BeginSigning struct {
+	// A security officer begins signing; the tenant is `_`, the aggregate `writers`.
+	BeginSigning *BeginSigning `protobuf:"bytes,152,opt,name=begin_signing,json=beginSigning,proto3,oneof"`
+}
+
+type Command_CertifyWriter struct {
+	// A security officer lets a writer sign with one more key; the tenant is `_`, the aggregate `writers`.
+	CertifyWriter *CertifyWriter `protobuf:"bytes,153,opt,name=certify_writer,json=certifyWriter,proto3,oneof"`
+}
+
+type Command_RevokeWriter struct {
+	// A security officer ends a writer's key before its time; the tenant is `_`, the aggregate `writers`.
+	RevokeWriter *RevokeWriter `protobuf:"bytes,154,opt,name=revoke_writer,json=revokeWriter,proto3,oneof"`
+}
+
 func (*Command_Withdraw) isCommand_Action() {}
 
 func (*Command_Release) isCommand_Action() {}
@@ -866,6 +911,12 @@ func (*Command_DiscloseExposure) isCommand_Action() {}
 func (*Command_DiscloseLegalDemand) isCommand_Action() {}
 
 func (*Command_SetAsideMessage) isCommand_Action() {}
+
+func (*Command_BeginSigning) isCommand_Action() {}
+
+func (*Command_CertifyWriter) isCommand_Action() {}
+
+func (*Command_RevokeWriter) isCommand_Action() {}
 
 // What a command resulted in.
 type CommandReply struct {
@@ -3077,12 +3128,169 @@ func (x *SetAsideMessage) GetReason() string {
 	return ""
 }
 
+// From here on every stored event has to be signed by its writer. It is refused unless each service that writes has a
+// certificate.
+type BeginSigning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The verifier key of the deployment, `<name>+<hash>+<key>`.
+	DeploymentKey string `protobuf:"bytes,1,opt,name=deployment_key,json=deploymentKey,proto3" json:"deployment_key,omitempty"`
+	// The writers' certificates, each a C2SP signed note; at most 32.
+	Certificates  []string `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginSigning) Reset() {
+	*x = BeginSigning{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginSigning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginSigning) ProtoMessage() {}
+
+func (x *BeginSigning) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginSigning.ProtoReflect.Descriptor instead.
+func (*BeginSigning) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *BeginSigning) GetDeploymentKey() string {
+	if x != nil {
+		return x.DeploymentKey
+	}
+	return ""
+}
+
+func (x *BeginSigning) GetCertificates() []string {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// Lets a writer sign with one more key. It is refused unless the deployment's key has signed the certificate.
+type CertifyWriter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate, a C2SP signed note.
+	Certificate   string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertifyWriter) Reset() {
+	*x = CertifyWriter{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertifyWriter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertifyWriter) ProtoMessage() {}
+
+func (x *CertifyWriter) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertifyWriter.ProtoReflect.Descriptor instead.
+func (*CertifyWriter) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CertifyWriter) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+// Ends a writer's key before its time. It is refused for a key that has no certificate, or was revoked.
+type RevokeWriter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the key, 8 bytes.
+	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Why; 1 to 4000 characters.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeWriter) Reset() {
+	*x = RevokeWriter{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeWriter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeWriter) ProtoMessage() {}
+
+func (x *RevokeWriter) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeWriter.ProtoReflect.Descriptor instead.
+func (*RevokeWriter) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RevokeWriter) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *RevokeWriter) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x81\x18\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xca\x19\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -3137,7 +3345,10 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x11publish_catalogue\x18[ \x01(\v2\x1c.lockbox.v1.PublishCatalogueH\x00R\x10publishCatalogue\x12K\n" +
 	"\x11disclose_exposure\x18_ \x01(\v2\x1c.lockbox.v1.DiscloseExposureH\x00R\x10discloseExposure\x12U\n" +
 	"\x15disclose_legal_demand\x18` \x01(\v2\x1f.lockbox.v1.DiscloseLegalDemandH\x00R\x13discloseLegalDemand\x12I\n" +
-	"\x11set_aside_message\x18n \x01(\v2\x1b.lockbox.v1.SetAsideMessageH\x00R\x0fsetAsideMessageB\b\n" +
+	"\x11set_aside_message\x18n \x01(\v2\x1b.lockbox.v1.SetAsideMessageH\x00R\x0fsetAsideMessage\x12@\n" +
+	"\rbegin_signing\x18\x98\x01 \x01(\v2\x18.lockbox.v1.BeginSigningH\x00R\fbeginSigning\x12C\n" +
+	"\x0ecertify_writer\x18\x99\x01 \x01(\v2\x19.lockbox.v1.CertifyWriterH\x00R\rcertifyWriter\x12@\n" +
+	"\rrevoke_writer\x18\x9a\x01 \x01(\v2\x18.lockbox.v1.RevokeWriterH\x00R\frevokeWriterB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
@@ -3268,7 +3479,15 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x0fSetAsideMessage\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x1c\n" +
-	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x06reason\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"Y\n" +
+	"\fBeginSigning\x12%\n" +
+	"\x0edeployment_key\x18\x01 \x01(\tR\rdeploymentKey\x12\"\n" +
+	"\fcertificates\x18\x02 \x03(\tR\fcertificates\"1\n" +
+	"\rCertifyWriter\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\tR\vcertificate\"C\n" +
+	"\fRevokeWriter\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_command_proto_rawDescOnce sync.Once
@@ -3282,7 +3501,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -3327,20 +3546,23 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*DiscloseExposure)(nil),      // 40: lockbox.v1.DiscloseExposure
 	(*DiscloseLegalDemand)(nil),   // 41: lockbox.v1.DiscloseLegalDemand
 	(*SetAsideMessage)(nil),       // 42: lockbox.v1.SetAsideMessage
-	(*AddWebhook)(nil),            // 43: lockbox.v1.AddWebhook
-	(*RemoveWebhook)(nil),         // 44: lockbox.v1.RemoveWebhook
-	(*Refusal)(nil),               // 45: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 46: google.protobuf.Duration
-	(SupportPlan)(0),              // 47: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 48: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 49: lockbox.v1.Person
-	(*RoleInvitation)(nil),        // 50: lockbox.v1.RoleInvitation
-	(*TenantSettings)(nil),        // 51: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 52: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 53: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 54: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 56: lockbox.v1.Occurrence
+	(*BeginSigning)(nil),          // 43: lockbox.v1.BeginSigning
+	(*CertifyWriter)(nil),         // 44: lockbox.v1.CertifyWriter
+	(*RevokeWriter)(nil),          // 45: lockbox.v1.RevokeWriter
+	(*AddWebhook)(nil),            // 46: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 47: lockbox.v1.RemoveWebhook
+	(*Refusal)(nil),               // 48: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
+	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 51: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 52: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 53: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 54: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 55: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 56: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 57: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 59: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -3374,8 +3596,8 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	26, // 28: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
 	27, // 29: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
 	28, // 30: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
-	43, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
-	44, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	46, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	47, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
 	33, // 33: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
 	34, // 34: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
 	37, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
@@ -3386,28 +3608,31 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	40, // 40: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
 	41, // 41: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
 	42, // 42: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	45, // 43: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	46, // 44: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	47, // 45: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	48, // 46: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	49, // 47: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	50, // 48: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
-	47, // 49: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	51, // 50: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	52, // 51: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	53, // 52: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	50, // 53: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
-	54, // 54: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	55, // 55: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	49, // 56: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	56, // 57: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	56, // 58: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	55, // 59: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	43, // 43: lockbox.v1.Command.begin_signing:type_name -> lockbox.v1.BeginSigning
+	44, // 44: lockbox.v1.Command.certify_writer:type_name -> lockbox.v1.CertifyWriter
+	45, // 45: lockbox.v1.Command.revoke_writer:type_name -> lockbox.v1.RevokeWriter
+	48, // 46: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	49, // 47: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	50, // 48: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	51, // 49: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	52, // 50: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	53, // 51: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	50, // 52: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	54, // 53: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	55, // 54: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	56, // 55: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	53, // 56: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	57, // 57: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	58, // 58: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	52, // 59: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	59, // 60: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	59, // 61: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	58, // 62: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -3464,6 +3689,9 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_DiscloseExposure)(nil),
 		(*Command_DiscloseLegalDemand)(nil),
 		(*Command_SetAsideMessage)(nil),
+		(*Command_BeginSigning)(nil),
+		(*Command_CertifyWriter)(nil),
+		(*Command_RevokeWriter)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3471,7 +3699,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

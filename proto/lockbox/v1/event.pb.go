@@ -28,14 +28,16 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7, also the message id on the bus.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The customer that it concerns; `_` for what concerns the provider itself (kinds policy, checkpoint and alarm).
+	// The customer that it concerns; `_` for what concerns the provider itself (kinds policy, checkpoint, alarm and
+	// signing).
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy.
+	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy,
+	// signing.
 	// Reported kinds: delivery, checkpoint, alarm, digest.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Which aggregate of that kind: a request's, subscription's, ticket's or disclosure's id; the tenant's own id for
-	// kind tenant; `rules` or `catalogue` for kind policy; for kind delivery, the id of the event that was told of; for
-	// kind digest, the time until which it reports.
+	// kind tenant; `rules` or `catalogue` for kind policy; `writers` for kind signing; for kind delivery, the id of the
+	// event that was told of; for kind digest, the time until which it reports.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// Counts 1, 2, 3 … inside one aggregate. 0 for an event of a reported kind.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
@@ -53,6 +55,9 @@ type Event struct {
 	CausationId string `protobuf:"bytes,10,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// W3C `traceparent`.
 	TraceParent string `protobuf:"bytes,11,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// The block by which its writer signed everything before it, appended to the encoded event: pkg/merkle/FORMATS.md.
+	// Absent before signing began. Readers check it on the stored bytes and leave it out of what they decode.
+	Signature []byte `protobuf:"bytes,19,opt,name=signature,proto3" json:"signature,omitempty"`
 	// What became true. The field's message name is the last token of the subject.
 	//
 	// Types that are valid to be assigned to Fact:
@@ -126,6 +131,9 @@ type Event struct {
 	//	*Event_DifferenceFound
 	//	*Event_StreamRestored
 	//	*Event_MessageSetAside
+	//	*Event_SigningBegan
+	//	*Event_WriterCertified
+	//	*Event_WriterRevoked
 	//	*Event_WaivedAccessReported
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
@@ -237,6 +245,13 @@ func (x *Event) GetTraceParent() string {
 		return x.TraceParent
 	}
 	return ""
+}
+
+func (x *Event) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
 }
 
 func (x *Event) GetFact() isEvent_Fact {
@@ -867,6 +882,33 @@ func (x *Event) GetMessageSetAside() *MessageSetAside {
 	return nil
 }
 
+func (x *Event) GetSigningBegan() *SigningBegan {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SigningBegan); ok {
+			return x.SigningBegan
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWriterCertified() *WriterCertified {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WriterCertified); ok {
+			return x.WriterCertified
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWriterRevoked() *WriterRevoked {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_WriterRevoked); ok {
+			return x.WriterRevoked
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWaivedAccessReported() *WaivedAccessReported {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_WaivedAccessReported); ok {
@@ -1226,6 +1268,21 @@ type Event_MessageSetAside struct {
 	MessageSetAside *MessageSetAside `protobuf:"bytes,113,opt,name=message_set_aside,json=messageSetAside,proto3,oneof"`
 }
 
+type Event_SigningBegan struct {
+	// Kind signing, written by lockbox-orchestrator: from here on every event has to be signed by its writer.
+	SigningBegan *SigningBegan `protobuf:"bytes,142,opt,name=signing_began,json=signingBegan,proto3,oneof"`
+}
+
+type Event_WriterCertified struct {
+	// Kind signing, written by lockbox-orchestrator: a writer may sign with one more key.
+	WriterCertified *WriterCertified `protobuf:"bytes,143,opt,name=writer_certified,json=writerCertified,proto3,oneof"`
+}
+
+type Event_WriterRevoked struct {
+	// Kind signing, written by lockbox-orchestrator: a writer's key counts no longer.
+	WriterRevoked *WriterRevoked `protobuf:"bytes,144,opt,name=writer_revoked,json=writerRevoked,proto3,oneof"`
+}
+
 type Event_WaivedAccessReported struct {
 	// Kind digest, written by lockbox-orchestrator: the customer is told which access began without asking them.
 	WaivedAccessReported *WaivedAccessReported `protobuf:"bytes,120,opt,name=waived_access_reported,json=waivedAccessReported,proto3,oneof"`
@@ -1369,6 +1426,12 @@ func (*Event_StreamRestored) isEvent_Fact() {}
 
 func (*Event_MessageSetAside) isEvent_Fact() {}
 
+func (*Event_SigningBegan) isEvent_Fact() {}
+
+func (*Event_WriterCertified) isEvent_Fact() {}
+
+func (*Event_WriterRevoked) isEvent_Fact() {}
+
 func (*Event_WaivedAccessReported) isEvent_Fact() {}
 
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
@@ -1376,7 +1439,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xf3,\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3.\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1390,7 +1453,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\t \x01(\tR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\n" +
 	" \x01(\tR\vcausationId\x12!\n" +
-	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x12H\n" +
+	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x12\x1c\n" +
+	"\tsignature\x18\x13 \x01(\fR\tsignature\x12H\n" +
 	"\x10access_requested\x18\x14 \x01(\v2\x1b.lockbox.v1.AccessRequestedH\x00R\x0faccessRequested\x12H\n" +
 	"\x10access_evaluated\x18\x15 \x01(\v2\x1b.lockbox.v1.AccessEvaluatedH\x00R\x0faccessEvaluated\x12[\n" +
 	"\x17internal_approval_given\x18\x16 \x01(\v2!.lockbox.v1.InternalApprovalGivenH\x00R\x15internalApprovalGiven\x12a\n" +
@@ -1460,7 +1524,10 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0flog_key_changed\x18\x91\x01 \x01(\v2\x19.lockbox.v1.LogKeyChangedH\x00R\rlogKeyChanged\x12H\n" +
 	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFound\x12E\n" +
 	"\x0fstream_restored\x18p \x01(\v2\x1a.lockbox.v1.StreamRestoredH\x00R\x0estreamRestored\x12I\n" +
-	"\x11message_set_aside\x18q \x01(\v2\x1b.lockbox.v1.MessageSetAsideH\x00R\x0fmessageSetAside\x12X\n" +
+	"\x11message_set_aside\x18q \x01(\v2\x1b.lockbox.v1.MessageSetAsideH\x00R\x0fmessageSetAside\x12@\n" +
+	"\rsigning_began\x18\x8e\x01 \x01(\v2\x18.lockbox.v1.SigningBeganH\x00R\fsigningBegan\x12I\n" +
+	"\x10writer_certified\x18\x8f\x01 \x01(\v2\x1b.lockbox.v1.WriterCertifiedH\x00R\x0fwriterCertified\x12C\n" +
+	"\x0ewriter_revoked\x18\x90\x01 \x01(\v2\x19.lockbox.v1.WriterRevokedH\x00R\rwriterRevoked\x12X\n" +
 	"\x16waived_access_reported\x18x \x01(\v2 .lockbox.v1.WaivedAccessReportedH\x00R\x14waivedAccessReportedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
@@ -1550,7 +1617,10 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*DifferenceFound)(nil),         // 69: lockbox.v1.DifferenceFound
 	(*StreamRestored)(nil),          // 70: lockbox.v1.StreamRestored
 	(*MessageSetAside)(nil),         // 71: lockbox.v1.MessageSetAside
-	(*WaivedAccessReported)(nil),    // 72: lockbox.v1.WaivedAccessReported
+	(*SigningBegan)(nil),            // 72: lockbox.v1.SigningBegan
+	(*WriterCertified)(nil),         // 73: lockbox.v1.WriterCertified
+	(*WriterRevoked)(nil),           // 74: lockbox.v1.WriterRevoked
+	(*WaivedAccessReported)(nil),    // 75: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1624,12 +1694,15 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	69, // 68: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
 	70, // 69: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
 	71, // 70: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	72, // 71: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	72, // 71: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
+	73, // 72: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
+	74, // 73: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
+	75, // 74: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1643,6 +1716,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_integrity_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_request_proto_init()
+	file_lockbox_v1_signing_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_ticket_proto_init()
 	file_lockbox_v1_waived_proto_init()
@@ -1717,6 +1791,9 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_DifferenceFound)(nil),
 		(*Event_StreamRestored)(nil),
 		(*Event_MessageSetAside)(nil),
+		(*Event_SigningBegan)(nil),
+		(*Event_WriterCertified)(nil),
+		(*Event_WriterRevoked)(nil),
 		(*Event_WaivedAccessReported)(nil),
 	}
 	type x struct{}

@@ -470,7 +470,10 @@ type Lease struct {
 	// Everything up to this sequence was compared.
 	VerifiedSequence uint64 `protobuf:"varint,1,opt,name=verified_sequence,json=verifiedSequence,proto3" json:"verified_sequence,omitempty"`
 	// When the guard issued it, by its clock. Whoever grants compares with their own.
-	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// The block by which the guard signed everything before it, as an event's writer signs an event. Absent before signing
+	// began.
+	Signature     []byte `protobuf:"bytes,19,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +522,13 @@ func (x *Lease) GetIssuedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Lease) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 var File_lockbox_v1_integrity_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_integrity_proto_rawDesc = "" +
@@ -548,10 +558,11 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x1c\n" +
 	"\tconflicts\x18\x03 \x01(\x04R\tconflicts\x12\x1b\n" +
-	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"m\n" +
+	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"\x8b\x01\n" +
 	"\x05Lease\x12+\n" +
 	"\x11verified_sequence\x18\x01 \x01(\x04R\x10verifiedSequence\x127\n" +
-	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt*\xc3\x02\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12\x1c\n" +
+	"\tsignature\x18\x13 \x01(\fR\tsignature*\xc3\x02\n" +
 	"\x0eDifferenceKind\x12\x1f\n" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIFFERENCE_KIND_GAP\x10\x01\x12\x1e\n" +

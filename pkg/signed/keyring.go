@@ -1,0 +1,387 @@
+package signed
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Rule is one of the rules that every event keeps once signing has begun.
+type Rule string
+
+// The rules, in the order in which they are looked at; the first that is broken is named.
+const (
+	RuleUnsigned   Rule = "unsigned"
+	RuleBlock      Rule = "block"
+	RuleUnknownKey Rule = "unknown key"
+	RuleWriter     Rule = "writer"
+	RuleTime       Rule = "time"
+	RulePrevious   Rule = "previous"
+	RulePath       Rule = "path"
+	RuleSignature  Rule = "signature"
+)
+
+// Error is the refusal of an event, or of another message, that is not signed as it has to be.
+type Error struct {
+	// Rule is the first rule that is broken.
+	Rule Rule
+	// Detail says how, for whoever looks into it.
+	Detail string
+}
+
+func (e *Error) Error() string { return "not signed by its writer: " + e.Detail }
+
+func broken(rule Rule, format string, args ...any) error {
+	return &Error{rule, fmt.Sprintf(format, args...)}
+}
+
+// Message is an event as it is stored.
+type Message struct {
+	// Sequence is its place in the stream.
+	Sequence uint64
+	Subject  string
+	Stored   []byte
+	// Event is what Stored says. The caller has checked that its envelope agrees with the subject. It may have no fact, if
+	// that is of a later version; then every certified writer may have written it.
+	Event *lockboxv1.Event
+}
+
+// Keyring knows which keys count where in the stream. It is the fold of the aggregate `signing` under the deployment's
+// key, which it is given and which no event can change. It is safe for concurrent use.
+type Keyring struct {
+	origin     string
+	deployment note.Verifier
+
+	mu    sync.Mutex
+	began uint64
+	first KeyID  // of the key that signs that signing began
+	seen  uint64 // the last sequence that was added
+	keys  map[KeyID]*writerKey
+	// verified are the last commits whose signatures were found to be right: their events follow each other in the stream.
+	verified [64]commit
+	next     int
+	count    uint64
+}
+
+// writerKey is a key with its certificate.
+type writerKey struct {
+	Certificate
+	at      uint64 // where it was certified
+	revoked uint64 // where it was revoked; 0: it was not
+}
+
+// commit is a signature that is right, by everything that it is made of.
+type commit struct {
+	key       KeyID
+	statement string
+	signature string
+}
+
+// NewKeyring returns the keyring of a deployment, by its name and verifier key. Signing has not begun in it.
+func NewKeyring(origin string, deployment note.Verifier) *Keyring {
+	return &Keyring{origin: origin, deployment: deployment, keys: map[KeyID]*writerKey{}}
+}
+
+// Began returns the sequence from which on every event has to be signed; 0 if it has not begun.
+func (k *Keyring) Began() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.began
+}
+
+// Verifications returns how many signatures were verified, which costs about 50 µs each: one for each commit.
+func (k *Keyring) Verifications() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.count
+}
+
+// Add adds a stored event to the keyring, if it is a fact about writers' keys; others are ignored, and so is what was
+// added before. Facts are added in the order of the stream, and only those that Check has passed. It fails, and changes
+// nothing, if the event contradicts what was added before it, or a certificate is not the deployment's.
+func (k *Keyring) Add(event *lockboxv1.Event, sequence uint64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if sequence <= k.seen {
+		return nil
+	}
+	if err := k.add(event, sequence); err != nil {
+		return fmt.Errorf("the event %d about writers' keys: %w", sequence, err)
+	}
+	return nil
+}
+
+func (k *Keyring) add(event *lockboxv1.Event, sequence uint64) error {
+	var added []Certificate
+	switch fact := event.GetFact().(type) {
+	case *lockboxv1.Event_SigningBegan:
+		certificates, err := k.beginning(fact.SigningBegan)
+		if err != nil {
+			return err
+		}
+		added, k.began, k.first = certificates, sequence, firstOf(certificates)
+	case *lockboxv1.Event_WriterCertified:
+		if k.began == 0 {
+			return broken(RuleUnknownKey, "signing has not begun")
+		}
+		c, err := k.open(fact.WriterCertified.GetCertificate())
+		if err != nil {
+			return err
+		}
+		if k.keys[IDOf(c.Key)] != nil {
+			return broken(RuleUnknownKey, "the key %s was certified before", IDOf(c.Key))
+		}
+		added = []Certificate{c}
+	case *lockboxv1.Event_WriterRevoked:
+		id := fact.WriterRevoked.GetKeyId()
+		if len(id) != len(KeyID{}) || k.keys[KeyID(id)] == nil {
+			return broken(RuleUnknownKey, "no key %x was certified", id)
+		}
+		if key := k.keys[KeyID(id)]; key.revoked == 0 {
+			key.revoked = sequence
+		}
+	default:
+		return nil
+	}
+	for _, c := range added {
+		k.keys[IDOf(c.Key)] = &writerKey{Certificate: c, at: sequence}
+	}
+	k.seen = sequence
+	return nil
+}
+
+// beginning returns the certificates with which signing begins.
+func (k *Keyring) beginning(fact *lockboxv1.SigningBegan) ([]Certificate, error) {
+	if k.began != 0 {
+		return nil, broken(RuleUnknownKey, "signing has begun before")
+	}
+	named, err := note.NewVerifier(fact.GetDeploymentKey())
+	if err != nil || named.Name() != k.deployment.Name() || named.KeyHash() != k.deployment.KeyHash() {
+		return nil, broken(RuleUnknownKey, "signing begins under %q, which is not the deployment's key %s+%08x",
+			fact.GetDeploymentKey(), k.deployment.Name(), k.deployment.KeyHash())
+	}
+	ids := map[KeyID]bool{}
+	var all []Certificate
+	for _, text := range fact.GetCertificates() {
+		c, err := k.open(text)
+		if err != nil {
+			return nil, err
+		}
+		if ids[IDOf(c.Key)] {
+			return nil, broken(RuleUnknownKey, "the key %s is certified twice", IDOf(c.Key))
+		}
+		ids[IDOf(c.Key)] = true
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (k *Keyring) open(text string) (Certificate, error) {
+	c, err := OpenCertificate([]byte(text), k.deployment)
+	if err != nil {
+		return c, broken(RuleUnknownKey, "%v", err)
+	}
+	if c.Origin != k.origin {
+		return c, broken(RuleUnknownKey, "the certificate is of %q, not of %q", c.Origin, k.origin)
+	}
+	return c, nil
+}
+
+// Check refuses an event, with an *Error that names the rule, unless it is signed as it has to be where it stands.
+// Before signing began, nothing has to be. Previous returns the [Hash] of the content of the aggregate's version
+// before; it is called only for an event of a decided kind with a version above 1, and its own error is returned as it
+// is.
+//
+// Facts about writers' keys up to this event, without it, have to be added before; later ones do no harm.
+func (k *Keyring) Check(m Message, previous func() ([sha256.Size]byte, error)) error {
+	return k.check(m, func(b block) error {
+		var want [sha256.Size]byte
+		if !aggregate.Reported(m.Event.GetKind()) && m.Event.GetVersion() > 1 {
+			var err error
+			if want, err = previous(); err != nil {
+				return err
+			}
+		}
+		if b.previous != want {
+			return broken(RulePrevious, "it was written to follow another event than the one that is before it")
+		}
+		return nil
+	})
+}
+
+// CheckAlone is Check without the rule about the event before it, for whoever sees this one alone. An event that passes
+// was written by its writer, but perhaps for another history of its aggregate.
+func (k *Keyring) CheckAlone(m Message) error {
+	return k.check(m, func(block) error { return nil })
+}
+
+func (k *Keyring) check(m Message, previous func(block) error) error {
+	keys, required, err := k.at(m)
+	if err != nil || !required {
+		return err
+	}
+	return k.judge(judged{
+		subject: m.Subject, stored: m.Stored, at: m.Event.GetTime().AsTime(), previous: previous,
+		writes: func(w aggregate.Writer) bool {
+			return aggregate.TypeOf(m.Event) == "" || w == aggregate.WriterOf(m.Event)
+		},
+		find: keys,
+		position: func(key *writerKey) error {
+			if key.revoked != 0 && m.Sequence > key.revoked {
+				return broken(RuleTime, "the key %s of %s was revoked by event %d", IDOf(key.Key), key.Identity, key.revoked)
+			}
+			return nil
+		},
+	})
+}
+
+// at returns the keys that are certified at a message's place, and whether the message has to be signed.
+func (k *Keyring) at(m Message) (find func(KeyID) *writerKey, required bool, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if fact := m.Event.GetSigningBegan(); fact != nil && m.Sequence != k.began {
+		// It brings the keys by which it is judged; there is only one.
+		own := &Keyring{origin: k.origin, deployment: k.deployment, began: k.began}
+		certificates, err := own.beginning(fact)
+		if err != nil {
+			return nil, false, err
+		}
+		return func(id KeyID) *writerKey {
+			i := slices.IndexFunc(certificates, func(c Certificate) bool { return IDOf(c.Key) == id })
+			if i < 0 || id != firstOf(certificates) {
+				return nil
+			}
+			return &writerKey{Certificate: certificates[i]}
+		}, true, nil
+	}
+	find = func(id KeyID) *writerKey {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		key := k.keys[id]
+		if key == nil || m.Sequence <= key.at && (m.Sequence != k.began || id != k.first) {
+			return nil
+		}
+		found := *key
+		return &found
+	}
+	return find, k.began != 0 && m.Sequence >= k.began, nil
+}
+
+// firstOf is the id of the first key that is certified for the writer of SigningBegan; zero if none is.
+func firstOf(certificates []Certificate) KeyID {
+	for _, c := range certificates {
+		if aggregate.Writer(c.Identity) == aggregate.Orchestrator {
+			return IDOf(c.Key)
+		}
+	}
+	return KeyID{}
+}
+
+// CheckStatement refuses a message that is no event, such as the guard's lease, unless this writer signed it for a time
+// at which its key counts. What is stored in the stream is judged by Check.
+func (k *Keyring) CheckStatement(subject string, stored []byte, by aggregate.Writer, at time.Time) error {
+	return k.judge(judged{
+		subject: subject, stored: stored, at: at,
+		writes: func(w aggregate.Writer) bool { return w == by },
+		find: func(id KeyID) *writerKey {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			if key := k.keys[id]; key != nil {
+				found := *key
+				return &found
+			}
+			return nil
+		},
+		previous: func(b block) error {
+			if b.previous != [sha256.Size]byte{} || b.count != 1 {
+				return broken(RulePrevious, "it was not signed as a statement of its own")
+			}
+			return nil
+		},
+		position: func(key *writerKey) error {
+			if key.revoked != 0 {
+				return broken(RuleTime, "the key %s of %s was revoked by event %d", IDOf(key.Key), key.Identity, key.revoked)
+			}
+			return nil
+		},
+	})
+}
+
+// judged is a message with what its signature has to be like.
+type judged struct {
+	subject  string
+	stored   []byte
+	at       time.Time
+	find     func(KeyID) *writerKey
+	writes   func(aggregate.Writer) bool
+	position func(*writerKey) error
+	previous func(block) error
+}
+
+func (k *Keyring) judge(m judged) error {
+	content, data, err := Content(m.stored)
+	switch {
+	case err != nil:
+		return broken(RuleBlock, "%v", err)
+	case data == nil:
+		return broken(RuleUnsigned, "it has no signature")
+	}
+	b, ok := parseBlock(data)
+	if !ok {
+		return broken(RuleBlock, "its signature has not the form of one")
+	}
+	key := m.find(b.key)
+	switch {
+	case key == nil:
+		return broken(RuleUnknownKey, "no key %s is certified there", b.key)
+	case !m.writes(aggregate.Writer(key.Identity)):
+		return broken(RuleWriter, "it is signed by %s, which does not write this", key.Identity)
+	case m.at.Before(key.From) || !m.at.Before(key.Until):
+		return broken(RuleTime, "it is of %s; the key %s of %s counts from %s until %s", m.at.UTC().Format(time.RFC3339),
+			b.key, key.Identity, key.From.UTC().Format(time.RFC3339), key.Until.UTC().Format(time.RFC3339))
+	}
+	if err := m.position(key); err != nil {
+		return err
+	}
+	if err := m.previous(b); err != nil {
+		return err
+	}
+	root, ok := climb(leaf(k.origin, m.subject, b.previous, Hash(content)), b.index, b.count, b.path)
+	if !ok {
+		return broken(RulePath, "its path is not that of message %d of %d", b.index, b.count)
+	}
+	if !k.verify(commit{b.key, string(statement(b.count, root)), string(b.signature)}, key.Key) {
+		return broken(RuleSignature, "the signature is not that of the key %s over these bytes on %q", b.key,
+			strings.ToValidUTF8(m.subject, "?"))
+	}
+	return nil
+}
+
+// verify verifies a signature, unless it did so a moment ago.
+func (k *Keyring) verify(c commit, key ed25519.PublicKey) bool {
+	k.mu.Lock()
+	for _, seen := range k.verified {
+		if seen == c {
+			k.mu.Unlock()
+			return true
+		}
+	}
+	k.count++
+	k.mu.Unlock()
+	if !ed25519.Verify(key, []byte(c.statement), []byte(c.signature)) {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.verified[k.next] = c
+	k.next = (k.next + 1) % len(k.verified)
+	return true
+}
