@@ -110,7 +110,7 @@ func Read(dir string, id bus.Identity) (k Keys, err error) {
 	case k.Certificate.Identity != string(id.Of()):
 		return Keys{}, fmt.Errorf("%s: the certificate is that of %s", file, k.Certificate.Identity)
 	}
-	k.Signer, err = signed.NewSigner(k.Origin, key, k.Certificate.Identity)
+	k.Signer, err = signed.NewSigner(k.Origin, key, aggregate.Writer(k.Certificate.Identity))
 	return k, err
 }
 

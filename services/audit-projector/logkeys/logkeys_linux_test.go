@@ -14,6 +14,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 )
 
@@ -303,6 +304,66 @@ func trace(t *testing.T, dir string, killAt int) (calls []uint64, killed bool) {
 			calls = append(calls, info.number)
 		case status.StopSignal() != syscall.SIGTRAP && status.StopSignal() != syscall.SIGSTOP:
 			signal = int(status.StopSignal())
+		}
+	}
+}
+
+func TestALogsKeyIsReplacedWithAnOverlap(t *testing.T) {
+	dir := t.TempDir()
+	first := load(t, dir)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	signed := func(k logkeys.Keys) []byte {
+		t.Helper()
+		note, err := merkle.Sign(merkle.Checkpoint{Origin: origin, Tree: merkle.EmptyTree()}, k.Signers...)
+		must(err)
+		return note
+	}
+	accepts := func(k logkeys.Keys, note []byte) bool {
+		t.Helper()
+		p, err := k.Policy()
+		must(err)
+		_, err = p.Open(note)
+		return err == nil
+	}
+	if err := logkeys.Finish(dir); err == nil {
+		t.Error("a change was finished that never began")
+	}
+	must(logkeys.Rotate(dir))
+	overlap := load(t, dir)
+	if len(overlap.Signers) != 2 || overlap.Verifiers[1] != first.Verifiers[0] || overlap.Verifiers[0] == first.Verifiers[0] {
+		t.Fatalf("during the change: %v", overlap.Verifiers)
+	}
+	if err := logkeys.Rotate(dir); err == nil {
+		t.Error("a second change began before the first was finished")
+	}
+	must(logkeys.Finish(dir))
+	after := load(t, dir)
+	if len(after.Signers) != 1 || len(after.Verifiers) != 2 || after.Verifiers[0] != overlap.Verifiers[0] {
+		t.Fatalf("after the change: %d sign, %v verify", len(after.Signers), after.Verifiers)
+	}
+	if strings.Count(files(t, dir)[logkeys.SigningKeyFile], "PRIVATE") != 1 {
+		t.Error("the former key is still there")
+	}
+	if got := files(t, dir)[logkeys.PublicKeyFile]; got != strings.Join(after.Verifiers, "\n")+"\n" {
+		t.Errorf("published: %q", got)
+	}
+	for _, c := range []struct {
+		name   string
+		by     logkeys.Keys
+		signed []byte
+		want   bool
+	}{
+		{"whoever pins the old key, during the change", first, signed(overlap), true},
+		{"whoever pins the old key, after it", first, signed(after), false},
+		{"whoever has both, what the old one signed", after, signed(first), true},
+	} {
+		if got := accepts(c.by, c.signed); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
 		}
 	}
 }
