@@ -48,8 +48,8 @@ type Signed struct {
 //	group <name> <number|any|all> <witness>...
 //	quorum <group|witness|none>
 //
-// A # begins a comment. There is exactly one log and one quorum; the quorum comes last. A checkpoint must be signed with
-// one of the log's keys.
+// A # begins a comment. There is exactly one log and one quorum; the quorum comes last. A checkpoint must be signed
+// with one of the log's keys.
 func ParsePolicy(text []byte) (*Policy, error) {
 	b := policyBuilder{groups: map[string]group{}}
 	for number, line := range strings.Split(string(text), "\n") {

@@ -335,7 +335,8 @@ func TestALogsKeyIsReplacedWithAnOverlap(t *testing.T) {
 	}
 	must(logkeys.Rotate(dir))
 	overlap := load(t, dir)
-	if len(overlap.Signers) != 2 || overlap.Verifiers[1] != first.Verifiers[0] || overlap.Verifiers[0] == first.Verifiers[0] {
+	if len(overlap.Signers) != 2 || overlap.Verifiers[1] != first.Verifiers[0] ||
+		overlap.Verifiers[0] == first.Verifiers[0] {
 		t.Fatalf("during the change: %v", overlap.Verifiers)
 	}
 	if err := logkeys.Rotate(dir); err == nil {

@@ -43,8 +43,8 @@ type Witness struct {
 	mu sync.Mutex // serializes checkpoints
 }
 
-// Open opens and locks the state in dir. The witness cosigns for the logs with the given public keys: the keys of one log
-// in one text, a line each.
+// Open opens and locks the state in dir. The witness cosigns for the logs with the given public keys: those of one log
+// are in one text, a line each.
 func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Time) (*Witness, error) {
 	w := &Witness{key: key, logs: map[string]*merkle.Policy{}, dir: dir, now: now}
 	for _, k := range logKeys {
