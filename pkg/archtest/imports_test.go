@@ -27,7 +27,7 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed",
+		"./pkg/signed", "./pkg/signing",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -42,7 +42,7 @@ var (
 	forTests = []string{
 		"./pkg/archtest/...", "./pkg/durable/durabletest",
 		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
-		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/identity/jwks/glewlwydtest",
+		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/signed/signedtest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/mail/mailtest", "./services/notifier/internal/smtptest",
 		"./services/portal/internal/bearer/bearertest",

@@ -119,13 +119,14 @@ func Decode(data []byte, m proto.Message) error {
 	return nil
 }
 
-// DecodeEvent decodes a stored event. Unknown fields are kept. An unknown fact is ErrUnknownFact: skipping it would
-// mean working from a different history.
+// DecodeEvent decodes a stored event, without its signature, which is over the stored bytes and judged there. Unknown
+// fields are kept. An unknown fact is ErrUnknownFact: skipping it would mean working from a different history.
 func DecodeEvent(data []byte) (*lockboxv1.Event, error) {
 	e := new(lockboxv1.Event)
 	if err := proto.Unmarshal(data, e); err != nil {
 		return nil, refusal.Invalid("event", rule, "is not a valid Event")
 	}
+	e.Signature = nil
 	if e.GetFact() == nil {
 		return e, ErrUnknownFact
 	}

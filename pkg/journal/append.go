@@ -45,6 +45,9 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		return nil, err
 	}
 	agg := aggregate.KeyOf(evs[0])
+	if err := j.chain(ctx, after, evs[0], msgs); err != nil {
+		return nil, err
+	}
 	filter := bus.Filter(agg)
 	expected := after // or the sequence of a message after it that was set aside
 	for range attempts {
@@ -54,7 +57,9 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		r := j.events.persist(ctx, filter, rest...)
 		if r.err == nil && !r.duplicate {
 			for i, seq := range r.seqs {
-				j.written.Put(seq, Entry{Seq: seq, Subject: rest[i].Subject, Data: rest[i].Data, Event: evs[len(stored)+i]})
+				e := Entry{Seq: seq, Subject: rest[i].Subject, Data: rest[i].Data, Event: evs[len(stored)+i]}
+				j.written.Put(seq, e)
+				j.wrote(e)
 			}
 			return append(stored, r.seqs...), nil
 		}
@@ -110,7 +115,7 @@ func (j *Journal) afterAside(ctx context.Context, filter string, after uint64, s
 		if last.Seq <= after && under == filter || last.Seq == 0 {
 			continue
 		}
-		_, err = newEntry(last.Seq, last.Time, last.Subject, last.Data)
+		_, err = j.read(ctx, last)
 		switch aside, failed := j.isAside(ctx, err); {
 		case isMisfit(failed), failed == nil && !aside: // or another event was stored since
 			return 0, errors.Join(fmt.Errorf("%w: its sequence is %d, not %d", ErrConflict, last.Seq, after), failed)
@@ -126,8 +131,8 @@ func (j *Journal) afterAside(ctx context.Context, filter string, after uint64, s
 }
 
 // messages builds the messages for consecutive events of one aggregate.
-func messages(after uint64, evs []*lockboxv1.Event) ([]*nats.Msg, error) {
-	msgs := make([]*nats.Msg, len(evs))
+func messages(after uint64, evs []*lockboxv1.Event) ([]*outgoing, error) {
+	msgs := make([]*outgoing, len(evs))
 	for i, ev := range evs {
 		if aggregate.Reported(ev.GetKind()) {
 			return nil, refusal.Invalid("kind", rule, "a %s is reported, not appended", ev.GetKind())
@@ -211,8 +216,14 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 // and work whose report it does not have yet would be repeated.
 func (j *Journal) Reported(ctx context.Context, filter string) (bool, error) {
 	m, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
-	for seq := uint64(1); err == nil && m.Seq > 0 && m.isMisfit(); seq = m.Seq + 1 {
+	for seq := uint64(1); err == nil && m.Seq > 0; seq = m.Seq + 1 {
+		if _, err = j.read(ctx, m); !isMisfit(err) {
+			break
+		}
 		m, err = j.stored(ctx, bus.StreamEvents, wanted{Next: filter, Seq: seq})
+	}
+	if errors.Is(err, input.ErrUnknownFact) { // of a later version, and there all the same
+		err = nil
 	}
 	return m.Seq > 0, err
 }
@@ -228,13 +239,16 @@ func (j *Journal) Latest(ctx context.Context, agg aggregate.Key) (Entry, error) 
 const rule = "journal"
 
 // message builds the message of one event.
-func message(ev *lockboxv1.Event) (*nats.Msg, error) {
+func message(ev *lockboxv1.Event) (*outgoing, error) {
 	subject, err := bus.EventSubject(ev)
 	if err != nil {
 		return nil, err
 	}
 	if err := input.UUIDv7("id", ev.GetId()); err != nil {
 		return nil, err
+	}
+	if ev.GetSignature() != nil {
+		return nil, refusal.Invalid("signature", rule, "is appended when the event is sent")
 	}
 	data, err := proto.Marshal(ev)
 	if err != nil {
@@ -243,7 +257,8 @@ func message(ev *lockboxv1.Event) (*nats.Msg, error) {
 	if len(data) > input.MaxMessage {
 		return nil, refusal.Invalid("event", rule, "is %d bytes long; at most %d are stored", len(data), input.MaxMessage)
 	}
-	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {ev.GetId()}}}, nil
+	header := nats.Header{jetstream.MsgIDHeader: {ev.GetId()}}
+	return &outgoing{Msg: &nats.Msg{Subject: subject, Data: data, Header: header}}, nil
 }
 
 // Error codes of the server when another write came first.

@@ -43,7 +43,8 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 			return d.subject // refused when it is handled
 		},
 		handle: func(ctx context.Context, d *delivery) error {
-			entry, err := j.entry(d.sequence(), d.meta.Timestamp, d.subject, d.data)
+			m := storedMsg{Seq: d.sequence(), Time: d.meta.Timestamp, Subject: d.subject, Data: d.data}
+			entry, err := j.entry(ctx, m)
 			var misfit *MisfitError
 			if errors.As(err, &misfit) {
 				j.skip(misfit.Misfit)

@@ -99,6 +99,8 @@ type Journal struct {
 	timeout time.Duration
 	// written are the last events that this journal appended, by sequence.
 	written *cache.Cache[uint64, Entry]
+	// signing is how events are signed and judged.
+	signing signatures
 	// questions are the reads that wait to be asked.
 	questions questions
 	// batchFrom is from how many waiting writes on they are sent as one batch.
@@ -144,6 +146,8 @@ func WithSkipped(skipped func(Misfit)) Option { return func(j *Journal) { j.skip
 func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error) {
 	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop(),
 		scans: newScans(), longReplay: longReplay, written: cache.New[uint64, Entry](rememberedEvents)}
+	j.signing.contents = cache.New[place, content](rememberedContents)
+	j.signing.over = make(chan struct{})
 	for _, o := range options {
 		o(j)
 	}
@@ -156,7 +160,11 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	}
 	alone := func() bool { return j.replicas.Load() == 1 }
 	j.events = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
+	j.events.signer = j.signing.signer
 	j.timers = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
+	if j.signing.keys != nil {
+		go j.learns()
+	}
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
 		for range j.connected {
@@ -169,6 +177,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 
 // Close abandons writes in flight: waiting appends return ErrUnknown. Followers end with their own context.
 func (j *Journal) Close() {
+	close(j.signing.over)
 	j.nc.RemoveStatusListener(j.connected)
 	j.events.close()
 	j.timers.close()
@@ -179,26 +188,27 @@ func (j *Journal) Close() {
 // told of.
 const rememberedEvents = 512
 
-// entry is newEntry, but does not decode again what this journal appended itself.
-func (j *Journal) entry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
-	if e, own := j.written.Get(seq); own && e.Subject == subject && bytes.Equal(e.Data, data) {
-		e.Stored = stored
+// entry is read, but does not decode again what this journal appended itself.
+func (j *Journal) entry(ctx context.Context, m storedMsg) (Entry, error) {
+	if e, own := j.written.Get(m.Seq); own && e.Subject == m.Subject && bytes.Equal(e.Data, m.Data) {
+		e.Stored = m.Time
 		return e, nil
 	}
-	return newEntry(seq, stored, subject, data)
+	return j.read(ctx, m)
 }
 
 // newEntry decodes an event and checks that it matches its subject. It returns input.ErrUnknownFact for an event type
-// of a later version, and a *MisfitError for anything else that is wrong.
+// of a later version, of which it decodes the envelope, and a *MisfitError for anything else that is wrong.
 func newEntry(seq uint64, stored time.Time, subject string, data []byte) (Entry, error) {
 	e := Entry{Seq: seq, Stored: stored, Subject: subject, Data: data}
 	event, rule := decode(subject, data)
+	var err error
 	switch {
 	case rule != "":
 		return e, &MisfitError{newMisfit(seq, subject, data, rule)}
 	case event.GetFact() == nil:
-		return e, fmt.Errorf("journal: event %d on %s: %w", seq, subject, input.ErrUnknownFact)
+		err = fmt.Errorf("journal: event %d on %s: %w", seq, subject, input.ErrUnknownFact)
 	}
 	e.Event = event
-	return e, nil
+	return e, err
 }

@@ -246,7 +246,7 @@ func (j *Journal) lastAtLeader(ctx context.Context, filter string) (Entry, error
 	if err != nil || m.Seq == 0 {
 		return Entry{}, err
 	}
-	return newEntry(m.Seq, m.Time, m.Subject, m.Data)
+	return j.read(ctx, m)
 }
 
 type storedMsg struct {

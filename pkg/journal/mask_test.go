@@ -24,7 +24,7 @@ import (
 
 // signed returns tokens of every algorithm that is accepted, each with its signature. Their headers begin in ways that
 // JSON permits.
-func signed(t *testing.T) map[string]string {
+func signedAs(t *testing.T) map[string]string {
 	t.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -83,7 +83,7 @@ func wide(s string) (b []byte) {
 // Whoever reads a dead letter finds no signature, however the token got into the message.
 func TestADeadLetterHoldsNoUsableToken(t *testing.T) {
 	const justification, resource = "the machine hangs", "/subscriptions/meadow-production/virtualMachines/payments-1"
-	for token, signature := range signed(t) {
+	for token, signature := range signedAs(t) {
 		intent := func(token, justification string) []byte {
 			return wire(t, &lockboxv1.AccessIntent{
 				Id: "i", Tenant: "acme", Token: token, Justification: justification, ResourceIds: []string{resource},

@@ -169,12 +169,15 @@ func (j *Journal) Misfit(ctx context.Context, sequence uint64) (Misfit, error) {
 	if found.Seq == 0 {
 		return Misfit{}, refusal.NotFound("sequence", rule, "the stream holds no message %d", sequence)
 	}
-	_, err = newEntry(found.Seq, found.Time, found.Subject, found.Data)
+	_, err = j.read(ctx, found)
 	var misfit *MisfitError
-	if !errors.As(err, &misfit) {
-		return Misfit{}, refusal.Precondition("sequence", "I6", "message %d is an event; no event can be set aside", sequence)
+	switch {
+	case errors.As(err, &misfit):
+		return misfit.Misfit, nil
+	case err != nil && !errors.Is(err, input.ErrUnknownFact):
+		return Misfit{}, err
 	}
-	return misfit.Misfit, nil
+	return Misfit{}, refusal.Precondition("sequence", "I6", "message %d is an event; no event can be set aside", sequence)
 }
 
 // entries decodes messages, without those that were set aside. It returns a *MisfitError if one that cannot be an event
@@ -182,7 +185,7 @@ func (j *Journal) Misfit(ctx context.Context, sequence uint64) (Misfit, error) {
 func (j *Journal) entries(ctx context.Context, found []storedMsg) ([]Entry, error) {
 	entries := make([]Entry, 0, len(found))
 	for _, m := range found {
-		e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
+		e, err := j.read(ctx, m)
 		if aside, failed := j.isAside(ctx, err); failed != nil {
 			return nil, failed
 		} else if !aside {
@@ -210,7 +213,13 @@ func (j *Journal) isAside(ctx context.Context, err error) (bool, error) {
 // not set aside.
 func (j *Journal) lastEvent(ctx context.Context, filter string, from uint64) (storedMsg, error) {
 	last, err := j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
-	if err != nil || last.Seq == 0 || !last.isMisfit() {
+	if err != nil || last.Seq == 0 {
+		return last, err
+	}
+	if _, err := j.read(ctx, last); !isMisfit(err) {
+		if errors.Is(err, input.ErrUnknownFact) { // for whoever decodes it
+			err = nil
+		}
 		return last, err
 	}
 	last = storedMsg{}
@@ -219,7 +228,7 @@ func (j *Journal) lastEvent(ctx context.Context, filter string, from uint64) (st
 		if err != nil || m.Seq == 0 {
 			return last, err
 		}
-		_, err = newEntry(m.Seq, m.Time, m.Subject, m.Data)
+		_, err = j.read(ctx, m)
 		if aside, failed := j.isAside(ctx, err); failed != nil {
 			return storedMsg{}, failed
 		} else if !aside {

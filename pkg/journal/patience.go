@@ -20,7 +20,7 @@ func patiently[T any](ctx context.Context, patience time.Duration, ask func() (T
 }
 
 // persist is store, retried while the stream elects a leader.
-func (w *writer) persist(ctx context.Context, key string, msgs ...*nats.Msg) result {
+func (w *writer) persist(ctx context.Context, key string, msgs ...*outgoing) result {
 	r, _ := again(ctx, w.timeout, func() (result, error) {
 		r := w.store(ctx, key, msgs...)
 		return r, r.err

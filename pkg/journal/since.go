@@ -176,9 +176,9 @@ func (l *look) fail(err error) error {
 
 // follow adds what was found after the tip. It reports whether that is all there is. If there is a message that cannot
 // be an event, the aggregate is read from the start.
-func (l *look) follow(found []storedMsg) (all bool, err error) {
+func (l *look) follow(found []storedMsg, read func(storedMsg) (Entry, error)) (all bool, err error) {
 	for _, m := range found {
-		if err := l.append(m); err != nil {
+		if err := l.append(m, read); err != nil {
 			return false, err
 		}
 	}
@@ -210,7 +210,7 @@ func (j *Journal) confirmAlone(ctx context.Context, looks []*look) (settled bool
 		case l.tip.Version == 0:
 			err = j.readWhole(ctx, l, found[i])
 		default:
-			all, err = l.follow(found[i])
+			all, err = l.follow(found[i], j.reader(ctx))
 		}
 		if err != nil {
 			return false, err
@@ -337,16 +337,16 @@ func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look) (settled b
 			continue
 		}
 		settled = false
-		if err := l.append(next[i]); err != nil {
+		if err := l.append(next[i], j.reader(ctx)); err != nil {
 			return false, err
 		}
 	}
 	return settled, nil
 }
 
-// append adds the event after the tip.
-func (l *look) append(m storedMsg) error {
-	e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
+// append adds the event after the tip, as it is read.
+func (l *look) append(m storedMsg, read func(storedMsg) (Entry, error)) error {
+	e, err := read(m)
 	switch {
 	case err != nil:
 		return l.fail(err)

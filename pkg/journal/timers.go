@@ -28,7 +28,7 @@ func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time)
 		// A fired timer waits this long for the orchestrator to come back; there is one message per aggregate.
 		"Nats-Schedule-TTL": {"720h"},
 	}
-	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})
+	r := j.timers.persist(ctx, subject, &outgoing{Msg: &nats.Msg{Subject: subject, Header: header}})
 	if r.err != nil {
 		return fmt.Errorf("journal: timer of %s: %w", agg, j.complaint(r.err))
 	}

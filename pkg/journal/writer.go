@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 )
 
 const (
@@ -35,9 +37,18 @@ const (
 // BatchFromMemory is for WithBatchFrom where the server stages batches in memory (bus.ServerOptions.StageIn).
 const BatchFromMemory = 4
 
+// outgoing is a message to be stored.
+type outgoing struct {
+	*nats.Msg
+	// previous is the hash of the content of the event that it follows; zero if it follows none.
+	previous [sha256.Size]byte
+	// signed means that Data ends with a signature, and stays as it is.
+	signed bool
+}
+
 // write is a queued write: one message, or consecutive messages of one aggregate.
 type write struct {
-	msgs []*nats.Msg
+	msgs []*outgoing
 	// key: at most one write per key is in flight.
 	key  string
 	done chan result
@@ -88,6 +99,8 @@ type writer struct {
 	timeout time.Duration
 	// batchFrom is the queue length from which on a batch is sent.
 	batchFrom int
+	// signer signs the messages of each commit when they are first sent; nil: nothing is signed.
+	signer *signed.Signer
 	// alone reports whether the stream is known to have one replica.
 	alone func() bool
 	// name is the prefix of this writer's batch ids. It is short because every stored message carries one.
@@ -111,7 +124,7 @@ func newWriter(nc *nats.Conn, b *inbox, timeout time.Duration, batchFrom int, al
 }
 
 // store waits until the messages are stored, refused, or their outcome is unknown.
-func (w *writer) store(ctx context.Context, key string, msgs ...*nats.Msg) result {
+func (w *writer) store(ctx context.Context, key string, msgs ...*outgoing) result {
 	mine := &write{msgs: msgs, key: key, done: make(chan result, 1)}
 	w.mu.Lock()
 	if w.closed {
@@ -200,6 +213,10 @@ func (w *writer) send(writes []*write, batch bool) {
 	for _, q := range writes {
 		w.busy[q.key] = true
 	}
+	if err := w.sign(writes); err != nil {
+		go w.finish(c, nil, err)
+		return
+	}
 	c.reply = w.inbox.expect(func(m *nats.Msg) { w.finish(c, m, nil) })
 	c.timer = time.AfterFunc(w.timeout, func() { w.finish(c, nil, ErrUnknown) })
 	publish := w.publish
@@ -209,6 +226,34 @@ func (w *writer) send(writes []*write, batch bool) {
 	if err := publish(c); err != nil {
 		go w.finish(c, nil, notSent(err))
 	}
+}
+
+// sign signs the messages of a commit that were not sent before, with one signature.
+func (w *writer) sign(writes []*write) error {
+	if w.signer == nil {
+		return nil
+	}
+	var fresh []*outgoing
+	var commit []signed.Unsigned
+	for _, q := range writes {
+		for _, m := range q.msgs {
+			if !m.signed {
+				fresh = append(fresh, m)
+				commit = append(commit, signed.Unsigned{Subject: m.Subject, Previous: m.previous, Content: m.Data})
+			}
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	stored, err := w.signer.Sign(commit)
+	if err != nil {
+		return refusal.Invalid("event", rule, "cannot be signed: %v", err)
+	}
+	for i, m := range fresh {
+		m.Data, m.signed = stored[i], true
+	}
+	return nil
 }
 
 // notSent distinguishes a message that was certainly not sent (UNAVAILABLE) from one that may have been sent before the
@@ -227,7 +272,7 @@ func notSent(err error) error {
 // second did not hold.
 func (w *writer) publish(c *commit) error {
 	q, n := c.writes[0], len(c.stored)
-	first := q.msgs[n]
+	first := q.msgs[n].Msg
 	if n > 0 {
 		first = withHeader(first, jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.stored[n-1], 10))
 		first.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{q.key}
@@ -240,7 +285,7 @@ func (w *writer) publish(c *commit) error {
 	for i := range c.unanswered {
 		m := *first
 		if i > 0 {
-			m = *withHeader(rest[i-1], jetstream.ExpectedLastMsgIDHeader, q.msgs[n+i-1].Header.Get(jetstream.MsgIDHeader))
+			m = *withHeader(rest[i-1].Msg, jetstream.ExpectedLastMsgIDHeader, q.msgs[n+i-1].Header.Get(jetstream.MsgIDHeader))
 		}
 		m.Reply = c.reply
 		if err := w.nc.PublishMsg(&m); err != nil {
@@ -257,7 +302,7 @@ func (w *writer) publishBatch(c *commit) error {
 	for i, q := range c.writes {
 		for k, msg := range q.msgs {
 			n++
-			m := withHeader(msg, "Nats-Batch-Id", id)
+			m := withHeader(msg.Msg, "Nats-Batch-Id", id)
 			m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(n)}
 			if i == len(c.writes)-1 && k == len(q.msgs)-1 {
 				m.Header["Nats-Batch-Commit"] = []string{"1"}
@@ -305,7 +350,9 @@ func (w *writer) finish(c *commit, answer *nats.Msg, err error) {
 		}
 	}
 	c.over = true
-	c.timer.Stop()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	w.inbox.forget(c.reply)
 	delete(w.open, c)
 	for _, q := range c.writes {

@@ -28,7 +28,7 @@ var tiers = []tier{
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe/...", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",
-			"pkg/request", "pkg/resource", "pkg/sealed", "pkg/signed", "pkg/tenant", "pkg/ticket", "pkg/timetext",
+			"pkg/request", "pkg/resource", "pkg/sealed", "pkg/signed", "pkg/signing", "pkg/tenant", "pkg/ticket", "pkg/timetext",
 			"pkg/writerkeys", "pkg/written",
 			"services/jit-evaluator",
 			"services/lockbox/internal/cli/render", "services/notifier/internal/mail",
