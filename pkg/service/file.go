@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 )
 
 // File is a service's configuration file: the common settings and, under `service`, the service's own.
@@ -30,6 +31,11 @@ type File[C any] struct {
 			CA string `yaml:"ca"`
 		} `yaml:"tls"`
 	} `yaml:"nats"`
+	Signing struct {
+		// Dir holds the key with which the service signs the events that it writes, and the deployment's public key; for the
+		// orchestrator also all writers' certificates. Empty: nothing is signed, and no signature is looked at.
+		Dir string `yaml:"dir"`
+	} `yaml:"signing"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
 	Observe struct {
@@ -69,6 +75,15 @@ func (f *File[C]) check() error {
 		return nil
 	}
 	return under("service.", c.Check())
+}
+
+// writer reads the key with which an identity signs; nil if none is configured.
+func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
+	if f.Signing.Dir == "" {
+		return nil, nil //nolint:nilnil // nothing is signed
+	}
+	keys, err := writerkeys.Read(f.Signing.Dir, id)
+	return &keys, err
 }
 
 // under names the field of a refusal with the section in which it stands.

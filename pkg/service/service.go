@@ -21,6 +21,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -88,6 +90,10 @@ type Runtime struct {
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
+	// Writer is the key with which the service signs the events that it writes, and Keyring what judges those that it
+	// reads; nil: nothing is signed.
+	Writer  *writerkeys.Keys
+	Keyring *signed.Keyring
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
@@ -111,9 +117,9 @@ func (rt *Connected) Listen() error {
 func (rt *Connected) Listening() <-chan struct{} { return rt.listening }
 
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
-// of tenants' issuers are fetched until ctx ends.
+// of tenants' issuers are fetched until ctx ends. With a writer's key, events are signed, and judged where they are read.
 func Open(
-	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters,
+	ctx context.Context, c bus.Connection, issuers []identity.Issuer, writer *writerkeys.Keys, counters *observe.Counters,
 ) (*Runtime, error) {
 	verifier, err := identity.NewVerifier(issuers)
 	if err != nil {
@@ -121,7 +127,10 @@ func Open(
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log, counters.KeysPassedOver))
 	rt := &Runtime{
-		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
+		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Writer: writer,
+	}
+	if writer != nil {
+		rt.Keyring = signed.NewKeyring(writer.Deployment.Origin, writer.Deployment)
 	}
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
@@ -212,6 +221,9 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
 	if c.StagedInMemory {
 		options = append(options, journal.WithBatchFrom(journal.BatchFromMemory))
+	}
+	if rt.Writer != nil {
+		options = append(options, journal.WithSigner(rt.Writer.Signer), journal.WithKeyring(rt.Keyring))
 	}
 	rt.Journal, err = journal.Open(ctx, rt.Conn, options...)
 	if err != nil {

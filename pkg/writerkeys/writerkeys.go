@@ -77,19 +77,32 @@ func isWriter(id bus.Identity) bool {
 type Keys struct {
 	Signer      *signed.Signer
 	Certificate signed.Certificate
-	// Deployment is the pinned public key of the deployment.
-	Deployment note.Verifier
-	// Origin is the deployment's name, which is that of its log.
-	Origin string
+	// Deployment is pinned.
+	Deployment Deployment
 
+	dir         string
 	certificate []byte
+}
+
+// Certificates returns the certificates that lie beside the keys: first this writer's own, with which it signs that
+// signing begins.
+func (k Keys) Certificates() ([]string, error) {
+	all, err := Certificates(k.dir)
+	texts := []string{string(k.certificate)}
+	for _, text := range all {
+		if !bytes.Equal(text, k.certificate) {
+			texts = append(texts, string(text))
+		}
+	}
+	return texts, err
 }
 
 // Read reads the keys of one identity, and checks that they belong together.
 func Read(dir string, id bus.Identity) (k Keys, err error) {
-	if k.Origin, k.Deployment, err = Deployment(filepath.Join(dir, PublicKeyFile)); err != nil {
+	if k.Deployment, err = ReadDeployment(filepath.Join(dir, PublicKeyFile)); err != nil {
 		return Keys{}, err
 	}
+	k.dir = dir
 	file := filepath.Join(dir, KeyFile(id))
 	text, err := config.SecretFile(file).Read()
 	if err != nil {
@@ -110,25 +123,32 @@ func Read(dir string, id bus.Identity) (k Keys, err error) {
 	case k.Certificate.Identity != string(id.Of()):
 		return Keys{}, fmt.Errorf("%s: the certificate is that of %s", file, k.Certificate.Identity)
 	}
-	k.Signer, err = signed.NewSigner(k.Origin, key, aggregate.Writer(k.Certificate.Identity))
+	k.Signer, err = signed.NewSigner(k.Deployment.Origin, key, aggregate.Writer(k.Certificate.Identity))
 	return k, err
 }
 
-// Deployment reads the public key of a deployment, and returns the deployment's name with it.
-func Deployment(file string) (origin string, _ note.Verifier, err error) {
+// Deployment is the public key of a deployment.
+type Deployment struct {
+	note.Verifier
+	// Key is the same as text, and Origin the deployment's name, which is that of its log.
+	Key, Origin string
+}
+
+// ReadDeployment reads the public key of a deployment.
+func ReadDeployment(file string) (d Deployment, err error) {
 	data, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {
-		return "", nil, err
+		return d, err
 	}
-	verifier, err := note.NewVerifier(strings.TrimSpace(string(data)))
-	if err != nil {
-		return "", nil, fmt.Errorf("%s: %w", file, err)
+	d.Key = strings.TrimSpace(string(data))
+	if d.Verifier, err = note.NewVerifier(d.Key); err != nil {
+		return d, fmt.Errorf("%s: %w", file, err)
 	}
-	origin, is := strings.CutSuffix(verifier.Name(), signed.DeploymentName(""))
-	if !is || origin == "" {
-		return "", nil, fmt.Errorf("%s: the key of %q is not that of a deployment's writers", file, verifier.Name())
+	var is bool
+	if d.Origin, is = strings.CutSuffix(d.Name(), signed.DeploymentName("")); !is || d.Origin == "" {
+		return d, fmt.Errorf("%s: the key of %q is not that of a deployment's writers", file, d.Name())
 	}
-	return origin, verifier, nil
+	return d, nil
 }
 
 // Certificates reads all certificates in a directory, in the order of their files' names.

@@ -56,8 +56,8 @@ func TestEachWriterAndCopyHasAKeyOfItsOwn(t *testing.T) {
 	for _, id := range writerkeys.Writers(ids) {
 		k := read(t, dir, id)
 		seen[signed.IDOf(k.Certificate.Key)] = true
-		if k.Certificate.Identity != string(id.Of()) || k.Origin != origin {
-			t.Errorf("%s: the certificate of %s at %s", id, k.Certificate.Identity, k.Origin)
+		if k.Certificate.Identity != string(id.Of()) || k.Deployment.Origin != origin {
+			t.Errorf("%s: the certificate of %s at %s", id, k.Certificate.Identity, k.Deployment.Origin)
 		}
 		info, err := os.Stat(filepath.Join(dir, writerkeys.KeyFile(id)))
 		must(t, err)

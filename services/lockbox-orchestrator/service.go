@@ -61,6 +61,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	rt.Counters.Read(observe.LeaseValid, func(say observe.Say) { say(observe.Truth(o.lease.Check() == nil)) })
 	rt.Counters.Read(observe.LeaseExpiry, func(say observe.Say) { say(observe.Seconds(o.lease.Expiry())) })
+	if err := o.recordCertificates(ctx); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	if err := o.adopt(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

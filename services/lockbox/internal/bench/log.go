@@ -262,7 +262,7 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	}()
 	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector],
 		Log: zap.NewNop()},
-		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
+		[]identity.Issuer{s.issuer.ProviderIssuer()}, nil, observe.NewMetrics().For(string(bus.Projector)))
 	if err != nil {
 		return err
 	}

@@ -112,9 +112,11 @@ func rotateWriter() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}, func(out io.Writer, args []string) (err error) {
 		id := bus.Identity(args[0])
-		if r.logName, _, err = writerkeys.Deployment(filepath.Join(r.dir, writerkeys.PublicKeyFile)); err != nil {
+		deployment, err := writerkeys.ReadDeployment(filepath.Join(r.dir, writerkeys.PublicKeyFile))
+		if err != nil {
 			return err
 		}
+		r.logName = deployment.Origin
 		if err := r.writers().Rotate(id); err != nil {
 			return err
 		}

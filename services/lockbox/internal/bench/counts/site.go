@@ -127,7 +127,7 @@ func (s *site) runServices(ctx context.Context) error {
 	}
 	metrics := observe.NewMetrics()
 	for _, one := range services {
-		rt, err := service.Open(ctx, s.tapped(one.id), []identity.Issuer{s.issuer.ProviderIssuer()},
+		rt, err := service.Open(ctx, s.tapped(one.id), []identity.Issuer{s.issuer.ProviderIssuer()}, nil,
 			metrics.For(string(one.id)))
 		if err != nil {
 			return err
