@@ -32,9 +32,11 @@ type File[C any] struct {
 		} `yaml:"tls"`
 	} `yaml:"nats"`
 	Signing struct {
-		// Dir holds the key with which the service signs the events that it writes, and the deployment's public key; for the
-		// orchestrator also all writers' certificates. Empty: nothing is signed, and no signature is looked at.
-		Dir string `yaml:"dir"`
+		// KeyFile holds the key with which the service signs the events that it writes, and its certificate. Empty: nothing
+		// is signed, and no signature is looked at.
+		KeyFile config.SecretFile `yaml:"key_file"`
+		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be.
+		DeploymentKeyFile string `yaml:"deployment_key_file"`
 	} `yaml:"signing"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
@@ -62,6 +64,9 @@ func (f *File[C]) check() error {
 	if _, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log}); err != nil {
 		return refusal.Invalid("observe.log", rule, "%v", err)
 	}
+	if (f.Signing.KeyFile == "") != (f.Signing.DeploymentKeyFile == "") {
+		return refusal.Invalid("signing.deployment_key_file", rule, "goes with signing.key_file; `lockbox keys` makes both")
+	}
 	if err := f.Observe.Traces.Check(); err != nil {
 		return under("observe.traces.", err)
 	}
@@ -79,10 +84,10 @@ func (f *File[C]) check() error {
 
 // writer reads the key with which an identity signs; nil if none is configured.
 func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
-	if f.Signing.Dir == "" {
+	if f.Signing.KeyFile == "" {
 		return nil, nil //nolint:nilnil // nothing is signed
 	}
-	keys, err := writerkeys.Read(f.Signing.Dir, id)
+	keys, err := writerkeys.Read(string(f.Signing.KeyFile), f.Signing.DeploymentKeyFile, id)
 	return &keys, err
 }
 

@@ -76,8 +76,8 @@ func NewConnected[C any](
 		if len(f.Issuers) > 0 {
 			return refusal.Invalid("issuers", rule, "have no use here: %s verifies nobody", name)
 		}
-		if f.Signing.Dir != "" {
-			return refusal.Invalid("signing.dir", rule, "has no use here: %s writes no events", name)
+		if f.Signing.KeyFile != "" {
+			return refusal.Invalid("signing.key_file", rule, "has no use here: %s writes no events", name)
 		}
 		return nil
 	}

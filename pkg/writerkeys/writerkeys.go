@@ -80,14 +80,12 @@ type Keys struct {
 	// Deployment is pinned.
 	Deployment Deployment
 
-	dir         string
 	certificate []byte
 }
 
-// Certificates returns the certificates that lie beside the keys: first this writer's own, with which it signs that
-// signing begins.
-func (k Keys) Certificates() ([]string, error) {
-	all, err := Certificates(k.dir)
+// Certificates returns this writer's own certificate, and then the others in a directory.
+func (k Keys) Certificates(dir string) ([]string, error) {
+	all, err := Certificates(dir)
 	texts := []string{string(k.certificate)}
 	for _, text := range all {
 		if !bytes.Equal(text, k.certificate) {
@@ -97,13 +95,16 @@ func (k Keys) Certificates() ([]string, error) {
 	return texts, err
 }
 
-// Read reads the keys of one identity, and checks that they belong together.
-func Read(dir string, id bus.Identity) (k Keys, err error) {
-	if k.Deployment, err = ReadDeployment(filepath.Join(dir, PublicKeyFile)); err != nil {
+// In reads the keys of one identity in a directory of keys.
+func In(dir string, id bus.Identity) (Keys, error) {
+	return Read(filepath.Join(dir, KeyFile(id)), filepath.Join(dir, PublicKeyFile), id)
+}
+
+// Read reads the key of a writer and the deployment's public key, and checks that they belong together.
+func Read(file, deployment string, id bus.Identity) (k Keys, err error) {
+	if k.Deployment, err = ReadDeployment(deployment); err != nil {
 		return Keys{}, err
 	}
-	k.dir = dir
-	file := filepath.Join(dir, KeyFile(id))
 	text, err := config.SecretFile(file).Read()
 	if err != nil {
 		return Keys{}, err
@@ -183,7 +184,7 @@ func (m Maker) Make(ids []bus.Identity) (made []bus.Identity, err error) {
 		return nil, err
 	}
 	for _, id := range Writers(ids) {
-		k, err := Read(m.Dir, id)
+		k, err := In(m.Dir, id)
 		switch {
 		case err == nil && m.Now.Before(k.Certificate.Until.Add(-RenewBefore)),
 			err == nil && deployment == nil && m.Now.Before(k.Certificate.Until):

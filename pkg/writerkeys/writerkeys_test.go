@@ -44,7 +44,7 @@ func made(t *testing.T, dir string) {
 
 func read(t *testing.T, dir string, id bus.Identity) writerkeys.Keys {
 	t.Helper()
-	k, err := writerkeys.Read(dir, id)
+	k, err := writerkeys.In(dir, id)
 	must(t, err)
 	return k
 }
@@ -146,7 +146,7 @@ func TestWhatDoesNotBelongTogetherIsRefused(t *testing.T) {
 		{"a key that is none", "not the key of a writer", func() { must(t, os.WriteFile(notifier, []byte("x\n"), 0o600)) }},
 	} {
 		c.spoil()
-		if _, err := writerkeys.Read(one, bus.Notifier); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := writerkeys.In(one, bus.Notifier); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if who, err := maker(one, began).Make(ids); err == nil {

@@ -18,11 +18,11 @@ import (
 // recordCertificates records that signing begins, if the stream does not say so yet, and each writer's certificate that
 // it does not know. What has ended is left alone. The deployment's signature is what lets a certificate count; the
 // orchestrator only passes it on (R50).
-func (o *orchestrator) recordCertificates(ctx context.Context) error {
+func (o *orchestrator) recordCertificates(ctx context.Context, certificates string) error {
 	if o.Writer == nil {
 		return nil
 	}
-	texts, err := o.Writer.Certificates()
+	texts, err := o.Writer.Certificates(certificates)
 	if err != nil {
 		return err
 	}

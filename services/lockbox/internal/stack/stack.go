@@ -299,7 +299,7 @@ func (s *Stack) writer(id bus.Identity) (*writerkeys.Keys, error) {
 	if !s.config.Signed {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	keys, err := writerkeys.Read(s.keysDir(), id)
+	keys, err := writerkeys.In(s.keysDir(), id)
 	return &keys, err
 }
 
@@ -381,6 +381,7 @@ func (s *Stack) parts() []part {
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates,
+				Certificates: s.keysDir(),
 				Webhooks: orchestrator.Webhooks{KeyFile: filepath.Join(s.keysDir(), webhookKeys+sealed.PublicFile),
 					ThisMachine: s.config.LocalWebhooks}})
 		}},
