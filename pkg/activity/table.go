@@ -310,6 +310,13 @@ var table = []row{
 			return l.say("CataloguePublished", "Who", who, "Version", f.GetVersion())
 		}),
 
+	plain((*lockboxv1.Event).GetSigningBegan),
+	plain((*lockboxv1.Event).GetWriterCertified),
+	fact((*lockboxv1.Event).GetWriterRevoked,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.WriterRevoked) string {
+			return l.say("WriterRevoked", "Who", who, "Because", l.because(f.GetReason()))
+		}),
+
 	fact((*lockboxv1.Event).GetExposureDisclosed,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
 			return l.say("ExposureDisclosed", "Who", who, "What", l.quote(f.GetOccurrence().GetWhat()))

@@ -29,6 +29,7 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindTicket:     {"open_ticket", "assign_ticket", "comment_ticket", "close_ticket", "reopen_ticket"},
 		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
 		aggregate.KindAlarm:      {"set_aside_message"},
+		aggregate.KindSigning:    {"begin_signing", "certify_writer", "revoke_writer"},
 		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},
 		aggregate.KindRequest: {
 			"withdraw", "release", "internal_approve", "internal_refuse", "answer", "ask", "approve", "deny", "revoke",
@@ -55,6 +56,8 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "rules", aggregate.Rules
 		case verb.Name() == "set_aside_message":
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "guard", aggregate.Guard
+		case kind == aggregate.KindSigning:
+			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "writers", aggregate.SigningWriters
 		case verb.Name() == "publish_catalogue":
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "catalogue", aggregate.Catalogue
 		}

@@ -114,6 +114,9 @@ var ocsfTable = map[string]struct {
 
 	"RulesPublished":     {updates, medium},
 	"CataloguePublished": {updates, medium},
+	"SigningBegan":       {activates, high},
+	"WriterCertified":    {creates, high},
+	"WriterRevoked":      {deletes, high},
 
 	"ExposureDisclosed":    {creates, high},
 	"LegalDemandDisclosed": {creates, medium},

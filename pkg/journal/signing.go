@@ -124,8 +124,8 @@ func (j *Journal) remember(e Entry, stored [sha256.Size]byte, judged uint64) {
 		content{e.Seq, stored, signed.Hash(text), judged})
 }
 
-// read decodes a message and judges its signature. Besides what newEntry returns, it returns a *MisfitError for an event
-// that is not signed as it has to be.
+// read decodes a message and judges its signature. Besides what newEntry returns, it returns a *MisfitError for an
+// event that is not signed as it has to be.
 func (j *Journal) read(ctx context.Context, m storedMsg) (Entry, error) {
 	e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
 	if isMisfit(err) || j.signing.signer == nil && j.signing.keys == nil {
@@ -184,8 +184,8 @@ func (j *Journal) judge(ctx context.Context, e Entry) error {
 	return nil
 }
 
-// contentBefore returns the hash of the content of the version before a place: as it was read last, or from the stream's
-// leader. Of several messages at that version, it is that of the first that its writer has signed.
+// contentBefore returns the hash of the content of the version before a place: as it was read last, or from the
+// stream's leader. Of several messages at that version, it is that of the first that its writer has signed.
 func (j *Journal) contentBefore(ctx context.Context, at place) (hash [sha256.Size]byte, err error) {
 	at.version--
 	if known, found := j.signing.contents.Get(at); found {

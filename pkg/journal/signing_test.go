@@ -186,8 +186,8 @@ func TestASignedEventIsRecognisedWhenItIsSentAgain(t *testing.T) {
 	}
 }
 
-// R50, I14: whoever runs the bus, or has the key of one identity, adds events. Nobody decides on any of them, a security
-// officer sets it aside, and then it is as if it was not there.
+// R50, I14: whoever runs the bus, or has the key of one identity, adds events. Nobody decides on any of them, a
+// security officer sets it aside, and then it is as if it was not there.
 func TestAnEventThatItsWriterHasNotSignedIsNone(t *testing.T) {
 	t.Parallel()
 	s := beginSigning(t)

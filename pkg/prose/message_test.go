@@ -25,6 +25,7 @@ var notProse = []string{
 	"CreateTenant.default_language", "TenantSettings.time_zone", "DeactivateRole.assignment_id",
 	"DiscloseLegalDemand.reference",
 	"Occurrence.resource_ids", "Person.email", "Person.human", "Person.issuer", "Person.language", "Person.subject",
+	"BeginSigning.certificates", "BeginSigning.deployment_key", "CertifyWriter.certificate",
 	"PublishCatalogue.text", "PublishRules.text", "RemoveRole.assignment_id", "RoleAssignment.id",
 	"AddWebhook.language", "AddWebhook.secret", "AddWebhook.secret_url", "AddWebhook.types", "RemoveWebhook.webhook_id",
 	"AlternateAddress.email",

@@ -8,6 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/signing"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -31,6 +32,7 @@ var folders = map[string]folder{
 	aggregate.KindTicket:       folding(ticket.Evolve),
 	aggregate.KindPolicy:       folding(policy.Evolve),
 	aggregate.KindDisclosure:   folding(disclosure.Evolve),
+	aggregate.KindSigning:      folding(signing.Evolve),
 }
 
 func folding[S any, P interface {
@@ -115,6 +117,9 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 	return in[disclosure.State](s, aggregate.Disclosure(tenantID, id))
 }
 
+// Signing returns what was decided about writers' keys.
+func (s States) Signing() signing.State { return in[signing.State](s, aggregate.SigningWriters) }
+
 // World returns what a decision on a tenant's request depends on: the tenant, and the subscription unless the request
 // is tenant-scoped (subscriptionID is empty). A subscription that is not the tenant's own counts as given up (R48).
 func (s States) World(tenantID, subscriptionID string) request.World {
@@ -195,6 +200,8 @@ func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (*lo
 		return policy.Decide(s.Published(about), c, now)
 	case aggregate.KindDisclosure:
 		return disclosure.Decide(s.Disclosure(about.Tenant, about.ID), t, c, now)
+	case aggregate.KindSigning:
+		return signing.Decide(s.Signing(), c, now)
 	}
 	r := s.Request(about)
 	return request.Decide(r, c, s.World(about.Tenant, r.Intent.GetSubscriptionId()), now)

@@ -92,7 +92,7 @@ func TestWhatCannotBeSignedIsRefused(t *testing.T) {
 	}
 }
 
-// Whatever one bit of a stored event is, another is refused: either it is no event any more, or another than was signed.
+// Another bit anywhere in a stored event is refused: either it is no event any more, or another than was signed.
 func TestAnyChangedBitIsRefused(t *testing.T) {
 	s, ring := signer(t, aggregate.Orchestrator, "orchestrator"), ours(t).began()
 	first, second, third := comment(1, "one"), comment(2, "two"), comment(3, "three")

@@ -96,7 +96,8 @@ func made(t *testing.T) vectors {
 	put("before the key counts", early, sign(t, orchestrator, unsigned(t, early, first))[0], signed.RuleTime)
 	put("the instant at which the key is over", late, sign(t, orchestrator, unsigned(t, late, first))[0], signed.RuleTime)
 	lost := comment(1, "an event that lost a race")
-	put("written to follow another event", second, sign(t, orchestrator, unsigned(t, second, lost))[0], signed.RulePrevious)
+	put("written to follow another event", second, sign(t, orchestrator, unsigned(t, second, lost))[0],
+		signed.RulePrevious)
 	put("a path that is too long", second, edited(good[0], func(b []byte) []byte {
 		return slices.Concat(b[:45], b[45:77], b[45:])
 	}), signed.RulePath)

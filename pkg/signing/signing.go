@@ -1,5 +1,5 @@
-// Package signing decides with which keys writers sign what they store, and since when they have to (R50): the aggregate
-// of the deployment's keys. How events are signed and judged is in package signed.
+// Package signing decides with which keys writers sign what they store, and since when they have to (R50): the
+// aggregate of the deployment's keys. How events are signed and judged is in package signed.
 package signing
 
 import (
@@ -94,7 +94,8 @@ func may(by *lockboxv1.Actor, revokes bool) bool {
 // begin takes the deployment's key and the first certificates.
 func (s *State) begin(deployment string, certificates []string) error {
 	if _, err := note.NewVerifier(deployment); err != nil {
-		return refusal.Invalid("begin_signing.deployment_key", requirement, "is not the verifier key of a deployment: %v", err)
+		return refusal.Invalid("begin_signing.deployment_key", requirement, "is not the verifier key of a deployment: %v",
+			err)
 	}
 	s.DeploymentKey = deployment
 	if len(certificates) == 0 || len(certificates) > maxCertificates {
@@ -191,7 +192,8 @@ func Decide(s State, c aggregate.Command, now time.Time) (*lockboxv1.Event, erro
 			DeploymentKey: action.BeginSigning.GetDeploymentKey(), Certificates: action.BeginSigning.GetCertificates()}}
 	case *lockboxv1.Command_CertifyWriter:
 		text := action.CertifyWriter.GetCertificate()
-		if err := s.certify(text); err != nil { // of a copy
+		next := s
+		if err := next.certify(text); err != nil {
 			return nil, refusal.Invalid("certify_writer.certificate", requirement, "%s", refusal.Sentence(err))
 		}
 		e.Fact = &lockboxv1.Event_WriterCertified{WriterCertified: &lockboxv1.WriterCertified{Certificate: text}}

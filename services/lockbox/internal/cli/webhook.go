@@ -126,7 +126,8 @@ func (a *app) address(c *cobra.Command, in *lockboxv1.AddWebhook, file string) e
 func eventTypes() (types []string) {
 	for _, f := range aggregate.Facts() {
 		switch f.Kind {
-		case aggregate.KindPolicy, aggregate.KindOwnership, aggregate.KindCheckpoint, aggregate.KindAlarm:
+		case aggregate.KindPolicy, aggregate.KindOwnership, aggregate.KindCheckpoint, aggregate.KindAlarm,
+			aggregate.KindSigning:
 			continue // the provider's own
 		case aggregate.KindSubscription:
 			if aggregate.Belongs(aggregate.KindTenant, f.Type) {
