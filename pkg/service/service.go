@@ -21,6 +21,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -84,6 +85,10 @@ func (rt *Connected) check(ctx context.Context) error {
 type Runtime struct {
 	Connected
 	Journal *journal.Journal
+	// Signer signs what the service stores; nil: nothing is signed. Keyring judges what it reads; nil: nothing is judged.
+	// The journal uses both, and adds to the keyring what the stream says of writers' keys.
+	Signer  *signed.Signer
+	Keyring *signed.Keyring
 	Clock   *bus.Clock
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
@@ -110,10 +115,18 @@ func (rt *Connected) Listen() error {
 // Listening returns a channel that is closed once the service answers requests.
 func (rt *Connected) Listening() <-chan struct{} { return rt.listening }
 
+// Option configures a Runtime.
+type Option func(*Runtime)
+
+// WithSigning makes the service sign what it stores and judge what it reads (R50); either may be nil.
+func WithSigning(signer *signed.Signer, keys *signed.Keyring) Option {
+	return func(rt *Runtime) { rt.Signer, rt.Keyring = signer, keys }
+}
+
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
 // of tenants' issuers are fetched until ctx ends.
 func Open(
-	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters,
+	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters, options ...Option,
 ) (*Runtime, error) {
 	verifier, err := identity.NewVerifier(issuers)
 	if err != nil {
@@ -122,6 +135,9 @@ func Open(
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log, counters.KeysPassedOver))
 	rt := &Runtime{
 		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
+	}
+	for _, o := range options {
+		o(rt)
 	}
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
@@ -210,6 +226,12 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 		return err
 	}
 	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
+	if rt.Signer != nil {
+		options = append(options, journal.WithSigner(rt.Signer))
+	}
+	if rt.Keyring != nil {
+		options = append(options, journal.WithKeyring(rt.Keyring))
+	}
 	if c.StagedInMemory {
 		options = append(options, journal.WithBatchFrom(journal.BatchFromMemory))
 	}

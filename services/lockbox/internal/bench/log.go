@@ -203,7 +203,7 @@ func verifyInChild(ctx context.Context, s *site, t task, out io.Writer) error {
 	}
 	defer j.Close()
 	// The benchmark's story has no notifier: as of no time, no mail is overdue.
-	v, err := verify.Stream(ctx, j, time.Time{}, func(journal.Entry) {})
+	v, err := verify.Stream(ctx, j, time.Time{}, nil, func(journal.Entry) {})
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
