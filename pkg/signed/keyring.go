@@ -175,13 +175,18 @@ func (k *Keyring) add(event *lockboxv1.Event, sequence uint64) error {
 	return nil
 }
 
+// Pinned reports whether a verifier key, as it is written, is that of the keyring's deployment by its name and hash.
+func (k *Keyring) Pinned(verifierKey string) bool {
+	named, err := note.NewVerifier(verifierKey)
+	return err == nil && named.Name() == k.deployment.Name() && named.KeyHash() == k.deployment.KeyHash()
+}
+
 // beginning returns the certificates with which signing begins.
 func (k *Keyring) beginning(fact *lockboxv1.SigningBegan) ([]Certificate, error) {
 	if k.began != 0 {
 		return nil, broken(RuleUnknownKey, "signing has begun before")
 	}
-	named, err := note.NewVerifier(fact.GetDeploymentKey())
-	if err != nil || named.Name() != k.deployment.Name() || named.KeyHash() != k.deployment.KeyHash() {
+	if !k.Pinned(fact.GetDeploymentKey()) {
 		return nil, broken(RuleUnknownKey, "signing begins under %q, which is not the deployment's key %s+%08x",
 			fact.GetDeploymentKey(), k.deployment.Name(), k.deployment.KeyHash())
 	}
