@@ -36,6 +36,8 @@ type Book struct {
 	mu     sync.Mutex
 	strays map[uint64]Stray
 	also   []Look
+	// refused are messages that are not signed as they have to be, by their sequences.
+	refused map[uint64]string
 	// now is when it is, as far as mails are concerned.
 	now     time.Time
 	mailing Mailing
@@ -77,11 +79,7 @@ func (b *Book) Add(s Stored) {
 	if s.At.After(b.newest) {
 		b.newest = s.At
 	}
-	tokens := strings.SplitN(s.Subject, ".", 6)
-	a, tail := aggregate.Key{}, s.Subject // what is no event's subject belongs to no aggregate
-	if len(tokens) == 6 && tokens[0] == "lockbox" && tokens[1] == "event" {
-		a, tail = aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}, tokens[5]
-	}
+	a, tail := split(s.Subject)
 	of, known := b.chains[a]
 	if !known {
 		a = aggregate.Key{Tenant: strings.Clone(a.Tenant), Kind: strings.Clone(a.Kind), ID: strings.Clone(a.ID)}
@@ -92,6 +90,16 @@ func (b *Book) Add(s Stored) {
 	l := line{sequence: s.Sequence, at: s.At.UnixNano(), tail: uint32(len(tail)), size: uint32(len(s.Bytes))} // #nosec G115 -- the bus has no such messages
 	l.chunk, l.offset = b.keep(tail, s.Bytes)
 	b.append(of, l)
+}
+
+// split returns the aggregate under which a subject is, and the rest of the subject. What is no event's subject belongs
+// to no aggregate.
+func split(subject string) (a aggregate.Key, tail string) {
+	tokens := strings.SplitN(subject, ".", 6)
+	if len(tokens) == 6 && tokens[0] == "lockbox" && tokens[1] == "event" {
+		return aggregate.Key{Tenant: tokens[2], Kind: tokens[3], ID: tokens[4]}, tokens[5]
+	}
+	return aggregate.Key{}, subject
 }
 
 // append adds a line to a chain.
@@ -148,7 +156,7 @@ func (b *Book) stored(l line) (tail string, data []byte) {
 }
 
 // Check is the function Check over all events added. A message that cannot be an event, and was not set aside, is a
-// Violation of I6 and the only one reported for its aggregate; Strays lists it. The error is input.ErrUnknownFact, with
+// Violation of I6, or of I14 if it was refused, and the only one reported for its aggregate; Strays lists it. The error is input.ErrUnknownFact, with
 // the event's sequence: a history with event types unknown to this version cannot be checked.
 func (b *Book) Check() ([]Violation, error) {
 	b.decisions()
@@ -273,7 +281,7 @@ func (b *Book) decode(a aggregate.Key) (events []Recorded, broken *Violation, er
 		case what == "":
 			events = append(events, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
 		case !b.stray(a, l, what) && broken == nil:
-			broken = &Violation{"I6", l.sequence, what}
+			broken = &Violation{b.rule(l), l.sequence, what}
 		}
 	}
 	if broken != nil {

@@ -95,10 +95,18 @@ func (b *Book) stray(a aggregate.Key, l line, what string) bool {
 
 // readLine decodes a message, or says why it cannot be an event. An event of a later version has no fact.
 func (b *Book) readLine(a aggregate.Key, l line) (e *lockboxv1.Event, what string) {
+	if what := b.refused[l.sequence]; what != "" {
+		return nil, what
+	}
+	tail, data := b.stored(l)
+	return readEvent(a, tail, data)
+}
+
+// readEvent is readLine for a message on an aggregate's subject with that tail.
+func readEvent(a aggregate.Key, tail string, data []byte) (e *lockboxv1.Event, what string) {
 	if a == (aggregate.Key{}) {
 		return nil, "its subject is not one of an event"
 	}
-	tail, data := b.stored(l)
 	e = new(lockboxv1.Event)
 	if proto.Unmarshal(data, e) != nil {
 		return nil, "its bytes are no event"

@@ -61,6 +61,7 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 				j.written.Put(seq, e)
 				j.wrote(e)
 			}
+			j.wroteKeys(ctx, agg)
 			return append(stored, r.seqs...), nil
 		}
 		if r.err != nil && !conflict(r.err) && !errors.Is(r.err, ErrUnknown) {

@@ -118,7 +118,11 @@ func (j *Journal) SetAside(ctx context.Context, m Misfit) (Entry, bool, error) {
 			decided, found := j.aside.About(m)
 			return decided, found, nil
 		}
-		j.aside.See(next.Seq, next.Subject, next.Data)
+		if e, err := j.read(ctx, next); err == nil {
+			j.aside.see(e)
+		} else if !isMisfit(err) && !errors.Is(err, input.ErrUnknownFact) {
+			return Entry{}, false, err
+		}
 		j.aside.through = next.Seq
 	}
 }
@@ -128,16 +132,18 @@ type Decisions struct {
 	by map[uint64][]Entry // by the message's sequence
 }
 
-// See adds a message of the stream, if it is such a decision.
+// See adds a message of the stream, if it is such a decision. Who has signed it is not looked at.
 func (d *Decisions) See(sequence uint64, subject string, data []byte) {
 	if !strings.HasPrefix(subject, bus.GuardPrefix) {
 		return
 	}
-	e, err := newEntry(sequence, time.Time{}, subject, data)
-	if err != nil {
-		return
+	if e, err := newEntry(sequence, time.Time{}, subject, data); err == nil {
+		d.see(e)
 	}
-	if aside := aggregate.SetsAside(e.Event); aside != nil && aside.GetSequence() < sequence {
+}
+
+func (d *Decisions) see(e Entry) {
+	if aside := aggregate.SetsAside(e.Event); aside != nil && aside.GetSequence() < e.Seq {
 		if d.by == nil {
 			d.by = map[uint64][]Entry{}
 		}

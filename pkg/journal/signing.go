@@ -111,6 +111,16 @@ func (j *Journal) wrote(e Entry) {
 	}
 }
 
+// wroteKeys takes note of what this journal has stored about writers' keys. If it cannot now, it does so soon.
+func (j *Journal) wroteKeys(ctx context.Context, about aggregate.Key) {
+	if j.signing.keys == nil || about != aggregate.SigningWriters {
+		return
+	}
+	if err := j.learn(ctx); err != nil {
+		j.log.Warn("what was decided about writers' keys is read later", zap.Error(err))
+	}
+}
+
 // remember keeps the hashes of an event of a decided kind.
 func (j *Journal) remember(e Entry, stored [sha256.Size]byte, judged uint64) {
 	if e.Event.GetVersion() == 0 {

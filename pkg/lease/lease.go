@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -25,11 +27,18 @@ const (
 	drift = 4 * time.Second
 )
 
-// Renew renews the lease: the stream was verified up to a sequence.
-func Renew(nc *nats.Conn, verified uint64, now time.Time) error {
+// Renew renews the lease: the stream was verified up to a sequence. It is signed if there is a signer.
+func Renew(nc *nats.Conn, signer *signed.Signer, verified uint64, now time.Time) error {
 	data, err := proto.Marshal(&lockboxv1.Lease{VerifiedSequence: verified, IssuedAt: timestamppb.New(now)})
 	if err != nil {
 		return err
+	}
+	if signer != nil {
+		stored, err := signer.Sign([]signed.Unsigned{{Subject: bus.LeaseSubject, Content: data}})
+		if err != nil {
+			return err
+		}
+		data = stored[0]
 	}
 	return nc.Publish(bus.LeaseSubject, data)
 }
@@ -37,6 +46,8 @@ func Renew(nc *nats.Conn, verified uint64, now time.Time) error {
 // Holder receives renewals.
 type Holder struct {
 	now func() time.Time
+	// keys say who may sign renewals; nil: nobody has to.
+	keys *signed.Keyring
 	// returned is called when the lease is valid again.
 	returned func()
 
@@ -46,9 +57,10 @@ type Holder struct {
 }
 
 // Listen subscribes to renewals for as long as the connection lasts. Now is the service's clock. Returned is called
-// each time that a renewal makes the lease valid when it was not.
-func Listen(nc *nats.Conn, now func() time.Time, returned func()) (*Holder, error) {
-	h := &Holder{now: now, returned: returned}
+// each time that a renewal makes the lease valid when it was not. Once signing has begun in the keyring, only what the
+// projector has signed is a renewal (R50); without a keyring, anything is that comes on the subject.
+func Listen(nc *nats.Conn, now func() time.Time, keys *signed.Keyring, returned func()) (*Holder, error) {
+	h := &Holder{now: now, keys: keys, returned: returned}
 	if _, err := nc.Subscribe(bus.LeaseSubject, func(m *nats.Msg) { h.renewed(m.Data) }); err != nil {
 		return nil, err
 	}
@@ -61,6 +73,12 @@ func (h *Holder) renewed(data []byte) {
 	l := new(lockboxv1.Lease)
 	if proto.Unmarshal(data, l) != nil || !l.GetIssuedAt().IsValid() {
 		return
+	}
+	if h.keys != nil && h.keys.Required() {
+		by, at := aggregate.Projector, l.GetIssuedAt().AsTime()
+		if h.keys.CheckStatement(bus.LeaseSubject, data, by, at) != nil {
+			return
+		}
 	}
 	age := h.now().Sub(l.GetIssuedAt().AsTime())
 	if age < -drift || age >= Lifetime {

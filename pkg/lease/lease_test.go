@@ -5,7 +5,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/signed/signedtest"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -97,4 +101,43 @@ func TestTheReturnOfTheLeaseIsTold(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Anybody who can publish on the subject could renew the lease (R50), and so keep grants coming while the guard is silent.
+func TestOnceSigningBeganOnlyTheProjectorRenewsTheLease(t *testing.T) {
+	d := signedtest.New(t, "ours")
+	ring := d.Keyring()
+	h := &Holder{now: time.Now, keys: ring, returned: func() {}}
+	h.renewed(issued(t, time.Now()))
+	if err := h.Check(); err != nil {
+		t.Errorf("before signing began: %v", err)
+	}
+	if err := ring.Add(d.Began("", time.Now()), 1); err != nil {
+		t.Fatal(err)
+	}
+	sign := func(s *signed.Signer, data []byte) []byte {
+		stored, err := s.Sign([]signed.Unsigned{{Subject: bus.LeaseSubject, Content: data}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored[0]
+	}
+	lease := issued(t, time.Now())
+	genuine := sign(d.Writer(aggregate.Projector), lease)
+	later := issued(t, time.Now().Add(time.Second))
+	for name, row := range map[string]struct {
+		data []byte
+		good bool
+	}{
+		"unsigned":                       {lease, false},
+		"by another writer":              {sign(d.Writer(aggregate.Orchestrator), lease), false},
+		"by another deployment":          {sign(signedtest.New(t, "other").Writer(aggregate.Projector), lease), false},
+		"another lease, with this block": {append(later, genuine[len(lease):]...), false},
+		"by the projector":               {genuine, true},
+	} {
+		h := &Holder{now: time.Now, keys: ring, returned: func() {}}
+		if h.renewed(row.data); (h.Check() == nil) != row.good {
+			t.Errorf("%s: %v", name, h.Check())
+		}
+	}
 }

@@ -51,7 +51,7 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 		if err != nil {
 			return err
 		}
-		rt, err := Open(ctx, c, issuers, writer, counters)
+		rt, err := Open(ctx, c, issuers, counters, WithWriter(writer))
 		if err != nil {
 			return err
 		}

@@ -86,14 +86,16 @@ func (rt *Connected) check(ctx context.Context) error {
 type Runtime struct {
 	Connected
 	Journal *journal.Journal
+	// Signer signs what the service stores; nil: nothing is signed. Keyring judges what it reads; nil: nothing is judged.
+	// The journal uses both, and adds to the keyring what the stream says of writers' keys.
+	Signer  *signed.Signer
+	Keyring *signed.Keyring
 	Clock   *bus.Clock
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
-	// Writer is the key with which the service signs the events that it writes, and Keyring what judges those that it
-	// reads; nil: nothing is signed.
-	Writer  *writerkeys.Keys
-	Keyring *signed.Keyring
+	// Writer is the signer's key with what belongs to it; nil: it was not read from files.
+	Writer *writerkeys.Keys
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
@@ -116,10 +118,29 @@ func (rt *Connected) Listen() error {
 // Listening returns a channel that is closed once the service answers requests.
 func (rt *Connected) Listening() <-chan struct{} { return rt.listening }
 
+// Option configures a Runtime.
+type Option func(*Runtime)
+
+// WithSigning makes the service sign what it stores and judge what it reads (R50); either may be nil.
+func WithSigning(signer *signed.Signer, keys *signed.Keyring) Option {
+	return func(rt *Runtime) { rt.Signer, rt.Keyring = signer, keys }
+}
+
+// WithWriter makes the service sign with a writer's key, and judge under the deployment's that goes with it; nil: it does
+// neither.
+func WithWriter(keys *writerkeys.Keys) Option {
+	return func(rt *Runtime) {
+		if keys != nil {
+			rt.Writer, rt.Signer = keys, keys.Signer
+			rt.Keyring = signed.NewKeyring(keys.Deployment.Origin, keys.Deployment)
+		}
+	}
+}
+
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
-// of tenants' issuers are fetched until ctx ends. With a writer's key, events are signed, and judged where they are read.
+// of tenants' issuers are fetched until ctx ends.
 func Open(
-	ctx context.Context, c bus.Connection, issuers []identity.Issuer, writer *writerkeys.Keys, counters *observe.Counters,
+	ctx context.Context, c bus.Connection, issuers []identity.Issuer, counters *observe.Counters, options ...Option,
 ) (*Runtime, error) {
 	verifier, err := identity.NewVerifier(issuers)
 	if err != nil {
@@ -127,10 +148,10 @@ func Open(
 	}
 	verifier.FetchTenantKeys(jwks.ForTenants(ctx, c.Log, counters.KeysPassedOver))
 	rt := &Runtime{
-		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier, Writer: writer,
+		Connected: connected(c, counters), Clock: new(bus.Clock), Issuers: issuers, Verifier: verifier,
 	}
-	if writer != nil {
-		rt.Keyring = signed.NewKeyring(writer.Deployment.Origin, writer.Deployment)
+	for _, o := range options {
+		o(rt)
 	}
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
@@ -219,11 +240,14 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 		return err
 	}
 	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
+	if rt.Signer != nil {
+		options = append(options, journal.WithSigner(rt.Signer))
+	}
+	if rt.Keyring != nil {
+		options = append(options, journal.WithKeyring(rt.Keyring))
+	}
 	if c.StagedInMemory {
 		options = append(options, journal.WithBatchFrom(journal.BatchFromMemory))
-	}
-	if rt.Writer != nil {
-		options = append(options, journal.WithSigner(rt.Writer.Signer), journal.WithKeyring(rt.Keyring))
 	}
 	rt.Journal, err = journal.Open(ctx, rt.Conn, options...)
 	if err != nil {

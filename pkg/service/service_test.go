@@ -48,7 +48,7 @@ func TestAServiceDoesNotWaitForAnotherKey(t *testing.T) {
 		c := bus.Connection{URL: s.ClientURL(), Identity: bus.Notifier, SeedFile: seedFile, Log: zap.NewNop()}
 		for service, start := range map[string]func() error{
 			"connected": func() error { _, err := Connect(ctx, c, counters); return err },
-			"runtime":   func() error { _, err := Open(ctx, c, nil, nil, counters); return err },
+			"runtime":   func() error { _, err := Open(ctx, c, nil, counters); return err },
 		} {
 			var key *bus.KeyError
 			if err := start(); !errors.As(err, &key) || key.Identity != bus.Notifier || key.File != seedFile {

@@ -29,6 +29,11 @@ type Certificate struct {
 // DeploymentName is the name of the key that certifies the writers of a deployment.
 func DeploymentName(origin string) string { return origin + "/writers" }
 
+// OriginOf returns the name of the deployment whose writers a key certifies; false if it is no such key.
+func OriginOf(deployment note.Verifier) (origin string, is bool) {
+	return strings.CutSuffix(deployment.Name(), DeploymentName(""))
+}
+
 // Issue returns the certificate as a signed note (C2SP signed-note). It fails for a certificate that OpenCertificate
 // would refuse, and for a key that is not the deployment's by its name.
 func (c Certificate) Issue(deployment note.Signer) ([]byte, error) {

@@ -62,9 +62,11 @@ type Keyring struct {
 
 	mu    sync.Mutex
 	began uint64
-	first KeyID  // of the key that signs that signing began
-	seen  uint64 // the last sequence that was added
-	keys  map[KeyID]*writerKey
+	// expected is the sequence from which on events are known to be signed, whatever the stream says.
+	expected uint64
+	first    KeyID  // of the key that signs that signing began
+	seen     uint64 // the last sequence that was added
+	keys     map[KeyID]*writerKey
 	// verified are the last commits whose signatures were found to be right: their events follow each other in the stream.
 	verified [64]commit
 	next     int
@@ -95,6 +97,21 @@ func (k *Keyring) Began() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.began
+}
+
+// Expect says that signing has begun at a sequence at the latest. Whoever runs the bus can withhold that it began, from
+// those who only read single aggregates; from then on, nothing that they say counts without a signature.
+func (k *Keyring) Expect(sequence uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expected = sequence
+}
+
+// Required reports whether what is stored now has to be signed.
+func (k *Keyring) Required() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.began != 0 || k.expected != 0
 }
 
 // Verifications returns how many signatures were verified, which costs about 50 µs each: one for each commit.
@@ -158,13 +175,18 @@ func (k *Keyring) add(event *lockboxv1.Event, sequence uint64) error {
 	return nil
 }
 
+// Pinned reports whether a verifier key, as it is written, is that of the keyring's deployment by its name and hash.
+func (k *Keyring) Pinned(verifierKey string) bool {
+	named, err := note.NewVerifier(verifierKey)
+	return err == nil && named.Name() == k.deployment.Name() && named.KeyHash() == k.deployment.KeyHash()
+}
+
 // beginning returns the certificates with which signing begins.
 func (k *Keyring) beginning(fact *lockboxv1.SigningBegan) ([]Certificate, error) {
 	if k.began != 0 {
 		return nil, broken(RuleUnknownKey, "signing has begun before")
 	}
-	named, err := note.NewVerifier(fact.GetDeploymentKey())
-	if err != nil || named.Name() != k.deployment.Name() || named.KeyHash() != k.deployment.KeyHash() {
+	if !k.Pinned(fact.GetDeploymentKey()) {
 		return nil, broken(RuleUnknownKey, "signing begins under %q, which is not the deployment's key %s+%08x",
 			fact.GetDeploymentKey(), k.deployment.Name(), k.deployment.KeyHash())
 	}
@@ -272,7 +294,8 @@ func (k *Keyring) at(m Message) (find func(KeyID) *writerKey, required bool, err
 		found := *key
 		return &found
 	}
-	return find, k.began != 0 && m.Sequence >= k.began, nil
+	required = k.began != 0 && m.Sequence >= k.began || k.expected != 0 && m.Sequence >= k.expected
+	return find, required, nil
 }
 
 // introduced returns the key of a certificate that is recorded with a signature by that very key: what lets it count is

@@ -335,3 +335,24 @@ func FuzzContent(f *testing.F) {
 		}
 	})
 }
+
+// Whoever runs the bus may say nothing of that signing began.
+func TestWhereSigningIsExpectedNothingPassesWithoutIt(t *testing.T) {
+	w := ours(t)
+	ring, e := signed.NewKeyring(origin, w.verifier), comment(1, "x")
+	m := signed.Message{Sequence: 20, Subject: subject(e), Stored: content(t, e), Event: e}
+	if err := ring.Check(m, follows(t, nil)); err != nil || ring.Required() {
+		t.Errorf("before: %v", err)
+	}
+	ring.Expect(20)
+	if err := ring.Check(m, follows(t, nil)); ruleOf(err) != signed.RuleUnsigned || !ring.Required() {
+		t.Errorf("unsigned: %v", err)
+	}
+	m.Stored = sign(t, signer(t, aggregate.Orchestrator, "orchestrator"), unsigned(t, e, nil))[0]
+	if err := ring.Check(m, follows(t, nil)); ruleOf(err) != signed.RuleUnknownKey {
+		t.Errorf("signed, with a key of which nothing is known: %v", err)
+	}
+	if m.Sequence = 19; ring.Check(m, follows(t, nil)) != nil {
+		t.Error("an event from before was refused")
+	}
+}

@@ -159,7 +159,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	}
 	watching := &guard.Guard{
 		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
-		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, verified, rt.Now()) },
+		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, rt.Signer, verified, rt.Now()) },
 		Alarm: func() { rt.Counters.Alarm(alarmLog) },
 		Projection: func(ctx context.Context) guard.Projection {
 			if a := answering.Load(); a != nil {

@@ -112,7 +112,7 @@ func (w *world) run(dir string) (stop func()) {
 	} else {
 		to.URL = w.bus.URL()
 	}
-	rt, err := service.Open(ctx, to, []identity.Issuer{w.issuer.ProviderIssuer()}, nil, nil)
+	rt, err := service.Open(ctx, to, []identity.Issuer{w.issuer.ProviderIssuer()}, nil)
 	must(w.t, err)
 	ended := make(chan error, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -307,6 +307,11 @@ func (o *orchestrator) decide(
 	if err != nil {
 		return nil, err
 	}
+	if e.GetSigningBegan() != nil {
+		if err := o.signsFirst(c.GetBeginSigning()); err != nil {
+			return nil, err
+		}
+	}
 	if e == nil {
 		h := history(states, about)
 		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil

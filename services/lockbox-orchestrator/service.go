@@ -58,7 +58,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: webhooks.key_file: %w", Name, err)
 	}
 	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
-	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Journal.Retry); err != nil {
+	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Keyring, rt.Journal.Retry); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	rt.Counters.Read(observe.LeaseValid, func(say observe.Say) { say(observe.Truth(o.lease.Check() == nil)) })

@@ -16,7 +16,7 @@ func Keep(ctx context.Context, nc *nats.Conn) (ended <-chan struct{}) {
 	go func() {
 		defer close(done)
 		for {
-			_ = lease.Renew(nc, 0, time.Now()) // without a lease, the service under test refuses
+			_ = lease.Renew(nc, nil, 0, time.Now()) // without a lease, the service under test refuses
 			select {
 			case <-ctx.Done():
 				return

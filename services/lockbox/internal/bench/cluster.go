@@ -249,7 +249,7 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 	} {
 		rt, err := service.Open(inside, bus.Connection{URL: at.url, Identity: one.id, StagedInMemory: sooner,
 			SeedFile: filepath.Join(at.keys, bus.SeedFile(one.id)), Log: zap.NewNop()},
-			[]identity.Issuer{s.issuer.ProviderIssuer()}, nil, metrics.For(string(one.id)))
+			[]identity.Issuer{s.issuer.ProviderIssuer()}, metrics.For(string(one.id)))
 		if err != nil {
 			return err
 		}

@@ -203,7 +203,7 @@ func verifyInChild(ctx context.Context, s *site, t task, out io.Writer) error {
 	}
 	defer j.Close()
 	// The benchmark's story has no notifier: as of no time, no mail is overdue.
-	v, err := verify.Stream(ctx, j, time.Time{}, func(journal.Entry) {})
+	v, err := verify.Stream(ctx, j, time.Time{}, nil, func(journal.Entry) {})
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
@@ -262,7 +262,7 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	}()
 	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector],
 		Log: zap.NewNop()},
-		[]identity.Issuer{s.issuer.ProviderIssuer()}, nil, observe.NewMetrics().For(string(bus.Projector)))
+		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
 	if err != nil {
 		return err
 	}

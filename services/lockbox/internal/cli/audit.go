@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/past"
@@ -23,6 +25,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
+	"github.com/transparency-dev/formats/note"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -107,6 +110,7 @@ func activityTable(l render.Look, list *lockboxv1.ActivityList) string {
 
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var stream bool
+	var writers string
 	t := &trust{}
 	c := &cobra.Command{
 		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream",
@@ -126,6 +130,9 @@ the event is a violation, and those that still have time are counted. What break
 that is not an event; one that a security officer has set aside breaks nothing. Evaluations of which this version does not have
 the rules are counted as not checked.
 
+With --writers-key, each event since signing began has to be signed by the service that may write it, with a key that this
+deployment key has certified. Take that key from somewhere else than the server; what the stream says of it proves nothing.
+
 Whatever does not hold, the exit code is 10.`,
 		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
   lockbox audit verify receipt.json --log-key log.vkey
@@ -133,9 +140,11 @@ Whatever does not hold, the exit code is 10.`,
   lockbox audit verify --stream -o json | jq .violations`,
 	}
 	c.Flags().BoolVar(&stream, "stream", false, "check the whole stream (as without a FILE)")
+	c.Flags().StringVar(&writers, "writers-key", "",
+		"`file` with the deployment's verifier key: check who signed each event of the stream")
 	t.flags(c)
 	overStream := a.with(func(ctx context.Context, s *session, _ []string) error {
-		v, err := s.verify(ctx)
+		v, err := s.verify(ctx, writers)
 		if err != nil {
 			return err
 		}
@@ -152,6 +161,8 @@ Whatever does not hold, the exit code is 10.`,
 		switch {
 		case len(args) == 1 && stream:
 			return usage(c, "either a FILE or --stream")
+		case len(args) == 1 && writers != "":
+			return usage(c, "--writers-key is for the whole stream")
 		case len(args) == 1:
 			return a.verifyFile(c, t, args[0])
 		}
@@ -173,6 +184,14 @@ func verifiedText(v verify.Verified) string {
 	}
 	for _, one := range v.Violations {
 		fmt.Fprintf(&b, "%s, at sequence %d: %s\n", rules.Title(one.Invariant), one.Sequence, render.Clean(one.What))
+	}
+	if s := v.Signatures; s != nil {
+		if s.Began == 0 {
+			b.WriteString("Signing has not begun: nothing says who wrote these events.\n")
+		} else {
+			fmt.Fprintf(&b, "Signed by their writers from sequence %d on: %d signatures. %d events a second; %d without signatures.\n",
+				s.Began, s.Verified, s.PerSecond, s.Without)
+		}
 	}
 	for _, u := range v.Unchecked {
 		fmt.Fprintf(&b, "Not checked, %d evaluations from sequence %d to %d: %s.\n", u.Count, u.First, u.Last,
@@ -199,7 +218,11 @@ func verifiedText(v verify.Verified) string {
 	return b.String()
 }
 
-func (s *session) verify(ctx context.Context) (verify.Verified, error) {
+func (s *session) verify(ctx context.Context, writersKey string) (verify.Verified, error) {
+	keys, err := pinned(writersKey)
+	if err != nil {
+		return verify.Verified{}, err
+	}
 	j, err := s.Journal(ctx)
 	if err != nil {
 		return verify.Verified{}, err
@@ -207,7 +230,27 @@ func (s *session) verify(ctx context.Context) (verify.Verified, error) {
 	defer j.Close()
 	bar := s.app.progress(false)
 	defer bar.end()
-	return verify.Stream(ctx, j, s.app.Now(), bar.step)
+	return verify.Stream(ctx, j, s.app.Now(), keys, bar.step)
+}
+
+// pinned returns the keyring that trusts the deployment key in a file; nil if none is named.
+func pinned(file string) (*signed.Keyring, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- the caller names the file
+	if err != nil {
+		return nil, err
+	}
+	deployment, err := note.NewVerifier(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: not the verifier key of a deployment: %w", file, err)
+	}
+	origin, is := signed.OriginOf(deployment)
+	if !is {
+		return nil, fmt.Errorf("%s: the key is called %s, which is no deployment's", file, deployment.Name())
+	}
+	return signed.NewKeyring(origin, deployment), nil
 }
 
 func (a *app) auditDeadLettersCommand() *cobra.Command {

@@ -31,7 +31,7 @@ func guarded(t *testing.T, b *journaltest.Bus) {
 	go func() {
 		defer close(ended)
 		for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-			_ = lease.Renew(nc, 0, time.Now()) // without it, the test fails
+			_ = lease.Renew(nc, nil, 0, time.Now()) // without it, the test fails
 		}
 	}()
 	t.Cleanup(func() {

@@ -27,7 +27,7 @@ func (e *exam) lease(ctx context.Context) []render.Finding {
 	}
 	began, returned := time.Now(), make(chan struct{}, 1)
 	// The skew of this machine's clock is another check's.
-	holder, err := lease.Listen(nc, time.Now, func() {
+	holder, err := lease.Listen(nc, time.Now, nil, func() {
 		select {
 		case returned <- struct{}{}:
 		default: // once is enough

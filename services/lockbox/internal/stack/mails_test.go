@@ -44,7 +44,7 @@ func (i *insider) missed(e *lockboxv1.Event, mail string) {
 		})
 	})
 	template, to, _ := strings.Cut(mail, " to ")
-	v, err := verify.Stream(i.Context(), i.watch, time.Now().Add(2*time.Hour), func(journal.Entry) {})
+	v, err := verify.Stream(i.Context(), i.watch, time.Now().Add(2*time.Hour), nil, func(journal.Entry) {})
 	must(i, err)
 	if !slices.ContainsFunc(v.Violations, func(v verify.Violation) bool {
 		return v.Invariant == "I16" && v.Sequence == sequence && strings.Contains(v.What, template+" was mailed to "+to)
@@ -93,7 +93,7 @@ func TestI16ASilentNotifierIsMissed(t *testing.T) {
 	l.config.Only = nil
 	l.open()
 	within(t, patience, "the mails to go out", func() bool { return l.verified().Waiting == nil })
-	v, err := verify.Stream(t.Context(), l.watch, time.Now().Add(2*time.Hour), func(journal.Entry) {})
+	v, err := verify.Stream(t.Context(), l.watch, time.Now().Add(2*time.Hour), nil, func(journal.Entry) {})
 	must(t, err)
 	if len(v.Violations) > 0 {
 		t.Errorf("after they went out audit verify finds %v", v.Violations)

@@ -54,7 +54,7 @@ func setAside(m *strayMessage) *lockboxv1.Command {
 
 func (l *lockbox) verified() verify.Verified {
 	l.Helper()
-	v, err := verify.Stream(l.Context(), l.watch, time.Now(), func(journal.Entry) {})
+	v, err := verify.Stream(l.Context(), l.watch, time.Now(), nil, func(journal.Entry) {})
 	must(l, err)
 	return v
 }

@@ -213,8 +213,8 @@ func (s *Stack) open(part part) error {
 	if err != nil {
 		return err
 	}
-	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, writer,
-		s.config.Metrics.For(string(part.id)))
+	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers,
+		s.config.Metrics.For(string(part.id)), service.WithWriter(writer))
 	if err != nil {
 		return err
 	}

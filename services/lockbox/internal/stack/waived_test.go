@@ -90,7 +90,7 @@ func TestR3WhoWasNotAskedIsToldByTheEndOfTheDay(t *testing.T) {
 			}
 		}
 	}
-	v, err := verify.Stream(l.Context(), l.watch, time.Now(), func(journal.Entry) {})
+	v, err := verify.Stream(l.Context(), l.watch, time.Now(), nil, func(journal.Entry) {})
 	if err != nil || len(v.Violations) > 0 {
 		t.Errorf("%v, %v", v.Violations, err)
 	}

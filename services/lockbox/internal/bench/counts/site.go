@@ -105,7 +105,7 @@ func (s *site) tapped(id bus.Identity) bus.Connection {
 // keepLease says in the guard's place that all is well.
 func keepLease(ctx context.Context, guard *nats.Conn) {
 	for ctx.Err() == nil {
-		_ = lease.Renew(guard, 0, time.Now()) // without a lease, nothing is granted, and the request fails
+		_ = lease.Renew(guard, nil, 0, time.Now()) // without a lease, nothing is granted, and the request fails
 		time.Sleep(time.Second)
 	}
 }
@@ -127,7 +127,7 @@ func (s *site) runServices(ctx context.Context) error {
 	}
 	metrics := observe.NewMetrics()
 	for _, one := range services {
-		rt, err := service.Open(ctx, s.tapped(one.id), []identity.Issuer{s.issuer.ProviderIssuer()}, nil,
+		rt, err := service.Open(ctx, s.tapped(one.id), []identity.Issuer{s.issuer.ProviderIssuer()},
 			metrics.For(string(one.id)))
 		if err != nil {
 			return err
