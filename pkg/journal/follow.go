@@ -43,6 +43,7 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 			return d.subject // refused when it is handled
 		},
 		handle: func(ctx context.Context, d *delivery) error {
+			raise(&j.frontier.seen, d.sequence())
 			entry, err := j.entry(d.sequence(), d.meta.Timestamp, d.subject, d.data)
 			var misfit *MisfitError
 			if errors.As(err, &misfit) {

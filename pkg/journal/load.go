@@ -22,7 +22,7 @@ const chunk = 1000
 var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if it does not exist. It reads from any replica, so on
-// a cluster the result may be stale; a following append detects that. It returns a *HistoryError if the events
+// a cluster the result may be older or newer than the leader's; a following append detects that. It returns a *HistoryError if the events
 // contradict each other, and a *MisfitError if there is a message among them that cannot be an event and was not set
 // aside.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
@@ -35,6 +35,9 @@ func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) 
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", agg, err)
+	}
+	if n := len(entries); n > 0 {
+		raise(&j.frontier.seen, entries[n-1].Seq)
 	}
 	return entries, checkHistory(entries)
 }

@@ -245,7 +245,7 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 	wait := soon
 	for stuck := time.Now(); ; {
 		begun := time.Now()
-		found, err := j.following(ctx, "", r.next, time.Time{})
+		found, err := j.news(ctx, r.next)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -280,6 +280,23 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 			wait = min(2*wait, j.lastLook)
 		}
 	}
+}
+
+// news returns what was stored from a sequence on, as some replica has it, once the leader has it as well: whoever is
+// told of an event by one who follows the stream may ask others about it, who ask the leader.
+func (j *Journal) news(ctx context.Context, from uint64) ([]storedMsg, error) {
+	found, err := j.following(ctx, "", from, time.Time{})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	alone, err := j.standsAlone(ctx)
+	if err == nil && !alone {
+		_, err = j.awaitLeader(ctx, found[len(found)-1].Seq)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // Look makes the replays that follow the stream look for new events at once.
