@@ -118,7 +118,7 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	case status == "413", status == "204" && end.Header.Get("Nats-Num-Pending") != "0":
 		return nil, errTooLong
 	case status == "404" && len(replies) == 1 && end.Header.Get("Description") == "No Results":
-		return nil, nil
+		return nil, j.confirmNothing(ctx)
 	case status != "204":
 		// This includes a 404 for a message that is in the index but not in the store: that must not be mistaken for "none".
 		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))

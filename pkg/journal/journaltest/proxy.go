@@ -16,7 +16,7 @@ type Proxy struct {
 	muted bool
 	// change is called with what clients send; it may change it in place.
 	change func([]byte)
-	conns map[net.Conn]bool
+	conns  map[net.Conn]bool
 }
 
 // NewProxy forwards connections to the bus's first server until the test ends.
