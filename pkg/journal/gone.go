@@ -12,7 +12,8 @@ import (
 // Whole reports whether the leader knows of no message that was removed: the stream begins at 1 and has no gap.
 func (c Copies) Whole() bool { return c.Missing == 0 && (c.First <= 1 || c.Last == 0) }
 
-// gone returns the first sequence, from one on, whose message the leader knows to have been removed; 0 if there is none.
+// gone returns the first sequence, from one on, whose message the leader knows to have been removed; 0 if there is
+// none.
 func (j *Journal) gone(ctx context.Context, c Copies, from uint64) (uint64, error) {
 	switch {
 	case c.Whole() || from > c.Last:

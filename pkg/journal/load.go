@@ -22,9 +22,9 @@ const chunk = 1000
 var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if it does not exist. It reads from any replica, so on
-// a cluster the result may be older or newer than the leader's; a following append detects that. It returns a *HistoryError if the events
-// contradict each other, and a *MisfitError if there is a message among them that cannot be an event and was not set
-// aside.
+// a cluster the result may be older or newer than the leader's; a following append detects that. It returns a
+// *HistoryError if the events contradict each other, and a *MisfitError if there is a message among them that cannot be
+// an event and was not set aside. If nothing is found in a stream that has lost events, that is UNAVAILABLE.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err

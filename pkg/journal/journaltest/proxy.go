@@ -45,7 +45,8 @@ func (p *Proxy) Mute() {
 	p.muted = true
 }
 
-// Change calls change with what clients send from now on, one call at a time. It may change bytes, but not their number.
+// Change calls change with what clients send from now on, one call at a time. It may change bytes, but not how many
+// there are.
 func (p *Proxy) Change(change func([]byte)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,8 +24,8 @@ const (
 	erased, tombstone = 1 << 63, 1 << 62
 )
 
-// Remove removes messages of EVENTS from the files of a stopped server, as the server itself would, which nobody can ask
-// for: it notes that they are gone and, if securely, overwrites them. EVENTS has one file, which is not encrypted.
+// Remove removes messages of EVENTS from the files of a stopped server, as the server itself would, which nobody can
+// ask for: it notes that they are gone and, if securely, overwrites them. EVENTS has one file, which is not encrypted.
 func (b *Bus) Remove(t testing.TB, server int, securely bool, sequences ...uint64) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(b.StoreDir(server), bus.StoreName, "*", "streams", bus.StreamEvents, "msgs",

@@ -45,9 +45,8 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 	}
 }
 
-// control: nist:AU-9
-// What happens while the stream lacks an event may be about what it lacks, and take its place. The trees would then hold
-// both, and nothing could be restored from them.
+// What happens while the stream lacks an event may be about what it lacks, and take its place. The trees would then
+// hold both, and nothing could be restored from them.
 func TestNothingIsSignedWhileTheStreamLacksAnEvent(t *testing.T) {
 	s := &stream{t: t}
 	l := begin(t, s, t.TempDir(), keys(t))
@@ -66,6 +65,7 @@ func TestNothingIsSignedWhileTheStreamLacksAnEvent(t *testing.T) {
 	}
 }
 
+// control: nist:AU-9
 func TestWhateverHappensToACopyAllHaveTheSameTrees(t *testing.T) {
 	t.Parallel()
 	s, random, k := &stream{t: t}, chance(), keys(t)
