@@ -85,15 +85,16 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 	return Nothing, nil
 }
 
-// Perform returns the event of the duty that is due, or neither event nor error if none is.
+// Perform returns the event of the duty that is due, or neither event nor error if none is; and the state after it
+// (aggregate.EndWith).
 func Perform(
 	s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time,
-) (*lockboxv1.Event, error) {
+) (e *lockboxv1.Event, after State, err error) {
 	duty, err := Owed(s, w, now)
 	if duty == Nothing || err != nil {
-		return nil, err
+		return nil, s, err
 	}
-	e := follow(s, by, causationID, now)
+	e = follow(s, by, causationID, now)
 	switch duty {
 	case Notify:
 		e.Fact = notify(s, w, terms, now)
@@ -124,7 +125,7 @@ func Perform(
 			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), CodedReason: why,
 		}}
 	}
-	return aggregate.End(s, e, Evolve)
+	return aggregate.EndWith(s, e, Evolve)
 }
 
 func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_CustomerNotified {

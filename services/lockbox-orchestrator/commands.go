@@ -274,7 +274,7 @@ func (o *orchestrator) signedIn(
 	if err := repository.Identify(e); err != nil {
 		return false, err
 	}
-	_, err = o.Append(ctx, o.repository, states, e)
+	_, err = o.Append(ctx, o.repository, states, repository.Decided{Event: e})
 	return err == nil, err
 }
 
@@ -307,33 +307,34 @@ func (o *orchestrator) decide(
 	if err != nil {
 		return nil, err
 	}
-	if e == nil {
+	if e.Event == nil {
 		h := history(states, about)
 		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil
 	}
 	e.TraceParent = c.GetTraceParent()
-	if err := repository.Identify(e); err != nil {
+	if err := repository.Identify(e.Event); err != nil {
 		return nil, err
 	}
-	stored, err := o.append(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	stored, err := o.append(ctx, states, append([]repository.Decided{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}
 	if err != nil {
-		o.Log.Warn("follow-up events not written in the same commit", observe.AboutEvent(e, zap.Error(err))...)
+		o.Log.Warn("follow-up events not written in the same commit", observe.AboutEvent(e.Event, zap.Error(err))...)
 	}
 	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId(),
-		Message: warning(states, about, e)}, nil
+		Message: warning(states, about, e.Event)}, nil
 }
 
 // next returns the events of the same aggregate that follow immediately from one that is about to be written, if they
 // are known and may be written now.
-func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
+func (o *orchestrator) next(states repository.States, e repository.Decided, now time.Time) []repository.Decided {
 	next, err := o.process.Next(states, e, now)
-	if next == nil || err != nil || aggregate.KeyOf(next) != aggregate.KeyOf(e) || o.mayWrite(next) != nil {
+	if next.Event == nil || err != nil || aggregate.KeyOf(next.Event) != aggregate.KeyOf(e.Event) ||
+		o.mayWrite(next.Event) != nil {
 		return nil
 	}
-	return []*lockboxv1.Event{next}
+	return []repository.Decided{next}
 }
 
 // already returns the reply's text for a command that changes nothing.

@@ -160,18 +160,18 @@ func (o *orchestrator) perform(
 	ctx context.Context, states repository.States, about aggregate.Key, causationID, after string,
 ) error {
 	e, err := o.process.Perform(states, about, causationID, o.Now())
-	if e == nil || err != nil {
+	if e.Event == nil || err != nil {
 		return err
 	}
-	if err := o.mayWrite(e); err != nil {
+	if err := o.mayWrite(e.Event); err != nil {
 		return err // tried again, at the latest when the guard's lease is valid again
 	}
 	var span *trace.Span
-	if trace.OfRequest(e) {
-		ctx, span = o.Traces.Start(ctx, trace.Step{Trace: trace.Of(e), Name: "duty", Detail: aggregate.TypeOf(e),
-			Kind: trace.Internal, After: cmp.Or(after, trace.Of(e))})
+	if trace.OfRequest(e.Event) {
+		ctx, span = o.Traces.Start(ctx, trace.Step{Trace: trace.Of(e.Event), Name: "duty",
+			Detail: aggregate.TypeOf(e.Event), Kind: trace.Internal, After: cmp.Or(after, trace.Of(e.Event))})
 		span.Set(trace.Tenant, e.GetTenant())
-		span.Set(trace.Request, trace.Of(e))
+		span.Set(trace.Request, trace.Of(e.Event))
 	}
 	if _, err = o.append(ctx, states, e); span.Used() {
 		span.End(err)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/repository"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // writes are the appends under way, by aggregate. Of events that are appended together, the follower may see the first
@@ -25,9 +24,9 @@ type write struct {
 
 // append appends events of one aggregate, and lets its follower wait.
 func (o *orchestrator) append(
-	ctx context.Context, states repository.States, events ...*lockboxv1.Event,
+	ctx context.Context, states repository.States, events ...repository.Decided,
 ) ([]uint64, error) {
-	defer o.writes.begin(aggregate.KeyOf(events[0]))()
+	defer o.writes.begin(aggregate.KeyOf(events[0].Event))()
 	return o.Append(ctx, o.repository, states, events...)
 }
 
