@@ -128,6 +128,7 @@ func (o *orchestrator) command(
 		if c.GetSignUpPreview() != nil {
 			keys = append(keys, aggregate.Catalogue)
 		}
+		known, _ := o.timers.Get(about)
 		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
@@ -181,7 +182,7 @@ func (o *orchestrator) command(
 		if c.GetActivateRole() != nil { // the one command for which a customer's groups matter
 			given.GroupsUnread = o.Verifier.GroupsUnread(c.GetToken(), states.Tenant(c.GetTenant()).Issuers(), o.Now())
 		}
-		reply, err := o.decide(ctx, about, given, states)
+		reply, err := o.decide(ctx, about, given, states, known)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
 		}
@@ -300,7 +301,7 @@ func check(subject string, c *lockboxv1.Command) (about aggregate.Key, sender st
 // decide makes one attempt. Events that follow immediately from the decision, such as access from an approval, are
 // written in the same commit; if that is not possible, reacting to the stored event writes them.
 func (o *orchestrator) decide(
-	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States,
+	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States, known timer,
 ) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
 	e, err := states.Decide(c, o.rates.Limits, now)
@@ -315,7 +316,7 @@ func (o *orchestrator) decide(
 	if err := repository.Identify(e.Event); err != nil {
 		return nil, err
 	}
-	stored, err := o.append(ctx, states, append([]repository.Decided{e}, o.next(states, e, now)...)...)
+	stored, err := o.append(ctx, states, known, now, append([]repository.Decided{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}
