@@ -159,6 +159,15 @@ func (v *Visit) Self() (*lockboxv1.SelfView, error) {
 	return v.self, nil
 }
 
+// Account returns the visitor's account, by which what is theirs is recognised; it has no name and address.
+func (v *Visit) Account() (*lockboxv1.Person, error) {
+	if v.Session.Issuer != "" {
+		return &lockboxv1.Person{Issuer: v.Session.Issuer, Subject: v.Session.Subject}, nil
+	}
+	self, err := v.Self()
+	return self.GetActor().GetPerson(), err
+}
+
 // Holds reports whether the visitor currently has one of these roles anywhere in their tenant.
 func (v *Visit) Holds(roles ...lockboxv1.Role) (bool, error) {
 	self, err := v.Self()
