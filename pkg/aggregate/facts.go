@@ -49,7 +49,7 @@ var facts = slices.Concat(
 	rows(KindPolicy, Orchestrator, "RulesPublished", "CataloguePublished"),
 	rows(KindDisclosure, Orchestrator, "ExposureDisclosed", legalDemand, "DisclosureTold"),
 	rows(KindDelivery, Notifier, "NotificationSent", "NotificationFailed"),
-	rows(KindCheckpoint, Projector, "CheckpointSigned"),
+	rows(KindCheckpoint, Projector, "CheckpointSigned", "LogKeyChanged"),
 	rows(KindAlarm, Projector, "DifferenceFound"),
 	rows(KindAlarm, Repairer, "StreamRestored"),
 	rows(KindAlarm, Orchestrator, "MessageSetAside"),

@@ -127,6 +127,7 @@ var ocsfTable = map[string]struct {
 	"NotificationFailed": {creates, medium},
 
 	"CheckpointSigned": {creates, informational},
+	"LogKeyChanged":    {updates, informational},
 	"DifferenceFound":  {creates, critical},
 	"StreamRestored":   {updates, critical},
 	"MessageSetAside":  {updates, high},

@@ -41,15 +41,17 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// Sign returns the signed note of a checkpoint. The signer's name must be the origin.
-func Sign(c Checkpoint, signer note.Signer) ([]byte, error) {
-	if c.Origin != signer.Name() {
-		return nil, fmt.Errorf("the key is %q, the log %q", signer.Name(), c.Origin)
+// Sign returns the signed note of a checkpoint. The signers' name must be the origin.
+func Sign(c Checkpoint, signers ...note.Signer) ([]byte, error) {
+	for _, signer := range signers {
+		if c.Origin != signer.Name() {
+			return nil, fmt.Errorf("the key is %q, the log %q", signer.Name(), c.Origin)
+		}
 	}
 	if err := checkTree(c.Tree); err != nil {
 		return nil, err
 	}
-	return note.Sign(&note.Note{Text: c.Text()}, signer)
+	return note.Sign(&note.Note{Text: c.Text()}, signers...)
 }
 
 // unverified parses a signed note without verifying its signatures.

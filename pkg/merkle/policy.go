@@ -15,7 +15,8 @@ import (
 
 // Policy says which signatures make a checkpoint trusted: the log's, and those of a quorum of named witnesses.
 type Policy struct {
-	log       note.Verifier
+	// logs are the log's keys: several, of one name, while its key is being replaced and afterwards.
+	logs      []note.Verifier
 	witnesses []witness
 	quorum    int
 }
@@ -42,12 +43,13 @@ type Signed struct {
 
 // ParsePolicy parses a policy in the common subset of C2SP tlog-policy and Sigsum, with one level of groups:
 //
-//	log <verifier key>
+//	log <verifier key>            (again for another key of the same log, if its key was replaced)
 //	witness <name> <verifier key> [<url>]
 //	group <name> <number|any|all> <witness>...
 //	quorum <group|witness|none>
 //
-// A # begins a comment. There is exactly one log and one quorum; the quorum comes last.
+// A # begins a comment. There is exactly one log and one quorum; the quorum comes last. A checkpoint must be signed
+// with one of the log's keys.
 func ParsePolicy(text []byte) (*Policy, error) {
 	b := policyBuilder{groups: map[string]group{}}
 	for number, line := range strings.Split(string(text), "\n") {
@@ -64,13 +66,22 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	return b.policy, nil
 }
 
+// KeysAlone returns a policy that trusts a log's keys, one on each line, without witnesses.
+func KeysAlone(keys string) (*Policy, error) {
+	var policy strings.Builder
+	for _, key := range strings.Fields(keys) {
+		policy.WriteString("log " + key + "\n")
+	}
+	return ParsePolicy([]byte(policy.String() + "quorum none\n"))
+}
+
 type group struct {
 	members []string
 	quorum  int
 }
 
 type policyBuilder struct {
-	log       note.Verifier
+	logs      []note.Verifier
 	witnesses []witness
 	keys      []string
 	groups    map[string]group
@@ -82,18 +93,30 @@ func (b *policyBuilder) add(keyword string, args []string) error {
 		return errors.New("the quorum is the last line")
 	}
 	switch {
-	case keyword == "log" && len(args) == 1 && b.log == nil:
-		var err error
-		b.log, err = note.NewVerifier(args[0])
-		return err
+	case keyword == "log" && len(args) == 1:
+		return b.addLog(args[0])
 	case keyword == "witness" && (len(args) == 2 || len(args) == 3):
 		return b.addWitness(args[0], args[1], strings.Join(args[2:], ""))
 	case keyword == "group" && len(args) >= 3:
 		return b.addGroup(args[0], args[1], args[2:])
-	case keyword == "quorum" && len(args) == 1 && b.log != nil:
+	case keyword == "quorum" && len(args) == 1 && len(b.logs) > 0:
 		return b.finish(args[0])
 	}
 	return fmt.Errorf("%q cannot stand here like this", keyword)
+}
+
+func (b *policyBuilder) addLog(vkey string) error {
+	key, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	for _, other := range b.logs {
+		if other.Name() != key.Name() || other.KeyHash() == key.KeyHash() {
+			return fmt.Errorf("%s is another log than %s, or the same key twice", key.Name(), other.Name())
+		}
+	}
+	b.logs = append(b.logs, key)
+	return nil
 }
 
 func (b *policyBuilder) addWitness(name, vkey, url string) error {
@@ -146,7 +169,7 @@ func (b *policyBuilder) finish(name string) error {
 	if !ok && name != "none" {
 		return fmt.Errorf("there is no witness or group %q", name)
 	}
-	b.policy = &Policy{log: b.log, quorum: g.quorum}
+	b.policy = &Policy{logs: b.logs, quorum: g.quorum}
 	for _, w := range b.witnesses {
 		if slices.Contains(g.members, w.name) {
 			b.policy.witnesses = append(b.policy.witnesses, w)
@@ -156,7 +179,12 @@ func (b *policyBuilder) finish(name string) error {
 }
 
 // Origin returns the name of the log.
-func (p *Policy) Origin() string { return p.log.Name() }
+func (p *Policy) Origin() string { return p.logs[0].Name() }
+
+// byLog reports whether a signature is by one of the log's keys.
+func (p *Policy) byLog(name string, hash uint32) bool {
+	return slices.ContainsFunc(p.logs, func(k note.Verifier) bool { return k.Name() == name && k.KeyHash() == hash })
+}
 
 // Witnesses returns the URLs of the policy's witnesses that have one, by name.
 func (p *Policy) Witnesses() map[string]string {
@@ -169,17 +197,20 @@ func (p *Policy) Witnesses() map[string]string {
 	return urls
 }
 
+// Quorum returns how many of the witnesses must have cosigned.
+func (p *Policy) Quorum() int { return p.quorum }
+
 // Open verifies a checkpoint's signed note. Every signature by a key of the policy must be valid, even if it is not
 // needed.
 func (p *Policy) Open(signed []byte) (Signed, error) {
-	verifiers := []note.Verifier{p.log}
+	verifiers := slices.Clone(p.logs)
 	for _, w := range p.witnesses {
 		verifiers = append(verifiers, w.key)
 	}
 	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if wrong := (*note.InvalidSignatureError)(nil); errors.As(err, &wrong) {
 		part := Cosignatures
-		if wrong.Name == p.log.Name() && wrong.Hash == p.log.KeyHash() {
+		if p.byLog(wrong.Name, wrong.Hash) {
 			part = LogSignature
 		}
 		return Signed{}, broken(part, "the signature of %s is not over these bytes", wrong.Name)
@@ -196,7 +227,7 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	s := Signed{}
 	byLog := false
 	for _, signature := range n.Sigs {
-		if signature.Name == p.log.Name() && signature.Hash == p.log.KeyHash() {
+		if p.byLog(signature.Name, signature.Hash) {
 			byLog = true
 			continue
 		}

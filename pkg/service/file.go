@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 )
 
 // File is a service's configuration file: the common settings and, under `service`, the service's own.
@@ -30,6 +31,13 @@ type File[C any] struct {
 			CA string `yaml:"ca"`
 		} `yaml:"tls"`
 	} `yaml:"nats"`
+	Signing struct {
+		// KeyFile holds the key with which the service signs the events that it writes, and its certificate. Empty: nothing
+		// is signed, and no signature is looked at.
+		KeyFile config.SecretFile `yaml:"key_file"`
+		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be.
+		DeploymentKeyFile string `yaml:"deployment_key_file"`
+	} `yaml:"signing"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
 	Observe struct {
@@ -56,6 +64,9 @@ func (f *File[C]) check() error {
 	if _, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log}); err != nil {
 		return refusal.Invalid("observe.log", rule, "%v", err)
 	}
+	if (f.Signing.KeyFile == "") != (f.Signing.DeploymentKeyFile == "") {
+		return refusal.Invalid("signing.deployment_key_file", rule, "goes with signing.key_file; `lockbox keys` makes both")
+	}
 	if err := f.Observe.Traces.Check(); err != nil {
 		return under("observe.traces.", err)
 	}
@@ -69,6 +80,15 @@ func (f *File[C]) check() error {
 		return nil
 	}
 	return under("service.", c.Check())
+}
+
+// writer reads the key with which an identity signs; nil if none is configured.
+func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
+	if f.Signing.KeyFile == "" {
+		return nil, nil //nolint:nilnil // nothing is signed
+	}
+	keys, err := writerkeys.Read(string(f.Signing.KeyFile), f.Signing.DeploymentKeyFile, id)
+	return &keys, err
 }
 
 // under names the field of a refusal with the section in which it stands.

@@ -47,7 +47,11 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 		if err != nil {
 			return err
 		}
-		rt, err := Open(ctx, c, issuers, counters)
+		writer, err := f.writer(c.Identity)
+		if err != nil {
+			return err
+		}
+		rt, err := Open(ctx, c, issuers, counters, WithWriter(writer))
 		if err != nil {
 			return err
 		}
@@ -71,6 +75,9 @@ func NewConnected[C any](
 	nobody := func(f *File[C]) error {
 		if len(f.Issuers) > 0 {
 			return refusal.Invalid("issuers", rule, "have no use here: %s verifies nobody", name)
+		}
+		if f.Signing.KeyFile != "" {
+			return refusal.Invalid("signing.key_file", rule, "has no use here: %s writes no events", name)
 		}
 		return nil
 	}

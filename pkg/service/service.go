@@ -22,6 +22,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -93,6 +94,8 @@ type Runtime struct {
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
+	// Writer is the signer's key with what belongs to it; nil: it was not read from files.
+	Writer *writerkeys.Keys
 }
 
 // Listen waits until the bus has the service's subscriptions and then closes the channel of Listening. A service that
@@ -121,6 +124,17 @@ type Option func(*Runtime)
 // WithSigning makes the service sign what it stores and judge what it reads (R50); either may be nil.
 func WithSigning(signer *signed.Signer, keys *signed.Keyring) Option {
 	return func(rt *Runtime) { rt.Signer, rt.Keyring = signer, keys }
+}
+
+// WithWriter makes the service sign with a writer's key, and judge under the deployment's that goes with it; nil: it does
+// neither.
+func WithWriter(keys *writerkeys.Keys) Option {
+	return func(rt *Runtime) {
+		if keys != nil {
+			rt.Writer, rt.Signer = keys, keys.Signer
+			rt.Keyring = signed.NewKeyring(keys.Deployment.Origin, keys.Deployment)
+		}
+	}
 }
 
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys

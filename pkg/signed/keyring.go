@@ -289,13 +289,26 @@ func (k *Keyring) at(m Message) (find func(KeyID) *writerKey, required bool, err
 		defer k.mu.Unlock()
 		key := k.keys[id]
 		if key == nil || m.Sequence <= key.at && (m.Sequence != k.began || id != k.first) {
-			return nil
+			return k.introduced(m.Event.GetWriterCertified(), id)
 		}
 		found := *key
 		return &found
 	}
 	required = k.began != 0 && m.Sequence >= k.began || k.expected != 0 && m.Sequence >= k.expected
 	return find, required, nil
+}
+
+// introduced returns the key of a certificate that is recorded with a signature by that very key: what lets it count is
+// the deployment's signature, and a writer whose other keys have ended can go on.
+func (k *Keyring) introduced(fact *lockboxv1.WriterCertified, id KeyID) *writerKey {
+	if fact == nil {
+		return nil
+	}
+	c, err := k.open(fact.GetCertificate())
+	if err != nil || IDOf(c.Key) != id {
+		return nil
+	}
+	return &writerKey{Certificate: c}
 }
 
 // firstOf is the id of the first key that is certified for the writer of SigningBegan; zero if none is.

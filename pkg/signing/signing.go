@@ -52,7 +52,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	if aggregate.KeyOf(e) != aggregate.SigningWriters {
 		return "all keys of writers are in one aggregate"
 	}
-	if !aggregate.Provider(e.GetActor(), aggregate.SecurityOfficers) {
+	if !may(e.GetActor(), e.GetWriterRevoked() != nil) {
 		return "keys of writers are for the provider's security officer (R50)"
 	}
 	began := s.DeploymentKey != ""
@@ -83,6 +83,12 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	}
 	s.By, s.At = e.GetActor(), e.GetTime().AsTime()
 	return ""
+}
+
+// may reports whether somebody may decide on writers' keys. What adds a key carries the deployment's own signature, so
+// the process may record it as well, from the files that it was given; what takes one away is for people.
+func may(by *lockboxv1.Actor, revokes bool) bool {
+	return aggregate.Provider(by, aggregate.SecurityOfficers) || !revokes && aggregate.System(by)
 }
 
 // begin takes the deployment's key and the first certificates.
@@ -160,7 +166,7 @@ func CertifiedFirst(c *lockboxv1.BeginSigning, w aggregate.Writer) ed25519.Publi
 // revoked already.
 func Decide(s State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
-		if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
+		if !may(c.By, c.GetRevokeWriter() != nil) {
 			return refusal.Forbidden("token", requirement, "keys of writers are for the provider's security officer")
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/service"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/cosign"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/guard"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 	"go.uber.org/zap"
@@ -45,13 +46,13 @@ func readGuard(c *observe.Counters, g *guard.Guard) {
 }
 
 // health returns what is known of the log now.
-func health(l *ledger.Ledger, g *guard.Guard, witnesses func() map[string]time.Time) func() answer.Health {
+func health(l *ledger.Ledger, g *guard.Guard, witnesses *cosign.Witnesses) func() answer.Health {
 	return func() answer.Health {
 		state := g.State()
 		h := answer.Health{Verified: state.Verified, Differences: state.Differences, Current: state.Current,
 			Away: state.Away, Failed: l.Failed() != nil}
 		if witnesses != nil {
-			h.Witnesses = witnesses()
+			h.Witnesses = witnesses.Seen()
 		}
 		return h
 	}

@@ -129,7 +129,11 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	}
 	rt.Counters.ExpectAlarms(alarmUnknownFact, alarmNotAnEvent, alarmCorruptStream, alarmContradiction, alarmGrant,
 		alarmDamage, alarmLog, alarmMail)
-	log, err := openLog(rt, c)
+	witnesses, err := openWitnesses(c.Log.PolicyFile, rt.Log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
+	log, err := openLog(rt, c, witnesses)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -160,26 +164,13 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = log.Run(building) }) // it logs why it ends; queries are answered all the same
-	var witnesses func() map[string]time.Time
-	if c.Log.PolicyFile != "" {
-		policy, err := readPolicy(c.Log.PolicyFile)
-		if err != nil {
-			return fmt.Errorf("%s: %w", Name, err)
-		}
-		cosigned := cosign.NewSeen()
+	if witnesses != nil {
 		rt.Counters.Read(observe.WitnessCosigned, func(say observe.Say) {
-			for witness := range policy.Witnesses() {
-				say(observe.Seconds(cosigned.At(witness)), witness)
+			for witness, at := range witnesses.Seen() {
+				say(observe.Seconds(at), witness)
 			}
 		})
-		witnesses = func() map[string]time.Time {
-			at := map[string]time.Time{}
-			for witness := range policy.Witnesses() {
-				at[witness] = cosigned.At(witness)
-			}
-			return at
-		}
-		running.Go(func() { cosign.Run(building, log, policy, cosigned, rt.Log) })
+		running.Go(func() { witnesses.Run(building) })
 	}
 	running.Go(func() { watching.Run(building) })
 	rt.Counters.Disk("projection", c.Dir)
@@ -253,24 +244,39 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	return nil
 }
 
-func readPolicy(file string) (*merkle.Policy, error) {
+// openWitnesses returns the witnesses of a policy's file; nil if none is named.
+func openWitnesses(file string, log *zap.Logger) (*cosign.Witnesses, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // there are none
+	}
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {
 		return nil, err
 	}
-	return merkle.ParsePolicy(text)
+	policy, err := merkle.ParsePolicy(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return cosign.New(policy, log), nil
 }
 
-func openLog(rt *service.Runtime, c Config) (*ledger.Ledger, error) {
+func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses) (*ledger.Ledger, error) {
 	keys, err := logkeys.Read(string(c.Log.SigningKeyFile), string(c.Log.SaltsFile))
 	if err != nil {
 		return nil, err
 	}
-	return ledger.Open(ledger.Options{
+	o := ledger.Options{
 		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys,
 		Interval: cmp.Or(c.Log.Interval, defaultInterval),
 		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Alarm(alarmLog) },
-	})
+	}
+	if witnesses == nil {
+		return ledger.Open(o)
+	}
+	o.Witnesses = witnesses
+	l, err := ledger.Open(o)
+	witnesses.Log = l
+	return l, err
 }
 
 // serveLog serves the log if configured. The projection decides who may see what of it.

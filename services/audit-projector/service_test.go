@@ -58,7 +58,7 @@ func newWorldOf(t testing.TB, servers int) *world {
 		story: story.New(time.Now().UTC()), after: map[aggregate.Key]uint64{}, keys: t.TempDir()}
 	keys, err := logkeys.LoadOrCreate(w.keys, "log.example/lockbox")
 	must(t, err)
-	w.vkey = keys.Verifier
+	w.vkey = keys.Verifiers[0]
 	w.client = w.bus.Connect(t, bus.Client)
 	w.writers = map[aggregate.Writer]*journal.Journal{}
 	for _, id := range []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier} {

@@ -31,6 +31,8 @@ type Config struct {
 	Terms request.Terms `yaml:"terms"`
 	// Limits bound what one person may send and change (R52).
 	Limits Rates `yaml:"limits"`
+	// Certificates is the directory of all writers' certificates, *.certificate. With the first of them, signing begins.
+	Certificates string `yaml:"certificates"`
 	// Webhooks are those of customers' own (R57).
 	Webhooks Webhooks `yaml:"webhooks"`
 }
@@ -61,6 +63,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	}
 	rt.Counters.Read(observe.LeaseValid, func(say observe.Say) { say(observe.Truth(o.lease.Check() == nil)) })
 	rt.Counters.Read(observe.LeaseExpiry, func(say observe.Say) { say(observe.Seconds(o.lease.Expiry())) })
+	if err := o.recordCertificates(ctx, c.Certificates); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	if err := o.adopt(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

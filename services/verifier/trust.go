@@ -13,7 +13,8 @@ import (
 type Trust struct {
 	// Policy is a file that names the log's key, its witnesses, and how many of them must have signed.
 	Policy string
-	// Key is the log's public key, or a file that holds it; no cosignatures are then required.
+	// Key is the log's public key, or a file that holds it, with former ones on further lines; no cosignatures are then
+	// required.
 	Key string
 }
 
@@ -39,7 +40,7 @@ func (t Trust) Read() (p *merkle.Policy, from string, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) && !strings.Contains(key, "+") {
 		return nil, "", err
 	}
-	p, err = merkle.ParsePolicy([]byte("log " + key + "\nquorum none\n"))
+	p, err = merkle.KeysAlone(key)
 	if err != nil {
 		return nil, "", usage("%q is neither a file nor a log's public key, which looks like name+1a2b3c4d+AY…", key)
 	}

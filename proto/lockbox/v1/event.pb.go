@@ -42,7 +42,7 @@ type Event struct {
 	// Counts 1, 2, 3 … inside one aggregate. 0 for an event of a reported kind.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	// For an event of a reported kind, what stands in its subject where a decided event has its version: the
-	// notification's id, the checkpoint's tree size, the id of what an alarm found, or of the command that set a message
+	// notification's id, the checkpoint's tree size, which key the log got, the id of what an alarm found, or of the command that set a message
 	// aside; `waived`. Empty for decided kinds.
 	ReportKey string `protobuf:"bytes,6,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`
 	// When it was decided, by the clock of the service that decided.
@@ -127,6 +127,7 @@ type Event struct {
 	//	*Event_NotificationSent
 	//	*Event_NotificationFailed
 	//	*Event_CheckpointSigned
+	//	*Event_LogKeyChanged
 	//	*Event_DifferenceFound
 	//	*Event_StreamRestored
 	//	*Event_MessageSetAside
@@ -845,6 +846,15 @@ func (x *Event) GetCheckpointSigned() *CheckpointSigned {
 	return nil
 }
 
+func (x *Event) GetLogKeyChanged() *LogKeyChanged {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_LogKeyChanged); ok {
+			return x.LogKeyChanged
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetDifferenceFound() *DifferenceFound {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_DifferenceFound); ok {
@@ -1238,6 +1248,11 @@ type Event_CheckpointSigned struct {
 	CheckpointSigned *CheckpointSigned `protobuf:"bytes,110,opt,name=checkpoint_signed,json=checkpointSigned,proto3,oneof"`
 }
 
+type Event_LogKeyChanged struct {
+	// Kind checkpoint, written by audit-projector: the Merkle log is signed with another key from here on.
+	LogKeyChanged *LogKeyChanged `protobuf:"bytes,145,opt,name=log_key_changed,json=logKeyChanged,proto3,oneof"`
+}
+
 type Event_DifferenceFound struct {
 	// Kind alarm, written by audit-projector: what is stored is not what was recorded, or cannot be an event.
 	DifferenceFound *DifferenceFound `protobuf:"bytes,111,opt,name=difference_found,json=differenceFound,proto3,oneof"`
@@ -1403,6 +1418,8 @@ func (*Event_NotificationFailed) isEvent_Fact() {}
 
 func (*Event_CheckpointSigned) isEvent_Fact() {}
 
+func (*Event_LogKeyChanged) isEvent_Fact() {}
+
 func (*Event_DifferenceFound) isEvent_Fact() {}
 
 func (*Event_StreamRestored) isEvent_Fact() {}
@@ -1422,7 +1439,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\x9d.\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3.\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1503,7 +1520,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0fdisclosure_told\x18a \x01(\v2\x1a.lockbox.v1.DisclosureToldH\x00R\x0edisclosureTold\x12K\n" +
 	"\x11notification_sent\x18d \x01(\v2\x1c.lockbox.v1.NotificationSentH\x00R\x10notificationSent\x12Q\n" +
 	"\x13notification_failed\x18e \x01(\v2\x1e.lockbox.v1.NotificationFailedH\x00R\x12notificationFailed\x12K\n" +
-	"\x11checkpoint_signed\x18n \x01(\v2\x1c.lockbox.v1.CheckpointSignedH\x00R\x10checkpointSigned\x12H\n" +
+	"\x11checkpoint_signed\x18n \x01(\v2\x1c.lockbox.v1.CheckpointSignedH\x00R\x10checkpointSigned\x12D\n" +
+	"\x0flog_key_changed\x18\x91\x01 \x01(\v2\x19.lockbox.v1.LogKeyChangedH\x00R\rlogKeyChanged\x12H\n" +
 	"\x10difference_found\x18o \x01(\v2\x1b.lockbox.v1.DifferenceFoundH\x00R\x0fdifferenceFound\x12E\n" +
 	"\x0fstream_restored\x18p \x01(\v2\x1a.lockbox.v1.StreamRestoredH\x00R\x0estreamRestored\x12I\n" +
 	"\x11message_set_aside\x18q \x01(\v2\x1b.lockbox.v1.MessageSetAsideH\x00R\x0fmessageSetAside\x12@\n" +
@@ -1595,13 +1613,14 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*NotificationSent)(nil),        // 65: lockbox.v1.NotificationSent
 	(*NotificationFailed)(nil),      // 66: lockbox.v1.NotificationFailed
 	(*CheckpointSigned)(nil),        // 67: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),         // 68: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 69: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 70: lockbox.v1.MessageSetAside
-	(*SigningBegan)(nil),            // 71: lockbox.v1.SigningBegan
-	(*WriterCertified)(nil),         // 72: lockbox.v1.WriterCertified
-	(*WriterRevoked)(nil),           // 73: lockbox.v1.WriterRevoked
-	(*WaivedAccessReported)(nil),    // 74: lockbox.v1.WaivedAccessReported
+	(*LogKeyChanged)(nil),           // 68: lockbox.v1.LogKeyChanged
+	(*DifferenceFound)(nil),         // 69: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 70: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 71: lockbox.v1.MessageSetAside
+	(*SigningBegan)(nil),            // 72: lockbox.v1.SigningBegan
+	(*WriterCertified)(nil),         // 73: lockbox.v1.WriterCertified
+	(*WriterRevoked)(nil),           // 74: lockbox.v1.WriterRevoked
+	(*WaivedAccessReported)(nil),    // 75: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1671,18 +1690,19 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	65, // 64: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
 	66, // 65: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
 	67, // 66: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	68, // 67: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	69, // 68: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	70, // 69: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	71, // 70: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
-	72, // 71: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
-	73, // 72: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
-	74, // 73: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	68, // 67: lockbox.v1.Event.log_key_changed:type_name -> lockbox.v1.LogKeyChanged
+	69, // 68: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	70, // 69: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	71, // 70: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	72, // 71: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
+	73, // 72: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
+	74, // 73: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
+	75, // 74: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1767,6 +1787,7 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_NotificationSent)(nil),
 		(*Event_NotificationFailed)(nil),
 		(*Event_CheckpointSigned)(nil),
+		(*Event_LogKeyChanged)(nil),
 		(*Event_DifferenceFound)(nil),
 		(*Event_StreamRestored)(nil),
 		(*Event_MessageSetAside)(nil),

@@ -159,6 +159,52 @@ func (x *CheckpointSigned) GetCoveredSequence() uint64 {
 	return 0
 }
 
+// The log has got another key. Until the change is finished, checkpoints are signed with both.
+type LogKeyChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The C2SP signed note that names the next key, with the signatures of the keys before it and its own.
+	Note          string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogKeyChanged) Reset() {
+	*x = LogKeyChanged{}
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogKeyChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogKeyChanged) ProtoMessage() {}
+
+func (x *LogKeyChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogKeyChanged.ProtoReflect.Descriptor instead.
+func (*LogKeyChanged) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogKeyChanged) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // The stream, a replica of it or the second copy is not what was recorded, or holds a message that cannot be an event.
 // Nothing new is granted until it is mended, or the message is set aside. Or the stream lacks reports of mails.
 type DifferenceFound struct {
@@ -185,7 +231,7 @@ type DifferenceFound struct {
 
 func (x *DifferenceFound) Reset() {
 	*x = DifferenceFound{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[1]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +243,7 @@ func (x *DifferenceFound) String() string {
 func (*DifferenceFound) ProtoMessage() {}
 
 func (x *DifferenceFound) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[1]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +256,7 @@ func (x *DifferenceFound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceFound.ProtoReflect.Descriptor instead.
 func (*DifferenceFound) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{1}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DifferenceFound) GetWhere() string {
@@ -287,7 +333,7 @@ type MessageSetAside struct {
 
 func (x *MessageSetAside) Reset() {
 	*x = MessageSetAside{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +345,7 @@ func (x *MessageSetAside) String() string {
 func (*MessageSetAside) ProtoMessage() {}
 
 func (x *MessageSetAside) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[2]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +358,7 @@ func (x *MessageSetAside) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageSetAside.ProtoReflect.Descriptor instead.
 func (*MessageSetAside) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{2}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *MessageSetAside) GetSequence() uint64 {
@@ -361,7 +407,7 @@ type StreamRestored struct {
 
 func (x *StreamRestored) Reset() {
 	*x = StreamRestored{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +419,7 @@ func (x *StreamRestored) String() string {
 func (*StreamRestored) ProtoMessage() {}
 
 func (x *StreamRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[3]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +432,7 @@ func (x *StreamRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRestored.ProtoReflect.Descriptor instead.
 func (*StreamRestored) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{3}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StreamRestored) GetThroughSequence() uint64 {
@@ -434,7 +480,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +492,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_integrity_proto_msgTypes[4]
+	mi := &file_lockbox_v1_integrity_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +505,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{4}
+	return file_lockbox_v1_integrity_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Lease) GetVerifiedSequence() uint64 {
@@ -491,7 +537,9 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\x10CheckpointSigned\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12)\n" +
-	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"\x85\x02\n" +
+	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"#\n" +
+	"\rLogKeyChanged\x12\x12\n" +
+	"\x04note\x18\x01 \x01(\tR\x04note\"\x85\x02\n" +
 	"\x0fDifferenceFound\x12\x14\n" +
 	"\x05where\x18\x01 \x01(\tR\x05where\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.lockbox.v1.DifferenceKindR\x04kind\x12%\n" +
@@ -540,19 +588,20 @@ func file_lockbox_v1_integrity_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_integrity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_lockbox_v1_integrity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_lockbox_v1_integrity_proto_goTypes = []any{
 	(DifferenceKind)(0),           // 0: lockbox.v1.DifferenceKind
 	(*CheckpointSigned)(nil),      // 1: lockbox.v1.CheckpointSigned
-	(*DifferenceFound)(nil),       // 2: lockbox.v1.DifferenceFound
-	(*MessageSetAside)(nil),       // 3: lockbox.v1.MessageSetAside
-	(*StreamRestored)(nil),        // 4: lockbox.v1.StreamRestored
-	(*Lease)(nil),                 // 5: lockbox.v1.Lease
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*LogKeyChanged)(nil),         // 2: lockbox.v1.LogKeyChanged
+	(*DifferenceFound)(nil),       // 3: lockbox.v1.DifferenceFound
+	(*MessageSetAside)(nil),       // 4: lockbox.v1.MessageSetAside
+	(*StreamRestored)(nil),        // 5: lockbox.v1.StreamRestored
+	(*Lease)(nil),                 // 6: lockbox.v1.Lease
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_lockbox_v1_integrity_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.DifferenceFound.kind:type_name -> lockbox.v1.DifferenceKind
-	6, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
+	7, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -571,7 +620,7 @@ func file_lockbox_v1_integrity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_integrity_proto_rawDesc), len(file_lockbox_v1_integrity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

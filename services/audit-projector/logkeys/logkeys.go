@@ -4,9 +4,7 @@ package logkeys
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,10 +23,12 @@ import (
 // Keys are the log's secrets. The signing key allows signing another history, which witnesses, customers and e-mails
 // would contradict; the secret of the salts allows guessing what receipts withhold.
 type Keys struct {
-	Signer note.Signer
-	// Verifier is the public key in the form that policies use.
-	Verifier string
-	secret   []byte
+	// Signers are the keys that sign, the newest first: several while the log's key is being replaced.
+	Signers []note.Signer
+	// Verifiers are the public keys in the form that policies use: those of the signers, and after them those of former
+	// keys, with which older checkpoints were signed.
+	Verifiers []string
+	secret    []byte
 }
 
 // The files in a directory of keys.
@@ -37,13 +37,16 @@ const (
 	PublicKeyFile  = "log.vkey"
 	SaltsFile      = "log.salts"
 
+	privatePrefix = "PRIVATE+KEY+"
+
 	// pendingFile holds new keys until each is in its own file.
 	pendingFile = "log.new"
 
 	saltsSize = 32 // bytes
 )
 
-// Read reads a signing key and a secret for salts.
+// Read reads the log's keys and a secret for salts. Each line of the file of keys is a key that signs or, after those,
+// the public half of a former one.
 func Read(signingKeyFile, saltsFile string) (Keys, error) {
 	key, err := config.SecretFile(signingKeyFile).Read()
 	if err != nil {
@@ -53,17 +56,39 @@ func Read(signingKeyFile, saltsFile string) (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	var k Keys
-	if k.Signer, err = note.NewSigner(strings.TrimSpace(key)); err != nil {
-		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
-	}
-	if k.Verifier, err = publicKey(strings.TrimSpace(key)); err != nil {
+	k, err := parse(key)
+	if err != nil {
 		return Keys{}, fmt.Errorf("%s: %w", signingKeyFile, err)
 	}
 	if k.secret, err = hex.DecodeString(strings.TrimSpace(secret)); err != nil || len(k.secret) < saltsSize {
 		return Keys{}, fmt.Errorf("%s: not the hexadecimal form of 32 bytes or more", saltsFile)
 	}
 	return k, nil
+}
+
+// parse reads the lines of a file of keys.
+func parse(text string) (k Keys, err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, privatePrefix) && len(k.Signers) > 0 {
+			k.Verifiers = append(k.Verifiers, line)
+			continue
+		}
+		if len(k.Verifiers) > len(k.Signers) {
+			return Keys{}, errors.New("a signing key stands after a former one")
+		}
+		signer, err := note.NewSigner(line)
+		if err != nil {
+			return Keys{}, err
+		}
+		public, err := merkle.PublicKey(line)
+		if err != nil {
+			return Keys{}, err
+		}
+		k.Signers, k.Verifiers = append(k.Signers, signer), append(k.Verifiers, public)
+	}
+	_, err = k.Policy()
+	return k, err
 }
 
 // LoadOrCreate reads the keys in dir; if there are none, it creates them for a log of that name.
@@ -142,7 +167,7 @@ func install(dir string, made []byte) error {
 	if len(lines) != 3 {
 		return fmt.Errorf("%s: not a signing key and the secret of the salts, a line each", pending)
 	}
-	public, err := publicKey(lines[0])
+	public, err := merkle.PublicKey(lines[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", pending, err)
 	}
@@ -188,17 +213,58 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { _ = d.Close() }, nil
 }
 
-// publicKey derives the verifier key from a signer key: PRIVATE+KEY+<name>+<hash>+<kind and seed>.
-func publicKey(private string) (string, error) {
-	parts := strings.SplitN(private, "+", 5)
-	if len(parts) != 5 {
-		return "", errors.New("not a signing key")
+// Rotate makes a new key, with which checkpoints are signed beside the one before from the next start on. The salts
+// stay.
+func Rotate(dir string) error {
+	return change(dir, func(k Keys, lines []string) ([]string, error) {
+		if len(k.Signers) > 1 {
+			return nil, errors.New("the last change of the log's key is not finished yet")
+		}
+		private, _, err := note.GenerateKey(rand.Reader, k.Signers[0].Name())
+		return append([]string{private}, lines...), err
+	})
+}
+
+// Finish ends what Rotate began: nothing is signed with the former key any more, and what it has signed stays valid.
+func Finish(dir string) error {
+	return change(dir, func(k Keys, lines []string) ([]string, error) {
+		if len(k.Signers) < 2 {
+			return nil, errors.New("the log's key is not being changed")
+		}
+		return append(lines[:1:1], k.Verifiers[1:]...), nil
+	})
+}
+
+// change replaces the lines of the file of keys, and then the public keys, which are made again from it if a call is
+// interrupted.
+func change(dir string, next func(Keys, []string) ([]string, error)) error {
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
 	}
-	seed, err := base64.StdEncoding.DecodeString(parts[4])
-	if err != nil || len(seed) != 1+ed25519.SeedSize {
-		return "", errors.New("not an Ed25519 signing key")
+	defer unlock()
+	path := filepath.Join(dir, SigningKeyFile)
+	text, err := config.SecretFile(path).Read()
+	if err != nil {
+		return err
 	}
-	return note.NewEd25519VerifierKey(parts[2], ed25519.PublicKey(ed25519.NewKeyFromSeed(seed[1:])[ed25519.SeedSize:]))
+	k, err := parse(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	lines, err := next(k, strings.Fields(text))
+	if err != nil {
+		return err
+	}
+	text = strings.Join(lines, "\n") + "\n"
+	if k, err = parse(text); err != nil {
+		return err
+	}
+	public := filepath.Join(dir, PublicKeyFile)
+	if err := durable.Replace(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return durable.Replace(public, []byte(strings.Join(k.Verifiers, "\n")+"\n"), 0o600)
 }
 
 // Salts returns a new instance, since one must not be shared between goroutines.
@@ -210,7 +276,5 @@ func (k Keys) Salts() *merkle.Salts {
 	return s
 }
 
-// Policy returns a policy that trusts the log alone, without witnesses.
-func (k Keys) Policy() (*merkle.Policy, error) {
-	return merkle.ParsePolicy([]byte("log " + k.Verifier + "\nquorum none\n"))
-}
+// Policy returns a policy that trusts the log alone, with any of its keys, without witnesses.
+func (k Keys) Policy() (*merkle.Policy, error) { return merkle.KeysAlone(strings.Join(k.Verifiers, "\n")) }

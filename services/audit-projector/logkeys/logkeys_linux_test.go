@@ -14,6 +14,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 )
 
@@ -67,9 +68,9 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first := load(t, dir)
 	before := files(t, dir)
-	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifier ||
-		first.Signer.Name() != origin {
-		t.Fatalf("the directory holds %v for %s", before, first.Verifier)
+	if len(before) != 3 || strings.TrimSpace(before[logkeys.PublicKeyFile]) != first.Verifiers[0] ||
+		first.Signers[0].Name() != origin {
+		t.Fatalf("the directory holds %v for %s", before, first.Verifiers[0])
 	}
 	for name := range before {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -77,15 +78,15 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if again := load(t, dir); again.Verifier != first.Verifier {
-		t.Errorf("read again: %s, then %s", first.Verifier, again.Verifier)
+	if again := load(t, dir); again.Verifiers[0] != first.Verifiers[0] {
+		t.Errorf("read again: %s, then %s", first.Verifiers[0], again.Verifiers[0])
 	}
 	// The public key is not a secret that could be lost.
 	if err := os.Remove(filepath.Join(dir, logkeys.PublicKeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	if again := load(t, dir); again.Verifier != first.Verifier {
-		t.Errorf("without the public key: %s, then %s", first.Verifier, again.Verifier)
+	if again := load(t, dir); again.Verifiers[0] != first.Verifiers[0] {
+		t.Errorf("without the public key: %s, then %s", first.Verifiers[0], again.Verifiers[0])
 	}
 }
 
@@ -303,6 +304,67 @@ func trace(t *testing.T, dir string, killAt int) (calls []uint64, killed bool) {
 			calls = append(calls, info.number)
 		case status.StopSignal() != syscall.SIGTRAP && status.StopSignal() != syscall.SIGSTOP:
 			signal = int(status.StopSignal())
+		}
+	}
+}
+
+func TestALogsKeyIsReplacedWithAnOverlap(t *testing.T) {
+	dir := t.TempDir()
+	first := load(t, dir)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	signed := func(k logkeys.Keys) []byte {
+		t.Helper()
+		note, err := merkle.Sign(merkle.Checkpoint{Origin: origin, Tree: merkle.EmptyTree()}, k.Signers...)
+		must(err)
+		return note
+	}
+	accepts := func(k logkeys.Keys, note []byte) bool {
+		t.Helper()
+		p, err := k.Policy()
+		must(err)
+		_, err = p.Open(note)
+		return err == nil
+	}
+	if err := logkeys.Finish(dir); err == nil {
+		t.Error("a change was finished that never began")
+	}
+	must(logkeys.Rotate(dir))
+	overlap := load(t, dir)
+	if len(overlap.Signers) != 2 || overlap.Verifiers[1] != first.Verifiers[0] ||
+		overlap.Verifiers[0] == first.Verifiers[0] {
+		t.Fatalf("during the change: %v", overlap.Verifiers)
+	}
+	if err := logkeys.Rotate(dir); err == nil {
+		t.Error("a second change began before the first was finished")
+	}
+	must(logkeys.Finish(dir))
+	after := load(t, dir)
+	if len(after.Signers) != 1 || len(after.Verifiers) != 2 || after.Verifiers[0] != overlap.Verifiers[0] {
+		t.Fatalf("after the change: %d sign, %v verify", len(after.Signers), after.Verifiers)
+	}
+	if strings.Count(files(t, dir)[logkeys.SigningKeyFile], "PRIVATE") != 1 {
+		t.Error("the former key is still there")
+	}
+	if got := files(t, dir)[logkeys.PublicKeyFile]; got != strings.Join(after.Verifiers, "\n")+"\n" {
+		t.Errorf("published: %q", got)
+	}
+	for _, c := range []struct {
+		name   string
+		by     logkeys.Keys
+		signed []byte
+		want   bool
+	}{
+		{"whoever pins the old key, during the change", first, signed(overlap), true},
+		{"whoever pins the old key, after it", first, signed(after), false},
+		{"whoever has both, what the old one signed", after, signed(first), true},
+	} {
+		if got := accepts(c.by, c.signed); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,54 +30,124 @@ const (
 
 // Log is *ledger.Ledger.
 type Log interface {
+	Newest() (signed []byte, size int64, err error)
 	Checkpoint() ([]byte, error)
 	Growth(size int64) (ledger.Growth, error)
 	Cosign(policy *merkle.Policy, line []byte) error
+	Passed() time.Time
+	Contradict(err error)
 }
 
-// Seen is when each witness was last seen to have cosigned the newest checkpoint.
-type Seen struct {
-	mu sync.Mutex
-	at map[string]time.Time
+// Witnesses are those of a policy that have an address.
+type Witnesses struct {
+	// Log is set before anything is called.
+	Log    Log
+	policy *merkle.Policy
+	all    []*witness
+	logger *zap.Logger
 }
 
-// NewSeen returns a Seen of no witness.
-func NewSeen() *Seen { return &Seen{at: map[string]time.Time{}} }
-
-// At returns when that was; zero if it never was.
-func (s *Seen) At(witness string) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at[witness]
-}
-
-func (s *Seen) now(witness string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at[witness] = time.Now()
-}
-
-// Run asks the policy's witnesses until ctx ends.
-func Run(ctx context.Context, log Log, policy *merkle.Policy, seen *Seen, logger *zap.Logger) {
-	var running sync.WaitGroup
+// New returns the policy's witnesses.
+func New(policy *merkle.Policy, logger *zap.Logger) *Witnesses {
+	ws := &Witnesses{policy: policy, logger: logger}
 	for name, url := range policy.Witnesses() {
-		w := &witness{name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint", log: log, policy: policy,
-			logger: logger, seen: seen}
+		ws.all = append(ws.all, &witness{of: ws, name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint"})
+	}
+	return ws
+}
+
+// Seen returns when each witness was last seen to have cosigned the newest checkpoint; zero if it never was.
+func (ws *Witnesses) Seen() map[string]time.Time {
+	at := map[string]time.Time{}
+	for _, w := range ws.all {
+		w.mu.Lock()
+		at[w.name] = w.seen
+		w.mu.Unlock()
+	}
+	return at
+}
+
+// Run asks each witness for each checkpoint until ctx ends.
+func (ws *Witnesses) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, w := range ws.all {
 		running.Go(func() { w.run(ctx) })
 	}
 	running.Wait()
 }
 
+// Sizes is that of ledger.Witnesses. As many witnesses must answer as have to cosign a checkpoint: whoever is cut off
+// from them signs nothing that anybody would trust.
+func (ws *Witnesses) Sizes(ctx context.Context) (map[string]int64, error) {
+	signed, own, err := ws.Log.Newest()
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	sizes, failed := map[string]int64{}, []error(nil)
+	var asking sync.WaitGroup
+	for _, w := range ws.all {
+		asking.Go(func() {
+			size, err := w.knows(ctx, signed, own)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", w.name, err))
+				return
+			}
+			sizes[w.name] = size
+		})
+	}
+	asking.Wait()
+	if len(sizes) < ws.policy.Quorum() {
+		return nil, fmt.Errorf("%d witnesses say how far they saw the log grow, and %d must: %w", len(sizes),
+			ws.policy.Quorum(), errors.Join(failed...))
+	}
+	return sizes, nil
+}
+
+// Follow is that of ledger.Witnesses.
+func (ws *Witnesses) Follow(ctx context.Context, sizes map[string]int64) error {
+	enough := 0
+	var failed []error
+	for _, w := range ws.all {
+		size, asked := sizes[w.name]
+		if !asked {
+			continue
+		}
+		now, cosigned, err := w.submit(ctx, size)
+		if err == nil && !cosigned {
+			err = fmt.Errorf("it has cosigned %d checkpoints since", now)
+		}
+		switch {
+		case errors.Is(err, ledger.ErrDiffers):
+			return err
+		case err != nil:
+			failed = append(failed, fmt.Errorf("%s: %w", w.name, err))
+		default:
+			enough++
+		}
+	}
+	if enough < ws.policy.Quorum() {
+		return fmt.Errorf("%d witnesses have cosigned the last checkpoint, and %d must: %w", enough, ws.policy.Quorum(),
+			errors.Join(failed...))
+	}
+	return nil
+}
+
 type witness struct {
+	of        *Witnesses
 	name, url string
-	log       Log
-	policy    *merkle.Policy
-	logger    *zap.Logger
-	seen      *Seen
 	// size is the size of the last checkpoint that the witness cosigned, as far as is known.
 	size int64
 	// done is the text of that checkpoint.
 	done string
+	// ahead is since when the witness has been ahead of the log, and how often the log was read to its end since.
+	ahead  time.Time
+	passes int
+
+	mu   sync.Mutex
+	seen time.Time
 }
 
 func (w *witness) run(ctx context.Context) {
@@ -88,58 +159,140 @@ func (w *witness) run(ctx context.Context) {
 		case <-time.After(wait):
 		}
 		wait = lookEvery
-		signed, err := w.log.Checkpoint()
+		signed, err := w.of.Log.Checkpoint()
 		if err != nil {
 			continue
 		}
-		if text(string(signed)) == w.done {
-			w.seen.now(w.name)
+		if text(string(signed)) != w.done {
+			err = w.ask(ctx)
+		}
+		if err == nil {
+			w.mu.Lock()
+			w.seen = time.Now()
+			w.mu.Unlock()
 			continue
 		}
-		if err := w.ask(ctx); err == nil {
-			w.seen.now(w.name)
-		} else if ctx.Err() == nil {
-			w.logger.Warn("a witness has not cosigned", zap.String("witness", w.name), zap.Error(err))
-			wait = againAfter
+		if ctx.Err() != nil {
+			return
+		}
+		w.of.logger.Warn("a witness has not cosigned", zap.String("witness", w.name), zap.Error(err))
+		if errors.Is(err, ledger.ErrDiffers) {
+			w.of.Log.Contradict(err)
+		}
+		wait = againAfter
+	}
+}
+
+// ask submits the last checkpoint, and once more if the witness knows another size than this remembers.
+func (w *witness) ask(ctx context.Context) error {
+	size, cosigned, err := w.submit(ctx, w.size)
+	if err == nil && !cosigned {
+		w.size = size
+		size, cosigned, err = w.submit(ctx, size)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !cosigned:
+		return fmt.Errorf("it wants the growth from %d, and then from another size", w.size)
+	}
+	w.size, w.ahead, w.passes = size, time.Time{}, 0
+	return nil
+}
+
+// submit submits the last checkpoint with its growth from a size. If the witness cosigned another size last, it returns
+// that; it is ErrDiffers if the witness refuses because the checkpoint does not follow from what it cosigned.
+func (w *witness) submit(ctx context.Context, from int64) (size int64, cosigned bool, err error) {
+	_, own, err := w.of.Log.Newest()
+	if err != nil {
+		return 0, false, err
+	}
+	if from > own {
+		return 0, false, w.behind(from, own)
+	}
+	g, err := w.of.Log.Growth(from)
+	if err != nil {
+		return 0, false, err
+	}
+	status, answer, err := w.post(ctx, body(from, g))
+	switch {
+	case err != nil:
+		return 0, false, err
+	case status == http.StatusConflict:
+		size, err := parseSize(answer)
+		if err == nil && size == from {
+			err = w.refuses(status, answer)
+		}
+		return size, false, err
+	case status == http.StatusUnprocessableEntity:
+		return 0, false, w.refuses(status, answer)
+	case status != http.StatusOK:
+		return 0, false, fmt.Errorf("unexpected HTTP status %d: %q", status, answer)
+	}
+	if err := w.of.Log.Cosign(w.of.policy, answer); err != nil {
+		return 0, false, err
+	}
+	w.done = text(g.Checkpoint)
+	size, err = strconv.ParseInt(strings.SplitN(w.done, "\n", 3)[1], 10, 64)
+	return size, true, err
+}
+
+// refuses is what it means if a witness does not find that a checkpoint follows from what it cosigned.
+func (w *witness) refuses(status int, answer []byte) error {
+	return fmt.Errorf("%w: the last checkpoint does not follow from what the witness %s has cosigned (HTTP status %d: %q)",
+		ledger.ErrDiffers, w.name, status, answer)
+}
+
+// behind is the error of a witness that has cosigned a larger tree. Another copy of the projector may have signed it,
+// and its report is in the stream then: it is ErrDiffers once the log was read to its end twice since.
+func (w *witness) behind(size, own int64) error {
+	err := ledger.Ahead(w.name, size, own)
+	if passed := w.of.Log.Passed(); w.ahead.IsZero() {
+		w.ahead = time.Now()
+	} else if passed.After(w.ahead) {
+		w.ahead = passed
+		w.passes++
+	}
+	if w.passes < 2 {
+		return fmt.Errorf("not confirmed yet: %v", err) //nolint:errorlint // not ErrDiffers yet
+	}
+	return err
+}
+
+// knows asks for the size of the tree that the witness cosigned last, by submitting the last checkpoint as if the
+// witness knew nothing.
+func (w *witness) knows(ctx context.Context, signed []byte, own int64) (int64, error) {
+	g := ledger.Growth{Checkpoint: string(signed)}
+	if own > 0 {
+		var err error
+		if g, err = w.of.Log.Growth(0); err != nil {
+			return 0, err
 		}
 	}
+	status, answer, err := w.post(ctx, body(0, g))
+	switch {
+	case err != nil:
+		return 0, err
+	case status == http.StatusOK:
+		return own, nil
+	case status == http.StatusConflict:
+		return parseSize(answer)
+	}
+	return 0, fmt.Errorf("unexpected HTTP status %d: %q", status, answer)
+}
+
+func parseSize(answer []byte) (int64, error) {
+	size, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+	if err != nil || size < 0 {
+		return 0, fmt.Errorf("conflict without a size in the response: %q", answer)
+	}
+	return size, nil
 }
 
 // text returns the part of a note that its signatures cover.
 func text(signed string) string {
 	t, _, _ := strings.Cut(signed, "\n\n")
 	return t
-}
-
-// ask submits the last checkpoint, and once more if the witness reports another old size than ours.
-func (w *witness) ask(ctx context.Context) error {
-	for again := false; ; again = true {
-		g, err := w.log.Growth(w.size)
-		if err != nil {
-			return err
-		}
-		status, answer, err := w.post(ctx, body(w.size, g))
-		switch {
-		case err != nil:
-			return err
-		case status == http.StatusConflict && !again:
-			size, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
-			if err != nil {
-				return fmt.Errorf("conflict without a size in the response: %q", answer)
-			}
-			w.size = size
-			continue
-		case status != http.StatusOK:
-			return fmt.Errorf("unexpected HTTP status %d: %q", status, answer)
-		}
-		if err := w.log.Cosign(w.policy, answer); err != nil {
-			return err
-		}
-		w.done = text(g.Checkpoint)
-		lines := strings.SplitN(w.done, "\n", 3)
-		w.size, err = strconv.ParseInt(lines[1], 10, 64)
-		return err
-	}
 }
 
 func body(old int64, g ledger.Growth) []byte {

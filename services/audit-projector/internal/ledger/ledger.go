@@ -26,6 +26,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
+	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -55,6 +56,18 @@ type Options struct {
 	Judge func(ctx context.Context, s journal.Stored) error
 	// Alarm is called on ErrDiffers.
 	Alarm func()
+	// Witnesses are asked before anything is signed; nil if there are none.
+	Witnesses Witnesses
+}
+
+// Witnesses know how far they have seen the log grow. After a restart, nothing is signed before enough of them have
+// confirmed that what is on disk and in the stream is the log that they know, and not an older copy of it.
+type Witnesses interface {
+	// Sizes returns the size of the tree that each witness cosigned last, by name. It fails if too few of them answer.
+	Sizes(ctx context.Context) (map[string]int64, error)
+	// Follow has those witnesses cosign the last checkpoint. It returns ErrDiffers if one of them refuses, because the
+	// checkpoint does not follow from what it cosigned.
+	Follow(ctx context.Context, sizes map[string]int64) error
 }
 
 // FirstInterval is how often an empty log checks for its first event.
@@ -63,6 +76,8 @@ const FirstInterval = 200 * time.Millisecond
 const (
 	// keepEvery is the number of events in a long rebuild after which the trees are saved at the next checkpoint.
 	keepEvery = 50_000
+	// doubtful is in how many passes in a row the end of the log is missing before that is a contradiction.
+	doubtful = 3
 	// tellEvery is the interval of progress messages in a long rebuild.
 	tellEvery = 5 * time.Second
 )
@@ -73,11 +88,18 @@ type Ledger struct {
 	policy *merkle.Policy
 	trees  *trees // nil until opened
 	last   state  // the last checkpoint in memory: of the trees, or after them
+	// confirmed: the witnesses know this log, or there are none.
+	confirmed bool
+	// keyRecorded: the stream says which key replaces the log's.
+	keyRecorded bool
+	// doubts counts the passes in a row in which the end of the log was missing.
+	doubts int
 
-	mu     sync.RWMutex
-	shown  shown
-	failed error
-	passed time.Time
+	mu           sync.RWMutex
+	shown        shown
+	failed       error
+	contradicted error
+	passed       time.Time
 }
 
 // Open reads the directory. Until the first pass, the ledger publishes what was signed before.
@@ -89,7 +111,7 @@ func Open(o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	return &Ledger{Options: o, policy: policy}, nil
+	return &Ledger{Options: o, policy: policy, confirmed: o.Witnesses == nil}, nil
 }
 
 // Run follows the stream until ctx ends. It retries while the bus is unavailable. On ErrDiffers it raises the alarm and
@@ -116,6 +138,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 			l.Log.Warn("no checkpoint", zap.Error(err))
 			l.close()
 		default:
+			l.doubts = 0
 			l.mu.Lock()
 			l.passed = time.Now()
 			l.mu.Unlock()
@@ -143,6 +166,19 @@ func (l *Ledger) Failed() error {
 	return l.failed
 }
 
+// Contradict stops signing: a witness has seen another log of this name. The error must be ErrDiffers.
+func (l *Ledger) Contradict(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.contradicted = err
+}
+
+func (l *Ledger) contradiction() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.contradicted
+}
+
 // Passed returns when the trees last reached the end of the stream.
 func (l *Ledger) Passed() time.Time {
 	l.mu.RLock()
@@ -153,7 +189,14 @@ func (l *Ledger) Passed() time.Time {
 // pass takes the trees to the end of the stream, adopting the reported checkpoints on the way, and signs a new one if
 // there are new events.
 func (l *Ledger) pass(ctx context.Context) error {
+	if err := l.contradiction(); err != nil {
+		return err
+	}
 	if err := l.open(); err != nil {
+		return err
+	}
+	sizes, err := l.seenByWitnesses(ctx) // before reading: what a copy has signed meanwhile is in the stream
+	if err != nil {
 		return err
 	}
 	reported, err := l.reported(ctx)
@@ -195,10 +238,43 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		grown = false
 	}
-	if !grown {
-		return nil
+	if err := l.confirm(ctx, sizes); err != nil || !grown {
+		return err
 	}
 	return l.sign(ctx)
+}
+
+func (l *Ledger) seenByWitnesses(ctx context.Context) (map[string]int64, error) {
+	if l.confirmed {
+		return nil, nil
+	}
+	return l.Witnesses.Sizes(ctx)
+}
+
+// confirm compares what the witnesses have seen with the end of the log. A witness that is ahead has cosigned what was
+// signed before the stream or the trees were replaced by an older copy.
+func (l *Ledger) confirm(ctx context.Context, sizes map[string]int64) error {
+	if l.confirmed {
+		return nil
+	}
+	for name, size := range sizes {
+		if size > l.last.Global.N {
+			return l.doubt(Ahead(name, size, l.last.Global.N))
+		}
+	}
+	if l.last.Covered > 0 {
+		if err := l.Witnesses.Follow(ctx, sizes); err != nil {
+			return err
+		}
+	}
+	l.confirmed = true
+	return nil
+}
+
+// Ahead is the ErrDiffers of a witness that has cosigned a larger tree than there is.
+func Ahead(witness string, size, is int64) error {
+	return fmt.Errorf("%w: the witness %s has cosigned %d checkpoints, and there are %d here: an older copy was restored",
+		ErrDiffers, witness, size, is)
 }
 
 func misfit(e journal.Entry) bool {
@@ -252,11 +328,13 @@ type checkpoint struct {
 // reported reads the checkpoints in the stream after the last one adopted.
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
+	own := l.last.Covered == 0
 	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
 		func(e journal.Entry) error {
 			c := e.Event.GetCheckpointSigned()
 			switch covered := c.GetCoveredSequence(); {
 			case covered <= l.last.Covered:
+				own = own || covered == l.last.Covered && c.GetNote() == l.last.Checkpoint
 				return nil // the last adopted one
 			case covered >= e.Seq:
 				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
@@ -268,7 +346,20 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 			found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
 			return nil
 		})
+	if err == nil && !own {
+		err = l.doubt(fmt.Errorf("%w: the last checkpoint on disk, which covers event %d, is not in the stream: "+
+			"an older copy was restored", ErrDiffers, l.last.Covered))
+	}
 	return found, err
+}
+
+// doubt returns the error once it has come back often enough that no replica of the stream that lags explains it.
+// Nothing is signed meanwhile.
+func (l *Ledger) doubt(err error) error {
+	if l.doubts++; l.doubts < doubtful {
+		return fmt.Errorf("not confirmed yet: %v", err) //nolint:errorlint // not ErrDiffers yet
+	}
+	return err
 }
 
 // adopt adopts a checkpoint from the stream after verifying that it matches the trees.
@@ -308,11 +399,14 @@ func (l *Ledger) check(signed string, s state) error {
 // sign signs a checkpoint of all that was appended. It is not published before the stream has its report. The stream
 // accepts one report per size; if another replica was faster, that replica's checkpoint is adopted.
 func (l *Ledger) sign(ctx context.Context) error {
+	if err := l.recordKey(ctx); err != nil {
+		return err
+	}
 	s, err := l.trees.cut()
 	if err != nil {
 		return err
 	}
-	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: s.Global}, l.Keys.Signer)
+	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: s.Global}, l.Keys.Signers...)
 	if err != nil {
 		return err
 	}
@@ -329,14 +423,38 @@ func (l *Ledger) sign(ctx context.Context) error {
 }
 
 func (l *Ledger) report(s state) *lockboxv1.Event {
+	e := l.event(strconv.FormatInt(s.Global.N, 10))
+	e.Fact = &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
+		CoveredSequence: s.Covered}}
+	return e
+}
+
+func (l *Ledger) event(key string) *lockboxv1.Event {
 	log := aggregate.MerkleLog
 	return &lockboxv1.Event{
-		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID,
-		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID, ReportKey: key,
+		Time:  timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
-		Fact: &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
-			CoveredSequence: s.Covered}},
 	}
+}
+
+// recordKey records, before the first checkpoint that is signed with it, which key replaces the log's: the keys before
+// it say so themselves. The same report again is recognised by the stream.
+func (l *Ledger) recordKey(ctx context.Context) error {
+	if l.keyRecorded || len(l.Keys.Signers) == 1 {
+		return nil
+	}
+	signed, err := note.Sign(&note.Note{Text: merkle.KeyChange(l.policy.Origin(), l.Keys.Verifiers[0])}, l.Keys.Signers...)
+	if err != nil {
+		return err
+	}
+	e := l.event(fmt.Sprintf("key-%08x", l.Keys.Signers[0].KeyHash()))
+	e.Fact = &lockboxv1.Event_LogKeyChanged{LogKeyChanged: &lockboxv1.LogKeyChanged{Note: string(signed)}}
+	if _, _, err := l.Journal.Report(ctx, e); err != nil {
+		return err
+	}
+	l.keyRecorded = true
+	return errOther // the report is in the stream now, before the checkpoint
 }
 
 // keep saves the trees of a checkpoint to disk, and then publishes it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"golang.org/x/mod/sumdb/tlog"
@@ -93,6 +94,19 @@ func (l *Ledger) Growth(size int64) (g Growth, err error) {
 	return g, err
 }
 
+// Newest returns the last checkpoint and the size of its tree. Before the first one, it is that of an empty tree: it
+// says nothing, and lets witnesses tell what they know.
+func (l *Ledger) Newest() (signed []byte, size int64, err error) {
+	err = l.view(func(s shown) error {
+		signed, size = []byte(s.note), s.Global.N
+		return nil
+	})
+	if errors.Is(err, ErrNone) {
+		signed, err = merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: merkle.EmptyTree()}, l.Keys.Signers...)
+	}
+	return signed, size, err
+}
+
 // Growth is the response for an earlier size of the global tree.
 type Growth struct {
 	// Checkpoint is the last signed note.
@@ -160,8 +174,8 @@ type Wanted struct {
 	Withhold bool
 }
 
-// PublicKey returns the log's public key, in the form that policies use.
-func (l *Ledger) PublicKey() string { return l.Keys.Verifier }
+// PublicKey returns the log's public key, in the form that policies use, with former ones on further lines.
+func (l *Ledger) PublicKey() string { return strings.Join(l.Keys.Verifiers, "\n") }
 
 // Receipt proves all events of one aggregate in order. about is the prefix of their subjects. It returns ErrNotCovered
 // if the last checkpoint does not cover the last of them yet.

@@ -13,10 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 )
 
@@ -25,6 +28,8 @@ const (
 	// needs the new one first.
 	soonExpired = 14 * 24 * time.Hour
 	soonWithout = 90 * 24 * time.Hour
+	// soonUnsigned is when a writer's key has to be replaced: its new certificate must be on record first.
+	soonUnsigned = 30 * 24 * time.Hour
 )
 
 // lasts says how long a certificate is still good.
@@ -134,6 +139,39 @@ func readCertificates(path string) (list []*x509.Certificate, err error) {
 		err = errors.New("it holds no certificate")
 	}
 	return list, err
+}
+
+// writerCertificates looks at those of the keys with which events are signed.
+func (e *exam) writerCertificates(context.Context) (found []render.Finding) {
+	paths := inKeys(e.Keys, writerkeys.CertificateFile("*"))
+	if len(paths) == 0 {
+		return one(skipped("no certificate of a writer is here"))
+	}
+	deployment, err := writerkeys.ReadDeployment(filepath.Join(e.Keys, writerkeys.PublicKeyFile))
+	if err != nil {
+		return one(failed("put the deployment's public key there: writers.vkey", "%v", err))
+	}
+	left := writerkeys.Lifetime
+	for _, path := range paths {
+		data, err := os.ReadFile(path) // #nosec G304 -- the operator names the directory
+		if err != nil {
+			return one(unknown("run this as a user who may look at it", "%v", err))
+		}
+		writer := strings.TrimSuffix(filepath.Base(path), writerkeys.CertificateFile(""))
+		cure := "put writers.key back, and `lockbox bus rotate writer " + writer + " --dir " + e.Keys + "`"
+		c, err := signed.OpenCertificate(data, deployment)
+		rest := c.Until.Sub(e.Now())
+		switch {
+		case err != nil:
+			found = append(found, failed(cure, "%s: %v", path, err))
+		case rest <= 0:
+			found = append(found, failed(cure, "%s expired %s ago: what %s writes is refused", path, span(rest), writer))
+		case rest < soonUnsigned:
+			found = append(found, mind(cure, "%s expires in %s", path, span(rest)))
+		}
+		left = min(left, rest)
+	}
+	return or(found, well("%s that are good for %s yet", count(len(paths), "certificate"), span(left)))
 }
 
 // webCertificates looks at those of the portal and of the issuers. Whether an issuer's can be trusted, its keys show.

@@ -105,6 +105,7 @@ func (e *exam) checks() []check {
 		{machine, "ports", "Ports", seeConfig, true, false, e.ports},
 		{machine, "names", "Names", seeConfig, true, true, e.names},
 		{certificates, "certificates", "Bus", seeBus, true, true, e.busCertificates},
+		{certificates, "writers", "Writers", seeBus, true, true, e.writerCertificates},
 		{certificates, "https", "Web servers", seeTLS, true, true, e.webCertificates},
 		{others, "issuers", "Issuers", seeIssuers, true, true, e.issuers},
 		{others, "issuer-cache", "Kept keys", seeIssuers, false, true, e.keptKeys},

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/sealed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 )
@@ -36,7 +37,7 @@ const webhookKeys = "webhooks"
 // secretFiles are the files that nobody else may read: those in the directory of keys, and those that services name.
 func (e *exam) secretFiles() (paths []string) {
 	for _, pattern := range []string{bus.SeedFile("*"), devca.KeyFile, bus.CertificateKey, logkeys.SigningKeyFile,
-		logkeys.SaltsFile, webhookKeys + sealed.KeyFile} {
+		logkeys.SaltsFile, webhookKeys + sealed.KeyFile, writerkeys.DeploymentKeyFile, writerkeys.KeyFile("*")} {
 		paths = append(paths, inKeys(e.Keys, pattern)...)
 	}
 	for _, s := range e.Services {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 )
@@ -149,4 +150,34 @@ func TestCertificatesOfTheBus(t *testing.T) {
 		write(t, filepath.Join(dir, bus.CertificateFile), "x", 0o644)
 		cured(t, e.examined(t)["certificates"], render.Failed, "holds no certificate", "lockbox bus init")
 	})
+}
+
+func TestCertificatesOfWriters(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		made       time.Duration
+		state      render.State
+		says, cure string
+	}{
+		"new":                          {0, render.OK, `6 certificates that are good for 400 days yet`, ""},
+		"with a month left":            {369 * day, render.OK, `good for 31 days yet`, ""},
+		"with less":                    {371 * day, render.Warning, `notifier\.certificate expires in 29 days`, "rotate writer notifier"},
+		"expired":                      {402 * day, render.Failed, `audit-projector@b\.certificate expired 2 days ago`, "audit-projector@b"},
+		"without the deployment's key": {-1, render.Failed, `writers\.vkey`, "put the deployment's public key there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			_, err := writerkeys.Maker{Dir: dir, Origin: "log.example/lockbox", Now: now.Add(-c.made)}.Make(
+				append(bus.Identities(), bus.Projector.Copy("b")))
+			must(t, err)
+			if c.made < 0 {
+				must(t, os.Remove(filepath.Join(dir, writerkeys.PublicKeyFile)))
+			}
+			e := patient(Options{Keys: dir, Before: true, Now: func() time.Time { return now }})
+			cured(t, e.examined(t)["writers"], c.state, c.says, c.cure)
+		})
+	}
 }

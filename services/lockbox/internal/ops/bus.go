@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/sealed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/forwarder"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
@@ -61,6 +63,9 @@ func (k *keyring) make() (bus.Keys, error) {
 	if err == nil {
 		_, err = logkeys.LoadOrCreate(k.dir, k.logName)
 	}
+	if err == nil {
+		_, err = k.writers().Make(slices.Collect(maps.Keys(keys)))
+	}
 	switch {
 	case err != nil:
 	case k.rotate:
@@ -71,15 +76,23 @@ func (k *keyring) make() (bus.Keys, error) {
 	return keys, err
 }
 
+// writers makes the keys with which events are signed, under the log's name.
+func (k *keyring) writers() writerkeys.Maker {
+	return writerkeys.Maker{Dir: k.dir, Origin: k.logName, Now: time.Now()}
+}
+
 func keysCommand() *cobra.Command {
 	var k keyring
 	c := &cobra.Command{
 		Use:   "keys",
 		Short: "Make the keys that are missing, and hand each one out",
 		Long: "Makes an nkey for every service, tool and copy in --dir, the key that signs the Merkle log (log.key) and the secret of its salts\n" +
-			"(log.salts), and the key to which customers' webhooks are encrypted (webhooks.key, webhooks.public), unless they are there\n" +
-			"already; none is ever replaced. Publish log.vkey: with it anybody verifies receipts. --new-webhook-key adds a new key to\n" +
-			"webhooks.key, before those that are there, and replaces webhooks.public: give the forwarder its file first, then the orchestrator.\n\n" +
+			"(log.salts), the keys with which writers sign events (.writer) and the deployment's key that certifies them (writers.key), and\n" +
+			"the key to which customers' webhooks are encrypted (webhooks.key, webhooks.public), unless they are there already; none is ever\n" +
+			"replaced, but a writer's in the last 60 days of its certificate. Keep writers.key elsewhere: only the next certificate needs it.\n" +
+			"Publish log.vkey and writers.vkey: with them anybody verifies receipts, and that every event is its writer's.\n" +
+			"--new-webhook-key adds a new key to webhooks.key, before those that are there, and replaces webhooks.public: give the forwarder\n" +
+			"its file first, then the orchestrator.\n\n" +
 			"With --hand-out, each identity finds its own keys in a directory of its own, DIR/<identity>/, and DIR/nats/ gets the public halves only;\n" +
 			"what lockbox bus init has made in --dir for TLS is handed out with them.",
 		Example: "  lockbox keys --dir keys --tool console --tool ticketing --hand-out /run/lockbox\n" +
@@ -132,10 +145,15 @@ func (k *keyring) distribute(keys bus.Keys) error {
 		if id.Of() == bus.Orchestrator {
 			err = errors.Join(err, hand(string(id), webhookKeys+sealed.PublicFile, 0o644))
 		}
+		if there(writerkeys.KeyFile(id)) {
+			err = errors.Join(err, hand(string(id), writerkeys.KeyFile(id), 0o600),
+				hand(string(id), writerkeys.PublicKeyFile, 0o644))
+		}
 		if secure {
 			err = errors.Join(err, hand(string(id), bus.CAFile, 0o644))
 		}
 	}
+	err = errors.Join(err, k.certificates(keys, hand))
 	// Not to the compliance team, whose identity on the bus the forwarder shares.
 	err = errors.Join(err, hand(forwarder.Name, webhookKeys+sealed.KeyFile, 0o600))
 	if secure {
@@ -144,6 +162,21 @@ func (k *keyring) distribute(keys bus.Keys) error {
 	}
 	if there(bus.StoreKeyFile) {
 		err = errors.Join(err, hand("nats", bus.StoreKeyFile, 0o600))
+	}
+	return err
+}
+
+// certificates gives all writers' certificates to the orchestrators, which record them.
+func (k *keyring) certificates(keys bus.Keys, hand func(owner, file string, mode os.FileMode) error) (err error) {
+	for id := range keys {
+		if id.Of() != bus.Orchestrator {
+			continue
+		}
+		for _, writer := range writerkeys.Writers(slices.Collect(maps.Keys(keys))) {
+			if _, there := os.Stat(filepath.Join(k.dir, writerkeys.CertificateFile(writer))); there == nil {
+				err = errors.Join(err, hand(string(id), writerkeys.CertificateFile(writer), 0o644))
+			}
+		}
 	}
 	return err
 }
@@ -222,12 +255,16 @@ func (k *keyring) configure(listen string) (stale bool, err error) {
 }
 
 func (k *keyring) explain(out io.Writer, made []string, stale bool, listen, host string) error {
-	keys := 0
+	keys, writers := 0, 0
 	made = slices.DeleteFunc(made, func(name string) bool {
-		if strings.HasSuffix(name, ".nk") {
+		switch filepath.Ext(name) {
+		case ".nk":
 			keys++
+		case ".writer":
+			writers++
 		}
-		return strings.HasSuffix(name, ".nk") || strings.HasSuffix(name, ".pub")
+		return strings.HasSuffix(name, ".nk") || strings.HasSuffix(name, ".pub") || strings.HasSuffix(name, ".writer") ||
+			strings.HasSuffix(name, ".certificate")
 	})
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -236,6 +273,9 @@ func (k *keyring) explain(out io.Writer, made []string, stale bool, listen, host
 		made = append(made, "a key (.nk, .pub)")
 	case keys > 1:
 		made = append(made, fmt.Sprintf("%d keys (.nk, .pub)", keys))
+	}
+	if writers > 0 {
+		made = append(made, fmt.Sprintf("%d writers' keys (.writer, .certificate)", writers))
 	}
 	if len(made) == 0 {
 		made = []string{"nothing, everything was there"}
@@ -247,7 +287,8 @@ func (k *keyring) explain(out io.Writer, made []string, stale bool, listen, host
 	run := fmt.Sprintf("--keys %[1]s --tls %[1]s --store-key %[4]s --data %[2]s --listen %[3]s", k.dir,
 		filepath.Join(k.dir, "data"), listen, filepath.Join(k.dir, bus.StoreKeyFile))
 	_, port, _ := strings.Cut(listen[strings.LastIndex(listen, ":"):], ":")
-	say("\nNext:\n  1. Keep %s elsewhere: only the next certificate needs it.", devca.KeyFile)
+	say("\nNext:\n  1. Keep %s and %s elsewhere: only the next certificates need them.", devca.KeyFile,
+		writerkeys.DeploymentKeyFile)
 	say("  2. Start a server: lockbox nats %s\n     or your own: nats-server --config %s", run,
 		filepath.Join(k.dir, configFile))
 	say("  3. Make the streams: lockbox provision --url tls://%s:%s --ca %s --keys %s", host, port,

@@ -170,10 +170,13 @@ func TestWhatIsHandedOut(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	succeeds(t, "bus", "init", "--dir", dir, "--copy", "audit-projector@b", "--hand-out", out)
 	for owner, want := range map[string]string{
-		"notifier":             "ca.crt notifier.nk",
-		"audit-projector@b":    "audit-projector@b.nk ca.crt log.key log.salts",
-		"lockbox-orchestrator": "ca.crt lockbox-orchestrator.nk webhooks.public",
-		"forwarder":            "webhooks.key", "compliance": "ca.crt compliance.nk",
+		"notifier":          "ca.crt notifier.nk notifier.writer writers.vkey",
+		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt log.key log.salts writers.vkey",
+		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt jit-evaluator.certificate " +
+			"lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
+			"repairer.certificate webhooks.public writers.vkey",
+		"portal":    "ca.crt portal.nk", // it writes no events
+		"forwarder": "webhooks.key", "compliance": "ca.crt compliance.nk",
 	} {
 		if got := strings.Join(files(filepath.Join(out, owner)), " "); got != want {
 			t.Errorf("%s gets %s", owner, got)

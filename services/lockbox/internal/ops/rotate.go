@@ -3,11 +3,14 @@ package ops
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +27,7 @@ func rotateCommand() *cobra.Command {
 			"the old one is removed. Each call takes one step and says what to do before the next. What takes something away is done\n" +
 			"with --finish only. With --hand-out, everybody's files are handed out anew, as lockbox keys does.",
 	}
-	c.AddCommand(rotateKey(), rotateCertificate(), rotateAuthority(), rotateStoreKey())
+	c.AddCommand(rotateKey(), rotateCertificate(), rotateAuthority(), rotateStoreKey(), rotateWriter(), rotateLogKey())
 	return c
 }
 
@@ -94,6 +97,62 @@ func rotateKey() *cobra.Command {
 			"give it to %s and send each process SIGHUP, or restart it. Then call this with --finish.", id))
 	})
 	r.finishFlag(c, "remove the old key")
+	return c
+}
+
+func rotateWriter() *cobra.Command {
+	var r rotation
+	c := r.command(&cobra.Command{
+		Use:   "writer IDENTITY",
+		Short: "Replace the key with which a writer, or a copy of it, signs events",
+		Long: "Makes a new key and certificate with the deployment's key (writers.key), which is put into --dir for as long as this takes. The\n" +
+			"orchestrator records the certificate at its next start; from then on the new key counts. The old one counts until its\n" +
+			"certificate ends, unless it is revoked: lockbox audit writers revoke.",
+		Example: "  lockbox bus rotate writer notifier\n  lockbox bus rotate writer lockbox-orchestrator@b",
+		Args:    cobra.ExactArgs(1),
+	}, func(out io.Writer, args []string) (err error) {
+		id := bus.Identity(args[0])
+		deployment, err := writerkeys.ReadDeployment(filepath.Join(r.dir, writerkeys.PublicKeyFile))
+		if err != nil {
+			return err
+		}
+		r.logName = deployment.Origin
+		if err := r.writers().Rotate(id); err != nil {
+			return err
+		}
+		return says(out, fmt.Sprintf("Made a new key with which %s signs, and its certificate.", id), fmt.Sprintf(
+			"give every orchestrator %s and restart one of them; then give %s to %s, and restart it.",
+			writerkeys.CertificateFile(id), writerkeys.KeyFile(id), id))
+	})
+	return c
+}
+
+func rotateLogKey() *cobra.Command {
+	var r rotation
+	c := r.command(&cobra.Command{
+		Use:   "log-key",
+		Short: "Replace the key that signs the Merkle log",
+		Long: "The first time, makes a new key, with which checkpoints are signed beside the old one; the log records that the old one says\n" +
+			"so. With --finish, once everybody who verifies has the new log.vkey, only the new one signs. What the old one has signed stays\n" +
+			"valid: its public half stays in log.key and log.vkey.",
+		Example: "  lockbox bus rotate log-key\n  lockbox bus rotate log-key --finish",
+		Args:    cobra.NoArgs,
+	}, func(out io.Writer, _ []string) error {
+		if r.finish {
+			if err := logkeys.Finish(r.dir); err != nil {
+				return err
+			}
+			return says(out, "Only the new key signs the log from the projector's next start on.", fmt.Sprintf(
+				"give every projector %s, and restart it.", logkeys.SigningKeyFile))
+		}
+		if err := logkeys.Rotate(r.dir); err != nil {
+			return err
+		}
+		return says(out, "Made a new key of the log.", fmt.Sprintf("give every projector %s, and restart it; publish %s, "+
+			"and give it to whoever verifies and to the witnesses. Then call this with --finish.", logkeys.SigningKeyFile,
+			logkeys.PublicKeyFile))
+	})
+	r.finishFlag(c, "sign with the new key only")
 	return c
 }
 

@@ -407,5 +407,6 @@ func TestTheReadmeOfTheUnitsNamesWhatThereIs(t *testing.T) {
 var byOperator = []string{
 	"/etc/lockbox/lockbox-portal.env", "/etc/lockbox/lockbox-audit-projector.env", // EnvironmentFile=-/etc/lockbox/%N.env
 	"/etc/lockbox/nats/tls.key",                         // in the directory of --tls
-	"/etc/lockbox/audit-projector/audit-projector@b.nk", // before it is renamed
+	"/etc/lockbox/audit-projector/audit-projector@b.nk", // before they are renamed
+	"/etc/lockbox/audit-projector/audit-projector@b.writer",
 }

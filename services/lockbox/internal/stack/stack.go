@@ -24,6 +24,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/forwarder"
@@ -64,6 +65,8 @@ type Config struct {
 	// served on MailboxHTTP.
 	Notifier    notifier.Config
 	MailboxHTTP string
+	// Signed: every event is signed by its writer, with keys that are made in Dir.
+	Signed bool
 	// LogAddr is the HTTP address of the Merkle log; empty: not served. Port 0 picks a free port.
 	LogAddr string
 	// LogInterval is the time between two checkpoints; 0: the service's default.
@@ -158,6 +161,9 @@ func (s *Stack) begin(options bus.ServerOptions) error {
 		first.Go(s.openLog)
 	}
 	first.Go(func() error { return sealed.LoadOrCreate(s.keysDir(), webhookKeys) })
+	if s.config.Signed {
+		first.Go(s.makeWriters)
+	}
 	if err := first.Wait(); err != nil {
 		return err
 	}
@@ -203,7 +209,12 @@ func (s *Stack) serve(options bus.ServerOptions) (err error) {
 // open starts a service. The orchestrator then takes commands; the others' work waits in the stream until they listen,
 // and the projector reports its own progress.
 func (s *Stack) open(part part) error {
-	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers, s.config.Metrics.For(string(part.id)))
+	writer, err := s.writer(part.id)
+	if err != nil {
+		return err
+	}
+	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers,
+		s.config.Metrics.For(string(part.id)), service.WithWriter(writer))
 	if err != nil {
 		return err
 	}
@@ -274,6 +285,22 @@ func (s *Stack) openLog() (err error) {
 		s.log, err = new(net.ListenConfig).Listen(s.ctx, "tcp", s.config.LogAddr)
 	}
 	return err
+}
+
+// makeWriters makes the keys with which events are signed. The deployment's key lies beside them, unlike in a
+// deployment of several machines: whoever has this machine has all of them.
+func (s *Stack) makeWriters() error {
+	_, err := writerkeys.Maker{Dir: s.keysDir(), Origin: logName, Now: time.Now()}.Make(bus.Identities())
+	return err
+}
+
+// writer reads the key with which a service signs; nil if nothing is signed.
+func (s *Stack) writer(id bus.Identity) (*writerkeys.Keys, error) {
+	if !s.config.Signed {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	keys, err := writerkeys.In(s.keysDir(), id)
+	return &keys, err
 }
 
 func (s *Stack) keysDir() string { return filepath.Join(s.config.Dir, "keys") }
@@ -354,6 +381,7 @@ func (s *Stack) parts() []part {
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates,
+				Certificates: s.keysDir(),
 				Webhooks: orchestrator.Webhooks{KeyFile: filepath.Join(s.keysDir(), webhookKeys+sealed.PublicFile),
 					ThisMachine: s.config.LocalWebhooks}})
 		}},

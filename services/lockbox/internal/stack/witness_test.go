@@ -1,19 +1,28 @@
 package stack_test
 
 import (
+	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/verifier/witness"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Two witnesses of three are enough; the third is never there.
@@ -25,16 +34,7 @@ func TestWitnessesCosignWhatTheLogShows(t *testing.T) {
 	must(t, err)
 	policy := "log " + string(vkey)
 	for _, name := range []string{"alpha", "beta"} {
-		key, err := witness.CreateKey(filepath.Join(t.TempDir(), "key"), name+".example")
-		must(t, err)
-		w, err := witness.Open(t.TempDir(), key, []string{strings.TrimSpace(string(vkey))}, time.Now)
-		must(t, err)
-		server := httptest.NewServer(w.Handler())
-		t.Cleanup(func() {
-			server.Close()
-			must(t, w.Close())
-		})
-		policy += "witness " + name + " " + key.VerifierKey() + " " + server.URL + "\n"
+		policy += witnessed(t, name, string(vkey)).line
 	}
 	away, err := witness.CreateKey(filepath.Join(t.TempDir(), "key"), "gamma.example")
 	must(t, err)
@@ -70,5 +70,104 @@ func TestWitnessesCosignWhatTheLogShows(t *testing.T) {
 	// The witness that is away is told as one that has never cosigned.
 	for name, is := range map[string]func(float64) bool{"alpha": some, "beta": some, "gamma": exactly(0)} {
 		l.gauges(`lockbox_witness_cosigned_timestamp_seconds{service="audit-projector",witness="`+name+`"}`, is)
+	}
+}
+
+// aWitness is a witness that can be cut off.
+type aWitness struct {
+	// line is its line in a policy.
+	line string
+	away atomic.Bool
+	// cosigned counts the checkpoints that it has cosigned.
+	cosigned atomic.Int64
+}
+
+// witnessed starts a witness of a log.
+func witnessed(t *testing.T, name, vkey string) *aWitness {
+	t.Helper()
+	key, err := witness.CreateKey(filepath.Join(t.TempDir(), "key"), name+".example")
+	must(t, err)
+	w, err := witness.Open(t.TempDir(), key, []string{strings.TrimSpace(vkey)}, time.Now)
+	must(t, err)
+	is := new(aWitness)
+	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if is.away.Load() {
+			http.Error(out, "cut off", http.StatusBadGateway)
+			return
+		}
+		answer := httptest.NewRecorder()
+		w.Handler().ServeHTTP(answer, r)
+		if answer.Code == http.StatusOK {
+			is.cosigned.Add(1)
+		}
+		maps.Copy(out.Header(), answer.Header())
+		out.WriteHeader(answer.Code)
+		_, _ = out.Write(answer.Body.Bytes())
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		must(t, w.Close())
+	})
+	is.line = "witness " + name + " " + key.VerifierKey() + " " + server.URL + "\n"
+	return is
+}
+
+// What the provider restores, by mistake or to have another history, is everything that it has: the stream, its second
+// copy and the trees. Only the witness knows better.
+func TestARestoredBackupSignsNothing(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	l.close()
+	vkey, err := os.ReadFile(filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile))
+	must(t, err)
+	w := witnessed(t, "alpha", string(vkey))
+	l.config.LogPolicy = filepath.Join(t.TempDir(), "policy")
+	must(t, os.WriteFile(l.config.LogPolicy, []byte("log "+string(vkey)+w.line+"quorum alpha\n"), 0o600))
+	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+	l.config.Log = zap.New(heard)
+	l.open()
+	waiting := l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	l.close()
+	backup := t.TempDir()
+	data := []string{"nats", "projection"}
+	for _, name := range data {
+		must(t, os.CopyFS(filepath.Join(backup, name), os.DirFS(filepath.Join(l.config.Dir, name))))
+	}
+
+	// After a restart, nothing is signed and no access begins before the witness has confirmed what is there.
+	w.away.Store(true)
+	l.open()
+	within(t, time.Minute, "the log waits for the witness",
+		func() bool { return heard.heard("0 witnesses say how far they saw the log grow, and 1 must") })
+	l.does("otto", approve(waiting))
+	l.reaches(waiting, request.Approved)
+	w.away.Store(false)
+	l.reaches(waiting, request.Active)
+	before := w.cosigned.Load()
+	(&written{lockbox: l}).signed()
+	within(t, time.Minute, "the witness cosigns it", func() bool { return w.cosigned.Load() > before })
+	l.close()
+
+	// The backup knows nothing of the approval.
+	for _, name := range data {
+		must(t, os.RemoveAll(filepath.Join(l.config.Dir, name)))
+		must(t, os.CopyFS(filepath.Join(l.config.Dir, name), os.DirFS(filepath.Join(backup, name))))
+	}
+	l.open()
+	within(t, time.Minute, "an alarm", func() bool {
+		return heard.heard("ALARM: the log is not what was recorded; signing has stopped") &&
+			heard.heard("an older copy was restored")
+	})
+	signed := len(l.history(journal.Replay{Kind: aggregate.KindCheckpoint}))
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(id))
+	l.until(id, "the wait for the lease", func(s request.State) bool { return s.Status == request.Approved })
+	time.Sleep(2 * lease.RenewEvery)
+	if s := l.state(id); s.Status != request.Approved {
+		t.Errorf("access began on a history that nobody vouches for: %v", s.Status)
+	}
+	if now := len(l.history(journal.Replay{Kind: aggregate.KindCheckpoint})); now != signed {
+		t.Errorf("%d checkpoints were signed after the backup was restored", now-signed)
 	}
 }
