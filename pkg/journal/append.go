@@ -58,6 +58,7 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		if r.err == nil && !r.duplicate {
 			for i, seq := range r.seqs {
 				e := Entry{Seq: seq, Subject: rest[i].Subject, Data: rest[i].Data, Event: evs[len(stored)+i]}
+				raise(&j.frontier.led, seq) // the leader acknowledges what it has stored
 				j.written.Put(seq, e)
 				j.wrote(e)
 			}

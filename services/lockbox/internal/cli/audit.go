@@ -132,6 +132,7 @@ the rules are counted as not checked.
 
 With --writers-key, each event since signing began has to be signed by the service that may write it, with a key that this
 deployment key has certified. Take that key from somewhere else than the server; what the stream says of it proves nothing.
+By default it is LOCKBOX_WRITERS_KEY, or that of the Lockbox on this machine.
 
 Whatever does not hold, the exit code is 10.`,
 		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
@@ -144,7 +145,7 @@ Whatever does not hold, the exit code is 10.`,
 		"`file` with the deployment's verifier key: check who signed each event of the stream")
 	t.flags(c)
 	overStream := a.with(func(ctx context.Context, s *session, _ []string) error {
-		v, err := s.verify(ctx, writers)
+		v, err := s.verify(ctx, a.writersKey(writers))
 		if err != nil {
 			return err
 		}
@@ -169,6 +170,18 @@ Whatever does not hold, the exit code is 10.`,
 		return overStream(c, args)
 	}
 	return c
+}
+
+// writersKey returns the file of the deployment's key; empty if there is none.
+func (a *app) writersKey(named string) string {
+	if key := first(named, a.Getenv("LOCKBOX_WRITERS_KEY")); key != "" {
+		return key
+	}
+	info, err := a.running()
+	if err != nil {
+		return ""
+	}
+	return info.WritersKey
 }
 
 func verifiedText(v verify.Verified) string {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -85,6 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	info.NATSURL, info.MailboxDir, info.MailboxURL, info.PortalURL = s.URL(), s.MailboxDir(), s.MailboxURL(), s.PortalURL()
 	info.LogURL, info.LogKey = s.LogURL(), filepath.Join(info.KeysDir, logkeys.PublicKeyFile)
+	info.WritersKey = filepath.Join(info.KeysDir, writerkeys.PublicKeyFile)
 	if err := runinfo.Write(o.Dir, info); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type Info struct {
 	// LogURL is the URL of the Merkle log; empty: it is not served. LogKey is the file with its public key.
 	LogURL string `json:"log_url,omitempty"`
 	LogKey string `json:"log_key,omitempty"`
+	// WritersKey is the file with the public key that certifies writers.
+	WritersKey string `json:"writers_key,omitempty"`
 	// Demo is nil unless the demo is running.
 	Demo *Demo `json:"demo,omitempty"`
 }
