@@ -156,8 +156,9 @@ func (b *Book) stored(l line) (tail string, data []byte) {
 }
 
 // Check is the function Check over all events added. A message that cannot be an event, and was not set aside, is a
-// Violation of I6, or of I14 if it was refused, and the only one reported for its aggregate; Strays lists it. The error is input.ErrUnknownFact, with
-// the event's sequence: a history with event types unknown to this version cannot be checked.
+// Violation of I6, or of I14 if it was refused, and the only one reported for its aggregate; Strays lists it. The error
+// is input.ErrUnknownFact, with the event's sequence: a history with event types unknown to this version cannot be
+// checked.
 func (b *Book) Check() ([]Violation, error) {
 	b.decisions()
 	b.findHomes()

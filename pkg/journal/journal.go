@@ -7,7 +7,7 @@
 //  1. A service has loaded an aggregate, folded it and decided. It calls Append with the event and with `after`, the
 //     stream sequence of the last event that it folded (0: there was none).
 //  2. The subject is built from the envelope, which is checked on the way. The event is marshalled once; these bytes
-//     are what is stored and hashed for ever.
+//     are what is stored and hashed for ever; a writer with a key appends its signature when it sends them first.
 //  3. The message carries two conditions for the server: the last sequence under the aggregate's filter is `after`, and
 //     the stream keeps one message per subject. So only one of two contrary decisions is stored, and nothing is ever
 //     replaced.

@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/cache"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -145,6 +146,20 @@ func (j *Journal) read(ctx context.Context, m storedMsg) (Entry, error) {
 		return e, failed
 	}
 	return e, err
+}
+
+// Judge reports whether a stored message cannot be an event, or is not signed as it has to be. Whoever gives it the
+// stream in order has one signature verified for each commit.
+func (j *Journal) Judge(ctx context.Context, s Stored) (Misfit, bool, error) {
+	_, err := j.read(ctx, storedMsg{Seq: s.Sequence, Subject: s.Subject, Data: s.Data})
+	var misfit *MisfitError
+	switch {
+	case errors.As(err, &misfit):
+		return misfit.Misfit, true, nil
+	case errors.Is(err, input.ErrUnknownFact): // of a later version, and signed like one
+		err = nil
+	}
+	return Misfit{}, false, err
 }
 
 // reader is read for whoever knows no journal.

@@ -103,7 +103,8 @@ func TestTheReturnOfTheLeaseIsTold(t *testing.T) {
 	})
 }
 
-// Anybody who can publish on the subject could renew the lease (R50), and so keep grants coming while the guard is silent.
+// Anybody who can publish on the subject could renew the lease, and so keep grants coming while the guard is silent
+// (R50).
 func TestOnceSigningBeganOnlyTheProjectorRenewsTheLease(t *testing.T) {
 	d := signedtest.New(t, "ours")
 	ring := d.Keyring()
@@ -124,6 +125,7 @@ func TestOnceSigningBeganOnlyTheProjectorRenewsTheLease(t *testing.T) {
 	}
 	lease := issued(t, time.Now())
 	genuine := sign(d.Writer(aggregate.Projector), lease)
+	others := sign(signedtest.New(t, "other").Writer(aggregate.Projector), lease)
 	later := issued(t, time.Now().Add(time.Second))
 	for name, row := range map[string]struct {
 		data []byte
@@ -131,7 +133,7 @@ func TestOnceSigningBeganOnlyTheProjectorRenewsTheLease(t *testing.T) {
 	}{
 		"unsigned":                       {lease, false},
 		"by another writer":              {sign(d.Writer(aggregate.Orchestrator), lease), false},
-		"by another deployment":          {sign(signedtest.New(t, "other").Writer(aggregate.Projector), lease), false},
+		"by another deployment":          {others, false},
 		"another lease, with this block": {append(later, genuine[len(lease):]...), false},
 		"by the projector":               {genuine, true},
 	} {

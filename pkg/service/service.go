@@ -126,8 +126,8 @@ func WithSigning(signer *signed.Signer, keys *signed.Keyring) Option {
 	return func(rt *Runtime) { rt.Signer, rt.Keyring = signer, keys }
 }
 
-// WithWriter makes the service sign with a writer's key, and judge under the deployment's that goes with it; nil: it does
-// neither.
+// WithWriter makes the service sign with a writer's key, and judge under the deployment's that goes with it; nil: it
+// does neither.
 func WithWriter(keys *writerkeys.Keys) Option {
 	return func(rt *Runtime) {
 		if keys != nil {

@@ -133,9 +133,9 @@ func made(t *testing.T) vectors {
 	next := signer(t, aggregate.Orchestrator, "the next one")
 	fourth := comment(4, "with the second key")
 	put("a key before it is certified", fourth, sign(t, next, unsigned(t, fourth, third))[0], signed.RuleUnknownKey)
-	put("a certificate signed by the key that it certifies", renewed, sign(t, next, unsigned(t, renewed, begun))[0],
+	put("a certificate signed by a key that nobody certifies", renewed, sign(t, stranger, unsigned(t, renewed, begun))[0],
 		signed.RuleUnknownKey)
-	put("a second certificate", renewed, sign(t, orchestrator, unsigned(t, renewed, begun))[0], "")
+	put("a certificate signed by the key that it certifies", renewed, sign(t, next, unsigned(t, renewed, begun))[0], "")
 	put("a key that is certified", fourth, sign(t, next, unsigned(t, fourth, third))[0], "")
 	id := signed.IDOf(keyOf("orchestrator").Public().(ed25519.PublicKey))
 	revoked := about(aggregate.SigningWriters, 3, noon.Add(time.Hour), &lockboxv1.Event_WriterRevoked{

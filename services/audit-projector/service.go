@@ -143,6 +143,21 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	defer func() { err = errors.Join(err, stopServing()) }()
+	watching := &guard.Guard{
+		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
+		File:  filepath.Join(c.Dir, ledger.DirName, "judged.json"),
+		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, rt.Signer, verified, rt.Now()) },
+		Alarm: func() { rt.Counters.Alarm(alarmLog) },
+		Projection: func(ctx context.Context) guard.Projection {
+			if a := answering.Load(); a != nil {
+				if c, err := a.Store.Compare(ctx); err == nil {
+					return c
+				}
+			}
+			return nil
+		},
+	}
+	log.Judge = watching.Judge
 	building, stop := context.WithCancel(ctx)
 	rt.Keeps(building, c.Dir)
 	var running sync.WaitGroup
@@ -156,19 +171,6 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			}
 		})
 		running.Go(func() { witnesses.Run(building) })
-	}
-	watching := &guard.Guard{
-		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
-		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, rt.Signer, verified, rt.Now()) },
-		Alarm: func() { rt.Counters.Alarm(alarmLog) },
-		Projection: func(ctx context.Context) guard.Projection {
-			if a := answering.Load(); a != nil {
-				if c, err := a.Store.Compare(ctx); err == nil {
-					return c
-				}
-			}
-			return nil
-		},
 	}
 	running.Go(func() { watching.Run(building) })
 	rt.Counters.Disk("projection", c.Dir)

@@ -15,6 +15,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/signed/signedtest"
 	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -45,25 +47,44 @@ var (
 	otto = story.Customer("contoso", "otto")
 )
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T) *scene { return newSceneOf(t, nil) }
+
+// newSceneOf is newScene in a deployment whose writers sign; nil: they do not.
+func newSceneOf(t *testing.T, d *signedtest.Deployment) *scene {
 	t.Helper()
 	b := journaltest.Start(t, 1)
 	nc := b.Connect(t, bus.Orchestrator)
 	log := zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel))
-	j, err := journal.Open(t.Context(), nc, journal.WithLog(log))
+	options := func(aggregate.Writer) []journal.Option { return nil }
+	var keys *signed.Keyring
+	if d != nil {
+		keys = d.Keyring()
+		options = func(w aggregate.Writer) []journal.Option { return []journal.Option{journal.WithSigner(d.Writer(w))} }
+		began := d.Began(journaltest.NewID(), time.Now())
+		signer := b.Journal(t, bus.Orchestrator, options(aggregate.Orchestrator)...)
+		if _, err := signer.Append(t.Context(), 0, began); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := append(options(aggregate.Orchestrator), journal.WithLog(log))
+	if keys != nil {
+		own = append(own, journal.WithKeyring(keys))
+	}
+	j, err := journal.Open(t.Context(), nc, own...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(j.Close)
 	rt := &service.Runtime{
 		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Log: log, Now: time.Now}, Journal: j,
-		Clock: new(bus.Clock),
+		Clock: new(bus.Clock), Keyring: keys,
 	}
 	if err := rt.Clock.Watch(t.Context(), nc); err != nil {
 		t.Fatal(err)
 	}
 	return &scene{
-		T: t, bus: b, writer: b.Journal(t, bus.Orchestrator), evaluator: b.Journal(t, bus.Evaluator), nc: nc,
+		T: t, bus: b, writer: b.Journal(t, bus.Orchestrator, options(aggregate.Orchestrator)...),
+		evaluator: b.Journal(t, bus.Evaluator, options(aggregate.Evaluator)...), nc: nc,
 		orchestrator: newOrchestrator(rt, Config{Terms: request.DefaultTerms()}),
 	}
 }

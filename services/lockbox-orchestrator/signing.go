@@ -66,6 +66,9 @@ func (o *orchestrator) recordNext(ctx context.Context, texts []string) (bool, er
 		return false, nil
 	}
 	e, err := signing.Decide(s, c, o.Now())
+	if err == nil && e.GetSigningBegan() != nil {
+		err = o.signsFirst(c.GetBeginSigning())
+	}
 	if err == nil {
 		err = repository.Identify(e)
 	}
@@ -90,7 +93,8 @@ func (o *orchestrator) signsFirst(c *lockboxv1.BeginSigning) error {
 			"the first certificate of %s is for the key %s; it signs with %s", Name, first, o.Signer.KeyID())
 	}
 	if o.Keyring != nil && !o.Keyring.Pinned(c.GetDeploymentKey()) {
-		return refusal.Precondition("begin_signing.deployment_key", "R50", "%s is configured with another deployment key", Name)
+		return refusal.Precondition("begin_signing.deployment_key", "R50", "%s is configured with another deployment key",
+			Name)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Stream interface {
 	Scan(ctx context.Context, server string, last uint64, handle func(journal.Stored) error) error
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 	SetAside(ctx context.Context, m journal.Misfit) (decision journal.Entry, found bool, err error)
+	Judge(ctx context.Context, s journal.Stored) (m journal.Misfit, is bool, err error)
 }
 
 // Ledger is *ledger.Ledger.
@@ -47,6 +48,8 @@ type Guard struct {
 	// Projection compares the projection with the stream, message by message; nil while there is none. The projection
 	// itself handles what it finds; no decision depends on it.
 	Projection func(ctx context.Context) Projection
+	// File keeps how far messages were judged, so that each is judged once; empty: nothing is kept.
+	File string
 	// Renew renews the lease, verified up to a sequence.
 	Renew func(verified uint64) error
 	// Alarm is called once for each difference.
@@ -143,6 +146,7 @@ func (g *Guard) Run(ctx context.Context) {
 	for {
 		begun := time.Now()
 		g.look(ctx)
+		g.keep()
 		every := cmp.Or(g.Every, DefaultEvery)
 		if g.Ledger.Covered() == 0 || g.Ledger.Passed().IsZero() {
 			every = min(every, ledger.FirstInterval) // the first lease depends on it
@@ -361,7 +365,9 @@ func (g *Guard) copy(
 	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
 		differ, err := c.Next(bus.Tree(m.Subject), merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)
-		g.misfits.see(m)
+		if err := g.Judge(ctx, m); err != nil {
+			return err
+		}
 		if compared && len(differ) == 0 && err == nil {
 			if broken := beside.Next(m.Sequence, m.Data); broken != nil {
 				g.Log.Error("the projection differs from the stream", zap.Error(broken))

@@ -35,6 +35,10 @@ func (slow) SetAside(context.Context, journal.Misfit) (journal.Entry, bool, erro
 	return journal.Entry{}, false, nil
 }
 
+func (slow) Judge(context.Context, journal.Stored) (journal.Misfit, bool, error) {
+	return journal.Misfit{}, false, nil
+}
+
 // uptodate are trees that have followed the stream.
 type uptodate struct{}
 

@@ -2,35 +2,101 @@ package guard
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 
+	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
 )
 
-// misfits are the messages in the stream that cannot be events and were not set aside when that was last asked.
+// misfits are the messages in the stream that cannot be events, or are not signed by their writers, and were not set
+// aside when that was last asked.
 type misfits struct {
 	mu   sync.Mutex
 	open []journal.Misfit
-	// seen is the sequence of the last message that was looked at. What was looked at does not change unnoticed.
+	// seen is the sequence up to which every message was judged. What was judged does not change unnoticed.
 	seen uint64
+	read bool // what was kept
 }
 
 // misfitsNamed is the maximum number of alarms about such messages at a time; when one is set aside, the next is
 // raised.
 const misfitsNamed = 10
 
-// see looks at the next message of the stream, or at one that was seen before.
-func (m *misfits) see(s journal.Stored) {
+// Judge looks at a message of the stream, unless it did so before: at its form, and at its writer's signature. It is
+// called before the message enters the trees, and again for all that is in them. Of what cannot be judged now, nothing
+// is vouched for.
+func (g *Guard) Judge(ctx context.Context, s journal.Stored) error {
+	m := &g.misfits
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.Sequence <= m.seen {
+	if g.recall(); s.Sequence <= m.seen {
+		return nil
+	}
+	misfit, is, err := g.Stream.Judge(ctx, s)
+	if err != nil {
+		return err
+	}
+	if s.Sequence == m.seen+1 { // not before what was stored earlier
+		m.seen = s.Sequence
+	}
+	if is {
+		m.add(misfit)
+		g.conclude(verdict{})
+	}
+	return nil
+}
+
+// kept is what a guard that starts again need not judge anew.
+type kept struct {
+	Through uint64           `json:"through,string"`
+	Open    []journal.Misfit `json:"open"`
+}
+
+// recall reads what was kept. Without it, everything is judged again.
+func (g *Guard) recall() {
+	m := &g.misfits
+	if m.read || g.File == "" {
 		return
 	}
-	m.seen = s.Sequence
-	if misfit, is := journal.IsMisfit(s.Sequence, s.Subject, s.Data); is {
-		m.add(misfit)
+	m.read = true
+	text, err := os.ReadFile(g.File)
+	var k kept
+	if err == nil {
+		err = json.Unmarshal(text, &k)
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			g.Log.Warn("every message is judged anew", zap.Error(err))
+		}
+		return
+	}
+	m.seen = k.Through
+	for _, one := range k.Open {
+		m.add(one)
+	}
+}
+
+// keep saves how far messages were judged, as far as the trees cover them, and what was found.
+func (g *Guard) keep() {
+	m := &g.misfits
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if g.File == "" || !m.read || g.Ledger.Covered() == 0 {
+		return
+	}
+	text, err := json.Marshal(kept{min(m.seen, g.Ledger.Covered()), m.open})
+	if err == nil {
+		err = durable.Replace(g.File, text, 0o600)
+	}
+	if err != nil {
+		g.Log.Warn("how far messages were judged is not kept", zap.Error(err))
 	}
 }
 

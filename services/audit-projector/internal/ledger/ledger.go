@@ -53,6 +53,8 @@ type Options struct {
 	Interval time.Duration
 	Now      func() time.Time
 	Log      *zap.Logger
+	// Judge is called for each message before it enters the trees; nil: nobody judges. Its error is retried.
+	Judge func(ctx context.Context, s journal.Stored) error
 	// Alarm is called on ErrDiffers.
 	Alarm func()
 	// Witnesses are asked before anything is signed; nil if there are none.
@@ -228,6 +230,11 @@ func (l *Ledger) pass(ctx context.Context) error {
 		if time.Since(told) > tellEvery {
 			told = time.Now()
 			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
+		}
+		if l.Judge != nil {
+			if err := l.Judge(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
+				return err
+			}
 		}
 		return l.trees.append(e)
 	})

@@ -3,9 +3,13 @@ package ops
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
 	"github.com/spf13/cobra"
@@ -32,7 +36,15 @@ func repairCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = (&repair.Job{Dir: dir, Do: yes, Out: c.OutOrStdout(), Now: time.Now, Log: log}).Run(c.Context())
+			job := &repair.Job{Dir: dir, Do: yes, Out: c.OutOrStdout(), Now: time.Now, Log: log}
+			keys, err := writerkeys.In(filepath.Join(dir, "keys"), bus.Repairer)
+			switch {
+			case err == nil:
+				job.Signer = keys.Signer
+			case !errors.Is(err, fs.ErrNotExist): // where nothing is signed, there is no key
+				return err
+			}
+			err = job.Run(c.Context())
 			if errors.Is(err, repair.ErrDamaged) {
 				return fmt.Errorf("%w: %w", cli.ErrNotTrue, err)
 			}

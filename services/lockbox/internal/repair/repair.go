@@ -19,6 +19,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	secondcopy "github.com/openlockbox/lockbox/services/audit-projector/repair"
 	"go.uber.org/zap"
@@ -35,7 +36,10 @@ type Job struct {
 	Do  bool
 	Out io.Writer
 	Now func() time.Time
-	Log *zap.Logger
+	// Signer signs what the repair says of itself, StreamRestored; nil: it is not signed. Everything else keeps the bytes
+	// that it had, signatures included.
+	Signer *signed.Signer
+	Log    *zap.Logger
 }
 
 // Plan describes what a repair does.
@@ -77,7 +81,7 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if err := os.CopyFS(filepath.Join(aside, "work"), os.DirFS(j.path("nats"))); err != nil {
 		return err
 	}
-	damaged, err := openStore(ctx, filepath.Join(aside, "work"), j.Log)
+	damaged, err := openStore(ctx, filepath.Join(aside, "work"), nil, j.Log)
 	if err != nil {
 		return fmt.Errorf("the damaged stream: %w", err)
 	}
@@ -254,7 +258,7 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	if err := copyWithoutEvents(next, j.path("nats")); err != nil {
 		return err
 	}
-	fresh, err := openStore(ctx, next, j.Log)
+	fresh, err := openStore(ctx, next, j.Signer, j.Log)
 	if err != nil {
 		return err
 	}

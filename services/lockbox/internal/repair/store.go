@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -39,7 +40,8 @@ type store struct {
 	pending []jetstream.PubAckFuture
 }
 
-func openStore(ctx context.Context, dir string, log *zap.Logger) (s *store, err error) {
+// openStore runs a server on a store. What it records itself is signed if there is a signer.
+func openStore(ctx context.Context, dir string, signer *signed.Signer, log *zap.Logger) (s *store, err error) {
 	seed, err := bus.NewSeed()
 	if err != nil {
 		return nil, err
@@ -61,7 +63,8 @@ func openStore(ctx context.Context, dir string, log *zap.Logger) (s *store, err 
 		Log: log}); err != nil {
 		return nil, err
 	}
-	if s.journal, err = journal.Open(ctx, s.conn, journal.WithTimeout(patience)); err != nil {
+	options := []journal.Option{journal.WithTimeout(patience), journal.WithSigner(signer)}
+	if s.journal, err = journal.Open(ctx, s.conn, options...); err != nil {
 		return nil, err
 	}
 	s.js, err = bus.JetStream(s.conn, jetstream.WithPublishAsyncMaxPending(atOnce))

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -233,6 +234,11 @@ func (p passed) bytes() (n int, err error) {
 				return 0, err
 			}
 			lengthen(e.ProtoReflect())
+			content, _, err := signed.Content(data)
+			if err != nil {
+				return 0, err
+			}
+			n += len(data) - len(content) // its signature, which is no part of what was decoded
 			if data, err = proto.Marshal(e); err != nil {
 				return 0, err
 			}

@@ -1,0 +1,82 @@
+package stack_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// signatures verifies the stream under the deployment's key.
+func (l *lockbox) signatures() verify.Verified {
+	l.Helper()
+	deployment, err := writerkeys.ReadDeployment(filepath.Join(l.config.Dir, "keys", writerkeys.PublicKeyFile))
+	must(l, err)
+	keys := signed.NewKeyring(deployment.Origin, deployment)
+	v, err := verify.Stream(l.Context(), l.watch, time.Now(), keys, func(journal.Entry) {})
+	must(l, err)
+	return v
+}
+
+// Whoever has the orchestrator's key of the bus adds a customer's approval. The guard finds it although it is an event,
+// nothing is granted any more, also after a restart, and everything goes on once a security officer set it aside (R50).
+func TestI14AnAddedEventStopsGrantsUntilItIsSetAside(t *testing.T) {
+	t.Parallel()
+	l := startSigned(t)
+	l.close()
+	l.config.RescanEvery = 200 * time.Millisecond
+	l.open()
+	first := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(first))
+	l.reaches(first, request.Active)
+	if v := l.signatures(); len(v.Violations) > 0 || v.Signatures.Began != 1 || v.Signatures.Verified == 0 {
+		t.Fatalf("before: %+v, %+v", v.Violations, v.Signatures)
+	}
+
+	forged, other := l.requested(l.intent("erin"), request.CustomerNotified),
+		l.requested(l.intent("erin"), request.CustomerNotified)
+	approval := l.history(journal.Replay{Type: "CustomerApproved"})[0].Event
+	approval.Id, approval.AggregateId, approval.Time = newID(l), forged, timestamppb.Now()
+	approval.Version, approval.CorrelationId = l.state(forged).Version+1, forged
+	data, err := proto.Marshal(approval)
+	must(t, err)
+	m := &strayMessage{by: bus.Orchestrator, data: data,
+		subject: fmt.Sprintf("lockbox.event.%s.request.%s.%d.CustomerApproved", bank, forged, approval.GetVersion())}
+	l.store(m)
+	within(t, time.Minute, "an alarm", func() bool { return l.alarmOf(m) != nil })
+	found := false
+	for _, broken := range l.signatures().Violations {
+		found = found || broken.Invariant == "I14" && broken.Sequence == m.seq
+	}
+	if !found {
+		t.Error("audit verify does not find it")
+	}
+
+	l.restart(0)
+	l.does("otto", approve(other))
+	l.mayNot("otto", deny(forged, "Who approved this?"), lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "I6")
+	leases, err := l.connect(bus.Orchestrator).SubscribeSync(bus.LeaseSubject)
+	must(t, err)
+	if m, err := leases.NextMsg(6 * time.Second); err == nil {
+		t.Errorf("the lease is renewed: %x", m.Data)
+	}
+	if s := l.state(other); s.Status != request.Approved {
+		t.Errorf("without a lease the approved request is %v", s.Status)
+	}
+	l.does("olga", setAside(m))
+	l.reaches(other, request.Active)
+	l.does("otto", deny(forged, "Nobody approved this."))
+	if v := l.signatures(); len(v.Violations) > 0 || len(v.Strays) != 1 {
+		t.Errorf("once it was set aside: %+v, %+v", v.Violations, v.Strays)
+	}
+}
