@@ -5,12 +5,16 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Whatever is read comes from somebody else. What a parser takes, it writes again as it was.
 
 func FuzzStatement(f *testing.F) {
-	f.Add(Statement{3, 2, Commit(Salt{1}, []byte("x")), "subject"}.Append(nil))
+	commitment := Commit(Format1, Salt{1}, []byte("x"))
+	f.Add(Statement{Format1, 2, 3, tlog.Hash{}, commitment, "subject"}.Append(nil))
+	f.Add(Statement{Format2, 2, 0, Place{3, Salt{2}}.Position(), commitment, "subject"}.Append(nil))
 	f.Fuzz(func(t *testing.T, entry []byte) {
 		if s, err := ParseStatement(entry); err == nil && !bytes.Equal(s.Append(nil), entry) {
 			t.Errorf("%+v", s)
@@ -33,15 +37,17 @@ func FuzzEntries(f *testing.F) {
 }
 
 func FuzzRecords(f *testing.F) {
-	f.Add(appendRecord(appendRecord(nil, Record{Salt{1}, []byte("one")}), Record{}))
+	one := Record{Salt{1}, Place{}, []byte("one")}
+	f.Add(Record{}.Append(one.Append(nil)))
+	f.Add(Record{Salt{2}, Place{7, Salt{3}}, []byte("two")}.Append(one.Append(nil)))
 	f.Fuzz(func(t *testing.T, bundle []byte) {
 		records, err := Records(bundle)
 		var again []byte
 		for _, r := range records {
-			again = appendRecord(again, r)
+			again = r.Append(again)
 		}
 		if err == nil && !bytes.Equal(again, bundle) {
-			t.Errorf("%q", records)
+			t.Errorf("%v", records)
 		}
 	})
 }

@@ -72,7 +72,7 @@ func (l *Log) Append(entry []byte) error {
 		return l.failed
 	case len(entry) > math.MaxUint16:
 		return errors.New("an entry has at most 65535 bytes")
-	case l.size == maxTreeSize:
+	case l.size >= maxTreeSize:
 		return errors.New("the tree is full")
 	}
 	l.entries = appendEntry(l.entries, entry)

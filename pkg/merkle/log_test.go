@@ -84,6 +84,10 @@ func TestTilesAreThoseOfTheReference(t *testing.T) {
 }
 
 func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
+	inEachFormat(t, testATreeIsTheSameHoweverItWasBuilt)
+}
+
+func testATreeIsTheSameHoweverItWasBuilt(t *testing.T, format uint8) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 1200).Draw(rt, "leaves")
 		stops := rapid.SliceOfN(rapid.IntRange(1, n), 0, 4).Draw(rt, "flushes")
@@ -98,7 +102,8 @@ func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
 			log, err := NewTenantLog(store, s.salts, "bank")
 			must(t, err)
 			for i := 1; i <= n; i++ {
-				must(t, log.Append(Stored{uint64(3 * i), fmt.Sprintf("subject.%d", i), fmt.Appendf(nil, "bytes %d", i)}))
+				e := Stored{uint64(3 * i), fmt.Sprintf("subject.%d", i), fmt.Appendf(nil, "bytes %d", i)}
+				must(t, log.Append(formatAt(format, e.Sequence), e))
 				if !at[i] {
 					continue
 				}
@@ -121,11 +126,15 @@ func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
 }
 
 func TestWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T) {
+	inEachFormat(t, testWhatAnUnfinishedRunLeftIsWrittenAgain)
+}
+
+func testWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T, format uint8) {
 	s := newSample(t)
 	store := memory{}
 	build := func(log *TenantLog, from, to int) tlog.Tree {
 		for i := from; i <= to; i++ {
-			must(t, log.Append(Stored{uint64(i), "subject", fmt.Append(nil, i)}))
+			must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "subject", fmt.Append(nil, i)}))
 		}
 		tree, err := log.Flush()
 		must(t, err)
@@ -145,13 +154,15 @@ func TestWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestDamagedTilesAreNotContinued(t *testing.T) {
+func TestDamagedTilesAreNotContinued(t *testing.T) { inEachFormat(t, testDamagedTilesAreNotContinued) }
+
+func testDamagedTilesAreNotContinued(t *testing.T, format uint8) {
 	s := newSample(t)
 	clean := memory{}
 	log, err := NewTenantLog(clean, s.salts, "bank")
 	must(t, err)
 	for i := 1; i <= 520; i++ {
-		must(t, log.Append(Stored{uint64(i), "subject", fmt.Append(nil, i)}))
+		must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "subject", fmt.Append(nil, i)}))
 	}
 	tree, err := log.Flush()
 	must(t, err)
@@ -190,13 +201,17 @@ func TestDamagedTilesAreNotContinued(t *testing.T) {
 }
 
 func TestPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T) {
+	inEachFormat(t, testPartialTilesMayGoWhenTheFullOnesAreThere)
+}
+
+func testPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T, format uint8) {
 	s := newSample(t)
 	store := memory{}
 	log, err := NewTenantLog(store, s.salts, "bank")
 	must(t, err)
 	build := func(from, to int) tlog.Tree {
 		for i := from; i <= to; i++ {
-			must(t, log.Append(Stored{uint64(i), "test.bank.request.r1.1.Happened", nil}))
+			must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "test.bank.request.r1.1.Happened", nil}))
 		}
 		tree, err := log.Flush()
 		must(t, err)
@@ -231,20 +246,22 @@ func (f *failing) Write(path string, data []byte) error {
 	return f.memory.Write(path, data)
 }
 
-func TestAFailedWriteEndsTheLog(t *testing.T) {
+func TestAFailedWriteEndsTheLog(t *testing.T) { inEachFormat(t, testAFailedWriteEndsTheLog) }
+
+func testAFailedWriteEndsTheLog(t *testing.T, format uint8) {
 	s := newSample(t)
 	for left := range 3 { // events, entries, hashes
 		store := &failing{memory{}, left}
 		log, err := NewTenantLog(store, s.salts, "bank")
 		must(t, err)
 		for i := uint64(1); err == nil && i <= 256; i++ {
-			err = log.Append(Stored{i, "subject", nil})
+			err = log.Append(formatAt(format, i), Stored{i, "subject", nil})
 		}
 		if err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Fatalf("after %d writes: %v", left, err)
 		}
 		store.left = 100
-		if err := log.Append(Stored{1000, "subject", nil}); err == nil {
+		if err := log.Append(Format2, Stored{1000, "subject", nil}); err == nil {
 			t.Errorf("after %d writes it went on", left)
 		}
 		if _, err := log.Flush(); err == nil {
@@ -253,7 +270,9 @@ func TestAFailedWriteEndsTheLog(t *testing.T) {
 	}
 }
 
-func TestEventsThatCannotBe(t *testing.T) {
+func TestEventsThatCannotBe(t *testing.T) { inEachFormat(t, testEventsThatCannotBe) }
+
+func testEventsThatCannotBe(t *testing.T, format uint8) {
 	s := newSample(t)
 	for name, e := range map[string]Stored{
 		"no sequence":           {0, "subject", nil},
@@ -263,18 +282,19 @@ func TestEventsThatCannotBe(t *testing.T) {
 		"an earlier sequence":   {4, "subject", nil},
 		"bytes beyond measure":  {10, "subject", make([]byte, maxStored+1)},
 		"before its own number": {1, "subject", nil},
+		"a sequence of 2^53":    {1 << 53, "subject", nil},
 	} {
 		log, err := NewTenantLog(memory{}, s.salts, "bank")
 		must(t, err)
-		must(t, log.Append(Stored{5, "subject", nil}))
+		must(t, log.Append(formatAt(format, 5), Stored{5, "subject", nil}))
 		before := log.Tree()
-		if err := log.Append(e); err == nil {
+		if err := log.Append(formatAt(format, 10), e); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 		if log.Tree() != before {
 			t.Errorf("%s: it changed the tree", name)
 		}
-		if err := log.Append(Stored{11, "subject", nil}); err != nil {
+		if err := log.Append(formatAt(format, 11), Stored{11, "subject", nil}); err != nil {
 			t.Errorf("%s: nothing more is taken: %v", name, err)
 		}
 	}

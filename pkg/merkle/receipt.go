@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	receiptFormat = "lockbox-receipt/v1"
-	maxReceipt    = 64 << 20 // bytes
-	maxProof      = 64       // hashes: a tree has no more levels
+	receiptFormat1 = "lockbox-receipt/v1"
+	receiptFormat2 = "lockbox-receipt/v2"
+	maxReceipt     = 64 << 20 // bytes
+	maxProof       = 64       // hashes: a tree has no more levels
 )
 
 // Receipt contains the events of one aggregate and everything needed to prove them. It is a file to keep.
 type Receipt struct {
-	// Format is lockbox-receipt/v1.
+	// Format is lockbox-receipt/v1 or, if the directory is of format 2, lockbox-receipt/v2.
 	Format string `json:"format"`
 	// Tenant is the tenant whose tree contains the events.
 	Tenant string `json:"tenant"`
@@ -37,15 +38,26 @@ type Receipt struct {
 
 // ReceiptEvent is one event. Salt and Bytes are as recorded; a withheld event has only the commitment to them.
 type ReceiptEvent struct {
-	StreamSequence uint64     `json:"streamSequence"`
+	// StreamSequence is that of an event of format 1, Position that of one of format 2.
+	StreamSequence uint64     `json:"streamSequence,omitempty"`
 	TenantSequence uint64     `json:"tenantSequence"`
 	Subject        string     `json:"subject"`
+	Position       *tlog.Hash `json:"position,omitempty"`
 	Commitment     tlog.Hash  `json:"commitment"`
 	Withheld       bool       `json:"withheld,omitempty"`
 	Salt           *tlog.Hash `json:"salt,omitempty"`
 	Bytes          []byte     `json:"bytes,omitempty"`
 	// Proof is the inclusion proof of the event in the tenant's tree.
 	Proof []tlog.Hash `json:"proof"`
+}
+
+// statement returns what the leaf says.
+func (e ReceiptEvent) statement() Statement {
+	s := Statement{Format1, e.TenantSequence, e.StreamSequence, tlog.Hash{}, e.Commitment, e.Subject}
+	if e.Position != nil {
+		s.Format, s.Position = Format2, *e.Position
+	}
+	return s
 }
 
 // Wanted selects an event for a receipt.
@@ -76,6 +88,9 @@ func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, 
 			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
 			Commitment: is.Commitment, Withheld: w.Withhold, Proof: proof,
 		}
+		if is.Format == Format2 {
+			e.Position = &is.Position
+		}
 		if !w.Withhold {
 			salt := tlog.Hash(is.Salt)
 			e.Salt, e.Bytes = &salt, is.Bytes
@@ -95,8 +110,15 @@ func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 
 // Encode returns the receipt's file.
 func (r Receipt) Encode() ([]byte, error) {
-	r.Format, r.Count = receiptFormat, len(r.Events)
+	r.Format, r.Count = receiptFormat(r.Opening), len(r.Events)
 	return encode(r)
+}
+
+func receiptFormat(o Opening) string {
+	if o.Format() == Format1 {
+		return receiptFormat1
+	}
+	return receiptFormat2
 }
 
 func encode(v any) ([]byte, error) {
@@ -136,8 +158,8 @@ func ParseReceipt(file []byte) (Receipt, error) {
 	switch {
 	case err != nil:
 		return Receipt{}, err
-	case r.Format != receiptFormat:
-		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat)
+	case r.Format != receiptFormat(r.Opening):
+		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat(r.Opening))
 	case r.Count != len(r.Events) || r.Count == 0:
 		return Receipt{}, broken(Order, "%d events are announced and %d are there", r.Count, len(r.Events))
 	}
@@ -149,6 +171,9 @@ func ParseReceipt(file []byte) (Receipt, error) {
 	for _, e := range r.Events {
 		if e.Withheld != (e.Salt == nil) || e.Withheld && e.Bytes != nil {
 			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is either shown or withheld")
+		}
+		if e.statement().Format > r.Opening.Format() {
+			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is of a later format than the directory")
 		}
 	}
 	return r, nil
@@ -179,6 +204,7 @@ type Report struct {
 
 // Proven is an event proven to be in the tenant's tree.
 type Proven struct {
+	// StreamSequence is 0 for an event of format 2.
 	StreamSequence, TenantSequence uint64
 	Subject                        string
 	// Withheld means that the bytes are not in the receipt. It proves only their position, and that no other bytes can be
@@ -193,28 +219,21 @@ func Find(from Reader, tree tlog.Tree, streamSequence uint64) (uint64, error) {
 	for low < high {
 		middle := low + (high-low)/2
 		first := middle / tileWidth * tileWidth
-		entries, err := readEntries(from, middle, tree.N)
+		events, err := readPlaced(from, tree, middle)
 		if err != nil {
 			return 0, err
 		}
-		leaves, err := readLeaves(from, tree, middle)
-		if err != nil {
-			return 0, err
-		}
-		for i, entry := range entries {
-			s, err := statementAt(entry, leaves[i], first+int64(i))
+		for i, e := range events {
 			switch {
-			case err != nil:
-				return 0, err
-			case s.StreamSequence == streamSequence:
-				return s.TenantSequence, nil
-			case s.StreamSequence > streamSequence && i == 0:
+			case e.Sequence == streamSequence:
+				return e.TenantSequence, nil
+			case e.Sequence > streamSequence && i == 0:
 				high = first
-			case s.StreamSequence < streamSequence:
+			case e.Sequence < streamSequence:
 				low = first + int64(i) + 1
 			}
 		}
-		if high > first && low < first+int64(len(entries)) {
+		if high > first && low < first+int64(len(events)) {
 			return 0, nil // between two of these
 		}
 	}

@@ -72,7 +72,11 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"an event's bytes emptied": {Content, func(r *Receipt) { r.Events[0].Bytes = nil }},
 		"the salt of an event":     {Content, func(r *Receipt) { r.Events[0].Salt[0] ^= 1 }},
 		"bytes and their commitment": {Event,
-			func(r *Receipt) { e := &r.Events[0]; e.Bytes[3] ^= 1; e.Commitment = Commit(Salt(*e.Salt), e.Bytes) }},
+			func(r *Receipt) {
+				e := &r.Events[0]
+				e.Bytes[3] ^= 1
+				e.Commitment = Commit(Format1, Salt(*e.Salt), e.Bytes)
+			}},
 		"a withheld commitment":  {Event, func(r *Receipt) { r.Events[1].Commitment[0] ^= 1 }},
 		"a stream sequence":      {Event, func(r *Receipt) { r.Events[1].StreamSequence++ }},
 		"a tenant sequence":      {Event, func(r *Receipt) { r.Events[1].TenantSequence++ }},

@@ -47,7 +47,12 @@ func verifyPlace(r Receipt, i int) error {
 	if !ok || !dot || r.About == "" || typ == "" || found != strconv.Itoa(i+1) {
 		return brokenAt(Order, e.TenantSequence, "%q is not version %d of %q", e.Subject, i+1, r.About)
 	}
-	if i > 0 && (e.TenantSequence <= r.Events[i-1].TenantSequence || e.StreamSequence <= r.Events[i-1].StreamSequence) {
+	if i == 0 {
+		return nil
+	}
+	was := r.Events[i-1]
+	if e.TenantSequence <= was.TenantSequence || e.Position == nil && e.StreamSequence <= was.StreamSequence ||
+		e.statement().Format < was.statement().Format {
 		return brokenAt(Order, e.TenantSequence, "it does not come after the one before it")
 	}
 	return nil
@@ -56,11 +61,11 @@ func verifyPlace(r Receipt, i int) error {
 // verifyEvent checks that the event is the leaf at its tenant sequence, and that its bytes, if not withheld, are those
 // recorded.
 func verifyEvent(e ReceiptEvent, tree tlog.Tree) error {
-	s := Statement{e.StreamSequence, e.TenantSequence, e.Commitment, e.Subject}
+	s := e.statement()
 	if err := s.Check(); err != nil {
 		return brokenAt(Format, e.TenantSequence, "%v", err)
 	}
-	if !e.Withheld && Commit(Salt(*e.Salt), e.Bytes) != e.Commitment {
+	if !e.Withheld && Commit(s.Format, Salt(*e.Salt), e.Bytes) != e.Commitment {
 		return brokenAt(Content, e.TenantSequence, "what is shown is not what was recorded")
 	}
 	if e.TenantSequence > uint64(tree.N) { //nolint:gosec // G115: the opening was checked

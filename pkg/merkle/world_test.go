@@ -36,6 +36,7 @@ func (m memory) Write(path string, data []byte) error {
 // each run.
 type sample struct {
 	t        testing.TB
+	format   uint8
 	salts    *Salts
 	sequence uint64
 	order    []string // of the slots
@@ -55,11 +56,13 @@ const origin = "log.example/audit"
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newSample(t testing.TB) *sample {
+func newSample(t testing.TB) *sample { return newSampleIn(t, Format1) }
+
+func newSampleIn(t testing.TB, format uint8) *sample {
 	salts, err := NewSalts([]byte("a secret of the projector, 32 bytes or more"))
 	must(t, err)
 	s := &sample{
-		t: t, salts: salts, logs: map[string]*TenantLog{}, stores: map[string]memory{},
+		t: t, format: format, salts: salts, logs: map[string]*TenantLog{}, stores: map[string]memory{},
 		globalStore: memory{}, trees: map[string]tlog.Tree{},
 	}
 	s.global = NewLog(s.globalStore)
@@ -86,7 +89,7 @@ func (s *sample) event(tenant, id string, version int, stored []byte) {
 	s.sequence++
 	e := Stored{s.sequence, fmt.Sprintf("test.%s.request.%s.%d.Happened", tenant, id, version), stored}
 	s.stream = append(s.stream, e)
-	must(s.t, s.logs[tenant].Append(e))
+	must(s.t, s.logs[tenant].Append(formatAt(s.format, s.sequence), e))
 }
 
 // checkpoint flushes everything, and signs and cosigns a checkpoint.
@@ -97,10 +100,10 @@ func (s *sample) checkpoint() {
 		tree, err := s.logs[tenant].Flush()
 		must(s.t, err)
 		s.trees[tenant] = tree
-		all = append(all, TenantTree{tenant, tree})
+		all = append(all, TenantTree{tenant, tree, headsOf(tenant)})
 	}
 	var err error
-	s.directory, err = NewDirectory(s.salts, s.global.Tree().N, all)
+	s.directory, err = NewDirectory(formatAt(s.format, s.sequence), s.salts, s.global.Tree().N, all)
 	must(s.t, err)
 	must(s.t, s.global.Append(s.directory.Entry()))
 	s.tree, err = s.global.Flush()
@@ -188,9 +191,11 @@ func encoded(t testing.TB, r Receipt) []byte {
 
 // story is a world in which a bank's request "r1" has events 2, 4 and 7 of the bank's, and other tenants have events as
 // well.
-func story(t testing.TB) *sample {
+func story(t testing.TB) *sample { return storyIn(t, Format1) }
+
+func storyIn(t testing.TB, format uint8) *sample {
 	t.Helper()
-	s := newSample(t)
+	s := newSampleIn(t, format)
 	step := func(tenant, id string, version int) {
 		s.event(tenant, id, version, fmt.Appendf(nil, "%s %s version %d", tenant, id, version))
 	}
@@ -239,5 +244,28 @@ func wantBroken(t testing.TB, err error, parts ...Part) {
 		t.Errorf("broken is %q (%v), want %v", proof.Part, err, parts)
 	}
 }
+
+// changing is a log whose first events are of format 1, and the others of format 2.
+const changing = 3
+
+func formatAt(format uint8, sequence uint64) uint8 {
+	switch {
+	case format != changing:
+		return format
+	case sequence <= 6:
+		return Format1
+	}
+	return Format2
+}
+
+func inEachFormat(t *testing.T, test func(t *testing.T, format uint8)) {
+	t.Helper()
+	for format, name := range map[uint8]string{Format1: "format 1", Format2: "format 2", changing: "changing"} {
+		t.Run(name, func(t *testing.T) { test(t, format) })
+	}
+}
+
+// headsOf stands for the root of a tenant's heads.
+func headsOf(tenant string) tlog.Hash { return sha256.Sum256([]byte(tenant)) }
 
 func sorted(m memory) []string { return slices.Sorted(maps.Keys(m)) }
