@@ -17,6 +17,8 @@ const (
 	Global Part = "directory in the global tree"
 	// Slot: the tenant's checkpoint is not the entry in its slot of the directory.
 	Slot Part = "tenant checkpoint in the directory"
+	// AggregateHead: the head is not in the trie whose root the tenant's slot holds.
+	AggregateHead Part = "head of the aggregate"
 	// Order: the events are out of order, incomplete, or not those that the receipt declares.
 	Order Part = "order of the events"
 	// Content: the bytes of an event are not those recorded.
