@@ -43,8 +43,8 @@ func TestWhatIsNoStatement(t *testing.T) {
 	for name, s := range map[string]Statement{
 		"a first with a position": {Format: Format1, StreamSequence: 3, TenantSequence: 2, Position: tlog.Hash{7},
 			Subject: "s"},
-		"a second that shows":     {Format: Format2, StreamSequence: 3, TenantSequence: 2, Subject: "s"},
-		"a third":                 {Format: 3, StreamSequence: 3, TenantSequence: 2, Subject: "s"},
+		"a second that shows": {Format: Format2, StreamSequence: 3, TenantSequence: 2, Subject: "s"},
+		"a third":             {Format: 3, StreamSequence: 3, TenantSequence: 2, Subject: "s"},
 	} {
 		if s.Check() == nil {
 			t.Errorf("%s can be", name)

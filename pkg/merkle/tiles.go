@@ -93,6 +93,14 @@ const (
 	record2    = Format2
 )
 
+// Size returns the length of the record's encoding in bytes.
+func (r Record) Size() int {
+	if r.Place == (Place{}) {
+		return recordHead + len(r.Bytes)
+	}
+	return recordHead + 8 + saltSize + len(r.Bytes)
+}
+
 // Records splits a bundle of the second copy. The records share memory with the bundle.
 func Records(bundle []byte) ([]Record, error) {
 	var records []Record

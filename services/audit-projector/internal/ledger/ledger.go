@@ -49,8 +49,11 @@ type Options struct {
 	Keys    logkeys.Keys
 	// Interval is the time between two checkpoints while the stream grows.
 	Interval time.Duration
-	Now      func() time.Time
-	Log      *zap.Logger
+	// Steady means that there is a checkpoint at every multiple of the interval, whether or not the stream has grown, so
+	// that it tells nobody that it has. The first is signed when there is something to sign.
+	Steady bool
+	Now    func() time.Time
+	Log    *zap.Logger
 	// Alarm is called on ErrDiffers.
 	Alarm func()
 }
@@ -71,6 +74,8 @@ type Ledger struct {
 	policy *merkle.Policy
 	trees  *trees // nil until opened
 	last   state  // the last checkpoint in memory: of the trees, or after them
+	// signed is when the last checkpoint was signed, as its report says.
+	signed time.Time
 
 	mu     sync.RWMutex
 	shown  shown
@@ -121,17 +126,21 @@ func (l *Ledger) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(l.interval() - time.Since(began)):
+		case <-time.After(l.pause(began)):
 		}
 	}
 }
 
-// interval is short until there is a first checkpoint: before that, no lease can be given.
-func (l *Ledger) interval() time.Duration {
-	if l.Covered() == 0 {
-		return min(l.Interval, FirstInterval)
+// pause returns the time to the next pass after one that began at a time. It is short until there is a first
+// checkpoint: before that, no lease can be given.
+func (l *Ledger) pause(began time.Time) time.Duration {
+	switch now := l.Now(); {
+	case l.Covered() == 0:
+		return min(l.Interval, FirstInterval) - time.Since(began)
+	case l.Steady:
+		return now.Truncate(l.Interval).Add(l.Interval).Sub(now)
 	}
-	return l.Interval
+	return l.Interval - time.Since(began)
 }
 
 // Failed returns why signing has stopped; nil if it has not.
@@ -177,7 +186,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 			told = time.Now()
 			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
 		}
-		return l.trees.append(e)
+		return l.trees.append(next(reported), e)
 	})
 	if err != nil {
 		return err
@@ -188,10 +197,18 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		grown = false
 	}
-	if !grown {
+	if !l.due(grown) {
 		return nil
 	}
 	return l.sign(ctx)
+}
+
+// due reports whether a checkpoint is to be signed now.
+func (l *Ledger) due(grown bool) bool {
+	if !l.Steady || l.last.Covered == 0 {
+		return grown
+	}
+	return l.signed.Before(l.Now().Truncate(l.Interval))
 }
 
 func misfit(e journal.Entry) bool {
@@ -239,7 +256,17 @@ func (l *Ledger) close() {
 // checkpoint is a report in the stream.
 type checkpoint struct {
 	covered uint64
+	format  uint8
 	note    string
+	at      time.Time
+}
+
+// next returns the format of the leaves before the next checkpoint, of those reported or of this copy's own.
+func next(reported []checkpoint) uint8 {
+	if len(reported) > 0 {
+		return reported[0].format
+	}
+	return merkle.Format2
 }
 
 // reported reads the checkpoints in the stream after the last one adopted.
@@ -247,21 +274,44 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
 	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
 		func(e journal.Entry) error {
-			c := e.Event.GetCheckpointSigned()
+			c, before := e.Event.GetCheckpointSigned(), l.last
+			if len(found) > 0 {
+				before = state{Covered: found[len(found)-1].covered, Format: found[len(found)-1].format}
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return fmt.Errorf("the checkpoint of event %d: %w", e.Seq, err)
+			}
 			switch covered := c.GetCoveredSequence(); {
-			case covered <= l.last.Covered:
-				return nil // the last adopted one
+			case covered <= l.last.Covered: // the last adopted one
+				l.signed = e.Event.GetTime().AsTime()
+				return nil
 			case covered >= e.Seq:
 				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
 			case covered < l.trees.appended:
 				return errOther
-			case len(found) > 0 && covered <= found[len(found)-1].covered:
+			case covered <= before.Covered:
 				return fmt.Errorf("%w: the checkpoint of event %d does not go on", ErrDiffers, e.Seq)
+			case format < before.Format:
+				return fmt.Errorf("%w: the checkpoint of event %d is of format %d after one of %d", ErrDiffers, e.Seq, format,
+					before.Format)
 			}
-			found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
+			found = append(found, checkpoint{c.GetCoveredSequence(), format, c.GetNote(), e.Event.GetTime().AsTime()})
 			return nil
 		})
 	return found, err
+}
+
+// formatOf returns the format that a report says. One that this version does not know is no contradiction: nothing is
+// signed until it is upgraded.
+func formatOf(c *lockboxv1.CheckpointSigned) (uint8, error) {
+	switch c.GetFormat() {
+	case 0, merkle.Format1:
+		return merkle.Format1, nil
+	case merkle.Format2:
+		return merkle.Format2, nil
+	}
+	return 0, fmt.Errorf("this version does not know format %d of the log", c.GetFormat())
 }
 
 // adopt adopts a checkpoint from the stream after verifying that it matches the trees.
@@ -270,7 +320,7 @@ func (l *Ledger) adopt(c checkpoint, keep bool) error {
 		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered,
 			l.trees.appended)
 	}
-	s, err := l.trees.cut()
+	s, err := l.trees.cut(c.format)
 	if err != nil {
 		return err
 	}
@@ -278,7 +328,7 @@ func (l *Ledger) adopt(c checkpoint, keep bool) error {
 		return err
 	}
 	s.Checkpoint = c.note
-	l.last = s
+	l.last, l.signed = s, c.at
 	if keep || s.Covered-l.trees.disk.Covered >= keepEvery {
 		return l.keep(s)
 	}
@@ -301,7 +351,7 @@ func (l *Ledger) check(signed string, s state) error {
 // sign signs a checkpoint of all that was appended. It is not published before the stream has its report. The stream
 // accepts one report per size; if another replica was faster, that replica's checkpoint is adopted.
 func (l *Ledger) sign(ctx context.Context) error {
-	s, err := l.trees.cut()
+	s, err := l.trees.cut(merkle.Format2)
 	if err != nil {
 		return err
 	}
@@ -310,14 +360,15 @@ func (l *Ledger) sign(ctx context.Context) error {
 		return err
 	}
 	s.Checkpoint = string(signed)
-	_, stored, err := l.Journal.Report(ctx, l.report(s))
+	report := l.report(s)
+	_, stored, err := l.Journal.Report(ctx, report)
 	if err != nil {
 		return err
 	}
 	if !stored {
 		return errOther
 	}
-	l.last = s
+	l.last, l.signed = s, report.GetTime().AsTime()
 	return l.keep(s)
 }
 
@@ -328,7 +379,7 @@ func (l *Ledger) report(s state) *lockboxv1.Event {
 		ReportKey: strconv.FormatInt(s.Global.N, 10), Time: timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 		Fact: &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
-			CoveredSequence: s.Covered}},
+			CoveredSequence: s.Covered, Format: uint32(s.Format)}},
 	}
 }
 

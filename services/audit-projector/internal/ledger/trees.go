@@ -17,8 +17,10 @@ type trees struct {
 	dir   string
 	salts *merkle.Salts
 	disk  state
-	// appended is the sequence of the last event in the trees in memory.
+	// appended is the sequence of the last event in the trees in memory, and format that of the leaves since the last cut;
+	// 0 if there are none.
 	appended    uint64
+	format      uint8
 	global      *merkle.Log
 	globalFiles *files
 	// tenants in the order of their slots.
@@ -99,8 +101,11 @@ func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
 	return is
 }
 
-// append adds the next message of the stream, whether or not it is an event.
-func (t *trees) append(e journal.Entry) error {
+// append adds the next message of the stream, whether or not it is an event, as a leaf of that format.
+func (t *trees) append(format uint8, e journal.Entry) error {
+	if t.format != 0 && t.format != format {
+		return errOther // which is of an earlier version, and has signed the leaves since the last cut as of its format
+	}
 	if e.Seq != t.appended+1 {
 		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
 	}
@@ -116,20 +121,24 @@ func (t *trees) append(e journal.Entry) error {
 		}
 		of.log = log
 	}
-	if err := of.log.Append(merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
+	if err := of.log.Append(format, merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
 		return err
 	}
-	t.appended = e.Seq
+	t.appended, t.format = e.Seq, format
 	return nil
 }
 
-// cut adds the directory of all that was appended to the global tree.
-func (t *trees) cut() (state, error) {
-	s := state{Covered: t.appended, Tenants: make([]merkle.TenantTree, len(t.tenants))}
+// cut adds the directory of all that was appended to the global tree, in the format of the leaves.
+func (t *trees) cut(format uint8) (state, error) {
+	if t.format != 0 && t.format != format {
+		return state{}, errOther // as in append
+	}
+	t.format = 0
+	s := state{Covered: t.appended, Format: format, Tenants: make([]merkle.TenantTree, len(t.tenants))}
 	for i, of := range t.tenants {
 		s.Tenants[i] = merkle.TenantTree{Tenant: of.name, Tree: of.tree()}
 	}
-	directory, err := merkle.NewDirectory(t.salts, t.global.Tree().N, s.Tenants)
+	directory, err := merkle.NewDirectory(format, t.salts, t.global.Tree().N, s.Tenants)
 	if err != nil {
 		return state{}, err
 	}
