@@ -58,4 +58,5 @@
 //
 // A receipt is a JSON document (see Receipt for its content) with exactly one valid form: two spaces of indentation,
 // fields in the order of the type, bytes as padded base64, a final newline. VerifyReceipt refuses any other form.
+// FORMATS.md specifies those of format 2, and the heads that they show.
 package merkle

@@ -25,6 +25,9 @@ const (
 	Content Part = "bytes of an event"
 	// Event: the event is not in the tenant's tree at its position.
 	Event Part = "event in the tenant's tree"
+	// Contradiction: the head and the events of one receipt cannot both be true. The log signed both, so the receipt
+	// convicts it: keep it.
+	Contradiction Part = "head that contradicts the events"
 	// Growth: a later tree does not extend an earlier one, so history was rewritten or truncated.
 	Growth Part = "growth"
 	// Tiles: the stored tiles do not match their tree.

@@ -15,7 +15,6 @@ const (
 	headLeaf    = 0x02 // begins what is hashed for a leaf of the trie
 	headNode    = 0x03 // and for an inner node
 	maxHeadPath = 256  // nodes above a leaf: each tells keys apart by another bit
-	maxLeaves   = 1 << 48
 )
 
 var (
@@ -353,7 +352,7 @@ func CheckHead(root tlog.Hash, proof HeadProof, about string) (Head, bool, error
 	if root == (tlog.Hash{}) && head == (Head{}) && len(proof.Path) == 0 {
 		return Head{}, false, nil
 	}
-	if head.Count == 0 || head.Count > maxLeaves {
+	if head.Count == 0 || head.Count > maxTreeSize {
 		return Head{}, false, broken(AggregateHead, "a head counts 1 to 2^48 events")
 	}
 	for i, step := range proof.Path {

@@ -28,6 +28,8 @@ type Receipt struct {
 	// Count is the number of events. They are versions 1 to Count, in this order.
 	Count  int            `json:"count"`
 	Events []ReceiptEvent `json:"events"`
+	// Head is what the log says about all events of the aggregate. It is there in format 2 and missing in format 1.
+	Head *ReceiptHead `json:"head,omitempty"`
 	// Opening is the tenant's checkpoint, in its slot of the last directory of the global tree.
 	Opening Opening `json:"tenantCheckpoint"`
 	// Directory is the inclusion proof of that directory, the last leaf of the global tree.
@@ -49,6 +51,24 @@ type ReceiptEvent struct {
 	Bytes          []byte     `json:"bytes,omitempty"`
 	// Proof is the inclusion proof of the event in the tenant's tree.
 	Proof []tlog.Hash `json:"proof"`
+}
+
+// ReceiptHead is the head of what the receipt is about, with its proof in the trie whose root the tenant's slot holds.
+type ReceiptHead struct {
+	Version uint64     `json:"version"`
+	Count   uint64     `json:"count"`
+	Running tlog.Hash  `json:"running"`
+	Proof   []HeadStep `json:"proof"`
+}
+
+// Receipt returns the head of an aggregate as receipts show it.
+func (v *HeadsView) Receipt(about string) (*ReceiptHead, error) {
+	proof := v.Prove(about)
+	if proof.Head.Key != HeadKey(about) {
+		return nil, fmt.Errorf("%q has no head", about)
+	}
+	is := proof.Head
+	return &ReceiptHead{is.Version, is.Count, is.Running, proof.Path}, nil
 }
 
 // statement returns what the leaf says.
@@ -162,6 +182,10 @@ func ParseReceipt(file []byte) (Receipt, error) {
 		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat(r.Opening))
 	case r.Count != len(r.Events) || r.Count == 0:
 		return Receipt{}, broken(Order, "%d events are announced and %d are there", r.Count, len(r.Events))
+	case (r.Head == nil) != (r.Format == receiptFormat1):
+		return Receipt{}, broken(Format, "it has a head in format 2, and none in format 1")
+	case r.Head != nil && (r.Head.Proof == nil || r.Head.Version >= maxNumber):
+		return Receipt{}, broken(Format, "the proof of a head is a list, and a version is less than 2^53")
 	}
 	for _, proof := range append([][]tlog.Hash{r.Opening.Proof, r.Directory}, proofs(r.Events)...) {
 		if proof == nil || len(proof) > maxProof {
@@ -190,10 +214,12 @@ func proofs(events []ReceiptEvent) [][]tlog.Hash {
 // Report states what a verified receipt proves.
 type Report struct {
 	Tenant string
-	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps. The receipt
-	// does not prove that there are no later ones.
+	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps.
 	About  string
 	Events []Proven
+	// Head is what the log committed to in this checkpoint about all events of the aggregate. It is zero for a receipt of
+	// format 1: nothing in that says whether there are more.
+	Head Head
 	// Slot is the tenant's slot. It never changes: a different slot in another receipt of the same log proves a fork.
 	Slot int64
 	// Tree is the tenant's tree that contains the events.
@@ -201,6 +227,10 @@ type Report struct {
 	// Signed is the global checkpoint.
 	Signed Signed
 }
+
+// Complete reports whether the events are all that the log committed to as of the checkpoint. Only a monitor that reads
+// the log's entries checks that its heads do not lie.
+func (r Report) Complete() bool { return r.Head.Count > 0 && r.Head.Count == uint64(len(r.Events)) }
 
 // Proven is an event proven to be in the tenant's tree.
 type Proven struct {

@@ -42,6 +42,8 @@ type sample struct {
 	order    []string // of the slots
 	logs     map[string]*TenantLog
 	stores   map[string]memory
+	heads    map[string]*Heads
+	views    map[string]*HeadsView // at the last checkpoint
 	stream   []Stored
 
 	global      *Log
@@ -63,6 +65,7 @@ func newSampleIn(t testing.TB, format uint8) *sample {
 	must(t, err)
 	s := &sample{
 		t: t, format: format, salts: salts, logs: map[string]*TenantLog{}, stores: map[string]memory{},
+		heads: map[string]*Heads{}, views: map[string]*HeadsView{},
 		globalStore: memory{}, trees: map[string]tlog.Tree{},
 	}
 	s.global = NewLog(s.globalStore)
@@ -84,12 +87,16 @@ func (s *sample) event(tenant, id string, version int, stored []byte) {
 		var err error
 		s.logs[tenant], err = NewTenantLog(s.stores[tenant], s.salts, tenant)
 		must(s.t, err)
+		s.heads[tenant] = NewHeads()
 		s.order = append(s.order, tenant)
 	}
 	s.sequence++
 	e := Stored{s.sequence, fmt.Sprintf("test.%s.request.%s.%d.Happened", tenant, id, version), stored}
 	s.stream = append(s.stream, e)
-	must(s.t, s.logs[tenant].Append(formatAt(s.format, s.sequence), e))
+	format := formatAt(s.format, s.sequence)
+	must(s.t, s.logs[tenant].Append(format, e))
+	is, _ := s.salts.leaf(format, tenant, uint64(s.logs[tenant].Tree().N), e)
+	s.heads[tenant].Append("test."+tenant+".request."+id, uint64(version), tlog.RecordHash(is.Append(nil)))
 }
 
 // checkpoint flushes everything, and signs and cosigns a checkpoint.
@@ -100,7 +107,8 @@ func (s *sample) checkpoint() {
 		tree, err := s.logs[tenant].Flush()
 		must(s.t, err)
 		s.trees[tenant] = tree
-		all = append(all, TenantTree{tenant, tree, headsOf(tenant)})
+		s.views[tenant] = s.heads[tenant].View()
+		all = append(all, TenantTree{tenant, tree, s.views[tenant].Root()})
 	}
 	var err error
 	s.directory, err = NewDirectory(formatAt(s.format, s.sequence), s.salts, s.global.Tree().N, all)
@@ -176,10 +184,15 @@ func (s *sample) receipt(tenant, id string, wanted ...Wanted) Receipt {
 	must(s.t, err)
 	last, err := ProveLast(s.globalStore, s.tree)
 	must(s.t, err)
-	return Receipt{
+	r := Receipt{
 		Tenant: tenant, About: "test." + tenant + ".request." + id, Events: events,
 		Opening: opening, Directory: last, Checkpoint: string(s.signed),
 	}
+	if opening.Format() == Format2 {
+		r.Head, err = s.views[tenant].Receipt(r.About)
+		must(s.t, err)
+	}
+	return r
 }
 
 func encoded(t testing.TB, r Receipt) []byte {
@@ -264,8 +277,5 @@ func inEachFormat(t *testing.T, test func(t *testing.T, format uint8)) {
 		t.Run(name, func(t *testing.T) { test(t, format) })
 	}
 }
-
-// headsOf stands for the root of a tenant's heads.
-func headsOf(tenant string) tlog.Hash { return sha256.Sum256([]byte(tenant)) }
 
 func sorted(m memory) []string { return slices.Sorted(maps.Keys(m)) }
