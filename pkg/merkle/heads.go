@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -119,6 +120,14 @@ func (c *chunks[T]) add(v T) ref {
 	return ref(last*chunkSize + len((*c)[last]) - 1) //nolint:gosec // G115: 2^31 of them do not fit into memory
 }
 
+// cut leaves the first n.
+func (c *chunks[T]) cut(n int) {
+	*c = (*c)[:(n+chunkSize-1)/chunkSize]
+	if last := len(*c) - 1; last >= 0 {
+		(*c)[last] = (*c)[last][:n-last*chunkSize]
+	}
+}
+
 func (c chunks[T]) at(i ref) *T { return &c[i/chunkSize][i%chunkSize] }
 
 func (c chunks[T]) len() int {
@@ -216,6 +225,30 @@ func (h *Heads) View() *HeadsView {
 	}
 	h.latest, h.grown = v, false
 	return v
+}
+
+// Back makes the heads what they were at a view, which must be theirs. Later views must not be used any more.
+func (h *Heads) Back(v *HeadsView) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var later []*HeadsView
+	for is := v; is != nil; is = is.next {
+		later = append(later, is)
+	}
+	for _, is := range slices.Backward(later) {
+		for i, old := range is.heads {
+			*h.heads.at(i) = old
+		}
+		for i, old := range is.nodes {
+			*h.nodes.at(i) = old
+		}
+	}
+	h.heads.cut(v.headCount)
+	h.nodes.cut(v.nodeCount)
+	h.root, h.latest, h.grown = v.root, v, false
+	v.next = nil
+	clear(v.heads)
+	clear(v.nodes)
 }
 
 func (h *Heads) rehash(at ref) tlog.Hash {

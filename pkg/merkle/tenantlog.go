@@ -6,9 +6,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// TenantLog builds a tenant's tree and the second copy of its events. The rules of Log apply to it.
+// TenantLog builds a tenant's tree, its heads and the second copy of its events. The rules of Log apply to it.
 type TenantLog struct {
 	log    *Log
+	heads  *Heads
 	salts  *Salts
 	tenant string
 	format uint8  // of the last event
@@ -19,15 +20,17 @@ type TenantLog struct {
 
 // NewTenantLog returns a TenantLog of an empty tree.
 func NewTenantLog(store Store, salts *Salts, tenant string) (*TenantLog, error) {
-	return &TenantLog{log: NewLog(store), salts: salts, tenant: tenant}, checkTenant(tenant)
+	return &TenantLog{log: NewLog(store), heads: NewHeads(), salts: salts, tenant: tenant}, checkTenant(tenant)
 }
 
-// OpenTenantLog continues a tenant's tree from its tiles, as OpenLog does.
-func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree) (*TenantLog, error) {
+// OpenTenantLog continues a tenant's tree from its tiles, as OpenLog does, and from its heads, as ReadHeads returns
+// them.
+func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree, heads *Heads) (*TenantLog, error) {
 	t, err := NewTenantLog(store, salts, tenant)
 	if err != nil || tree == EmptyTree() {
 		return t, err
 	}
+	t.heads = heads
 	if t.log, err = OpenLog(store, tree); err != nil {
 		return nil, err
 	}
@@ -70,7 +73,9 @@ func (t *TenantLog) Append(format uint8, e Stored) error {
 	}
 	t.entry = s.Append(t.entry[:0])
 	t.format, t.last = format, e.Sequence
-	return t.log.Append(t.entry)
+	leaf := tlog.RecordHash(t.entry)
+	t.heads.append(e.Subject, leaf)
+	return t.log.append(t.entry, leaf)
 }
 
 // Flush writes the partial bundle of the second copy and then the partial tiles, and returns the tree.
@@ -85,6 +90,9 @@ func (t *TenantLog) Flush() (tlog.Tree, error) {
 
 // Tree returns the size and the root.
 func (t *TenantLog) Tree() tlog.Tree { return t.log.Tree() }
+
+// Heads returns the heads of the tree, which grow with it.
+func (t *TenantLog) Heads() *Heads { return t.heads }
 
 // Last is the stream sequence of the last event; 0: there is none.
 func (t *TenantLog) Last() uint64 { return t.last }
