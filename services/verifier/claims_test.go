@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"flag"
 	"fmt"
@@ -56,23 +57,32 @@ func TestAReceiptClaimsNoMoreThanItProves(t *testing.T) {
 			if row.witnessed {
 				trust = []string{"--policy", witnessed(t, public, &r)}
 			}
-			code, out, why := run(t, nil, append([]string{"receipt", saved(t, r)}, trust...)...)
+			file := saved(t, r)
+			code, out, why := run(t, nil, append([]string{"receipt", file}, trust...)...)
 			if code != 0 {
 				t.Fatal(why)
 			}
 			if row.witnessed {
 				out = strings.Replace(out, trust[1], "policy.txt", 1)
 			}
-			golden := filepath.Join("testdata", "receipt-"+name+".txt")
-			if *update {
-				must(t, os.WriteFile(golden, []byte(out), 0o600))
-			}
-			want, err := os.ReadFile(golden)
+			golden(t, "receipt-"+name+".txt", []byte(out))
+			written, err := os.ReadFile(file)
 			must(t, err)
-			if out != string(want) {
-				t.Errorf("it says\n%s", out)
-			}
+			golden(t, "receipt-"+name+".json", written)
 		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		must(t, os.WriteFile(path, got, 0o600))
+	}
+	want, err := os.ReadFile(path) // #nosec G304 -- the test's own
+	must(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s", name, got)
 	}
 }
 
