@@ -150,7 +150,7 @@ func TestWhatIsWrongWithAHeadIsNamed(t *testing.T) {
 	s := storyIn(t, Format2)
 	for name, row := range wrongHeads(s) {
 		t.Run(name, func(t *testing.T) {
-			r := again(t, storyReceipt(s))
+			r := copyOf(t, storyReceipt(s))
 			row.change(&r)
 			_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
 			wantBroken(t, err, row.part)
@@ -158,8 +158,8 @@ func TestWhatIsWrongWithAHeadIsNamed(t *testing.T) {
 	}
 }
 
-// again returns a copy that shares nothing.
-func again(t *testing.T, r Receipt) Receipt {
+// copyOf returns a receipt that shares nothing.
+func copyOf(t *testing.T, r Receipt) Receipt {
 	r, err := ParseReceipt(encoded(t, r))
 	must(t, err)
 	return r
@@ -169,7 +169,7 @@ func again(t *testing.T, r Receipt) Receipt {
 func TestWhatIsCheapIsCheckedFirst(t *testing.T) {
 	s := storyIn(t, Format2)
 	honest := storyReceipt(s)
-	r := again(t, honest)
+	r := copyOf(t, honest)
 	r.Checkpoint = withoutSignature(r.Checkpoint, "— "+origin)
 	r.Opening.Root[0] ^= 1
 	r.Directory[0][0] ^= 1
@@ -220,7 +220,7 @@ func TestReceiptsWithHeadsAreFrozen(t *testing.T) {
 	add("format 1", encoded(t, storyReceipt(story(t))))
 	add("format 2", encoded(t, storyReceipt(s)))
 	add("leaves of both formats", encoded(t, storyReceipt(storyIn(t, changing))))
-	partial := again(t, storyReceipt(s))
+	partial := copyOf(t, storyReceipt(s))
 	partial.Events = partial.Events[:2]
 	add("the last event left out", encoded(t, partial))
 	one := newSampleIn(t, Format2)
@@ -229,7 +229,7 @@ func TestReceiptsWithHeadsAreFrozen(t *testing.T) {
 	add("the only event of all", encoded(t, one.receipt("bank", "r1", shown(1)...)))
 	good := len(all)
 	for _, name := range slices.Sorted(maps.Keys(wrongHeads(s))) {
-		r := again(t, storyReceipt(s))
+		r := copyOf(t, storyReceipt(s))
 		wrongHeads(s)[name].change(&r)
 		add(name, encoded(t, r))
 	}
