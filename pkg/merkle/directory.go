@@ -16,7 +16,7 @@ type TenantTree struct {
 	Tenant string
 	Tree   tlog.Tree
 	// Heads is the root of the tree's heads; a directory of format 1 does not hold it.
-	Heads tlog.Hash
+	Heads tlog.Hash `json:",omitzero"`
 }
 
 // Directory contains the tenants' trees at one checkpoint. Its root is a leaf of the global tree.

@@ -115,6 +115,39 @@ func TestHeadsAreThoseOfTheirDefinition(t *testing.T) {
 	})
 }
 
+// TestHeadsGoBack: what was appended after a view is as if it had never been, also for the views before it.
+func TestHeadsGoBack(t *testing.T) {
+	var names []string
+	for i := range 2500 {
+		names = append(names, fmt.Sprintf("lockbox.event.bank.request.r%d", i))
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		heads, now := NewHeads(), naive{}
+		views, then := []*HeadsView{heads.View()}, []naive{{}}
+		for round := range 5 {
+			first := rapid.IntRange(0, len(names)-1).Draw(rt, "first")
+			for i := range rapid.SampledFrom([]int{0, 3, 30, 1500}).Draw(rt, "events") {
+				about, leaf := names[(first+i)%len(names)], tlog.Hash{byte(round), byte(i)}
+				heads.Append(about, 1, leaf)
+				now.append(about, 1, leaf)
+			}
+			views, then = append(views, heads.View()), append(then, now.copy())
+			if rapid.Bool().Draw(rt, "back") {
+				to := rapid.IntRange(0, len(views)-1).Draw(rt, "view")
+				heads.Append(names[0], 9, tlog.Hash{})
+				heads.Back(views[to])
+				views, then, now = views[:to+1], then[:to+1], then[to].copy()
+			}
+		}
+		for i, v := range views {
+			wantHeads(rt, v, then[i], names[:20])
+		}
+		if heads.View().Root() != now.root() {
+			rt.Error("the heads are not those of the last view")
+		}
+	})
+}
+
 // TestHeadsOfManyAggregates fills many chunks, and deep ways.
 func TestHeadsOfManyAggregates(t *testing.T) {
 	heads, now := NewHeads(), naive{}

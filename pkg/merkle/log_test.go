@@ -83,8 +83,8 @@ func TestTilesAreThoseOfTheReference(t *testing.T) {
 	}
 }
 
-// again continues the bank's tree.
-func again(store Store, salts *Salts, tree tlog.Tree) (*TenantLog, error) {
+// openBank continues the bank's tree.
+func openBank(store Store, salts *Salts, tree tlog.Tree) (*TenantLog, error) {
 	heads, err := ReadHeads(store, tree)
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func testATreeIsTheSameHoweverItWasBuilt(t *testing.T, format uint8) {
 				tree, err := log.Flush()
 				must(t, err)
 				if reopened {
-					log, err = again(store, s.salts, tree)
+					log, err = openBank(store, s.salts, tree)
 					must(t, err)
 					if log.Tree() != tree || log.Last() != uint64(3*i) {
 						t.Fatalf("opened is %v up to %d, want %v", log.Tree(), log.Last(), tree)
@@ -154,7 +154,7 @@ func testWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T, format uint8) {
 	kept := build(log, 1, 300)
 	build(log, 301, 900) // its checkpoint was never kept
 	want := maps.Clone(store)
-	if log, err = again(store, s.salts, kept); err != nil {
+	if log, err = openBank(store, s.salts, kept); err != nil {
 		t.Fatal(err)
 	}
 	build(log, 301, 900)
@@ -184,13 +184,13 @@ func testDamagedTilesAreNotContinued(t *testing.T, format uint8) {
 		} {
 			store := maps.Clone(clean)
 			store[path] = damage(bytes.Clone(store[path]))
-			if _, err := again(store, s.salts, tree); err == nil {
+			if _, err := openBank(store, s.salts, tree); err == nil {
 				t.Errorf("%s with %s was taken", path, name)
 			}
 		}
 		store := maps.Clone(clean)
 		delete(store, path)
-		if _, err := again(store, s.salts, tree); err == nil {
+		if _, err := openBank(store, s.salts, tree); err == nil {
 			t.Errorf("without %s it was taken", path)
 		}
 	}
@@ -203,7 +203,7 @@ func testDamagedTilesAreNotContinued(t *testing.T, format uint8) {
 		}
 	}
 	for _, other := range []tlog.Tree{{N: 520, Hash: tlog.Hash{1}}, {N: 519, Hash: tree.Hash}, {N: -1}, {N: 1<<63 - 1}} {
-		if _, err := again(clean, s.salts, other); err == nil {
+		if _, err := openBank(clean, s.salts, other); err == nil {
 			t.Errorf("%v was taken", other)
 		}
 	}
@@ -238,7 +238,7 @@ func testPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T, format uint8) {
 			t.Errorf("in the tree of %d: %v", tree.N, err)
 		}
 	}
-	if _, err := again(store, s.salts, older); err != nil {
+	if _, err := openBank(store, s.salts, older); err != nil {
 		t.Error(err)
 	}
 }

@@ -72,8 +72,9 @@ const (
 type Ledger struct {
 	Options
 	policy *merkle.Policy
-	trees  *trees // nil until opened
-	last   state  // the last checkpoint in memory: of the trees, or after them
+	trees  *trees                 // nil until opened
+	closed map[string]*tenantTree // the tenants' trees of the last time, as they are on disk
+	last   state                  // the last checkpoint in memory: of the trees, or after them
 	// signed is when the last checkpoint was signed, as its report says.
 	signed time.Time
 
@@ -230,7 +231,7 @@ func (l *Ledger) open() error {
 	if l.trees != nil {
 		return nil
 	}
-	t, err := openTrees(l.Dir, l.Keys.Salts())
+	t, err := openTrees(l.Dir, l.Keys.Salts(), l.closed)
 	if err != nil {
 		return err
 	}
@@ -238,18 +239,17 @@ func (l *Ledger) open() error {
 		if err := l.check(t.disk.Checkpoint, t.disk); err != nil {
 			return err
 		}
-		if err := l.show(t.disk); err != nil {
+		if err := l.show(t); err != nil {
 			return err
 		}
 	}
-	l.trees, l.last = t, t.disk
+	l.trees, l.last, l.closed = t, t.disk, nil
 	return nil
 }
 
 func (l *Ledger) close() {
 	if l.trees != nil {
-		l.trees.abandon()
-		l.trees = nil
+		l.closed, l.trees = l.trees.abandon(), nil
 	}
 }
 
@@ -397,17 +397,21 @@ func (l *Ledger) keep(s state) error {
 	if err := l.trees.settle(s); err != nil {
 		return err
 	}
-	l.shown = shown{s, directory, s.Checkpoint}
+	l.shown = shown{s, directory, l.trees.views(), s.Checkpoint}
 	return nil
 }
 
-func (l *Ledger) show(s state) error {
-	directory, err := s.directory(l.Keys.Salts())
+// show publishes the checkpoint whose trees are on disk, if its directory is the one that was signed.
+func (l *Ledger) show(t *trees) error {
+	directory, err := t.disk.directory(l.Keys.Salts())
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	if err := merkle.Ends(t.globalFiles, t.disk.Global, directory.Entry()); err != nil {
+		return fmt.Errorf("%w: the tenants' trees are not those that were signed: %w", ErrDiffers, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shown = shown{s, directory, s.Checkpoint}
+	l.shown = shown{t.disk, directory, t.views(), t.disk.Checkpoint}
 	return nil
 }

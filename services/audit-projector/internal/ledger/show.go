@@ -13,6 +13,8 @@ import (
 type shown struct {
 	state
 	directory *merkle.Directory
+	// heads are the tenants' heads in the order of their slots.
+	heads []*merkle.HeadsView
 	// note is the signed note with the cosignatures received so far.
 	note string
 }
@@ -188,6 +190,11 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 		}
 		if r.Opening, err = s.directory.Open(slot); err != nil {
 			return err
+		}
+		if s.Format >= merkle.Format2 {
+			if r.Head, err = s.heads[slot].Receipt(about); err != nil {
+				return err
+			}
 		}
 		if r.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global); err != nil {
 			return err
