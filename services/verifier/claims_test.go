@@ -86,6 +86,16 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// What is another customer's does not pass for one's own, even if all of it is withheld.
+func TestAReceiptIsAboutWhatIsTheCustomers(t *testing.T) {
+	for _, about := range []string{"lockbox.event.sakura.request.r1", "lockbox.event.contoso.request", "contoso"} {
+		h, public, _ := receiptOf(t, merkle.Format1, unchanged)
+		h.add(about+".1.AccessRequested", nil)
+		r := h.receipt(about, []merkle.Wanted{{TenantSequence: h.sequence, Withhold: true}})
+		fails(t, 10, "which is not theirs", nil, "receipt", saved(t, r), "--log-key", public)
+	}
+}
+
 // A log that signs heads which its leaves contradict is named as what it is.
 func TestALogThatContradictsItselfIsConvicted(t *testing.T) {
 	h, public, r := receiptOf(t, merkle.Format2, unchanged)
