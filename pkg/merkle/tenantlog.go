@@ -114,11 +114,19 @@ type Whole struct {
 func readWhole(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
 	whole, err := readPlaced(from, tree, n)
 	for _, w := range whole {
-		if Commit(w.Format, w.Salt, w.Bytes) != w.Commitment {
-			return nil, brokenAt(Tiles, w.TenantSequence, "the second copy is not what was recorded")
+		if err := w.check(); err != nil {
+			return nil, err
 		}
 	}
 	return whole, err
+}
+
+// check compares the bytes with the statement.
+func (w Whole) check() error {
+	if Commit(w.Format, w.Salt, w.Bytes) != w.Commitment {
+		return brokenAt(Tiles, w.TenantSequence, "the second copy is not what was recorded")
+	}
+	return nil
 }
 
 // readPlaced is readWhole, but compares only statements and stream sequences.

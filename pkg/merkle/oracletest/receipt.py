@@ -345,4 +345,5 @@ def main():
             print(said(verify, f.read(), policy))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,15 +5,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// python runs the verifier that was written from FORMATS.md alone, and returns a line for each thing it verified.
-func python(t *testing.T, arguments ...string) []string {
+// python runs a program that was written from FORMATS.md alone, and returns a line for each thing that it read.
+func python(t *testing.T, program string, arguments ...string) []string {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{"receipt.py"}, arguments...)...)
+	c := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{"-B", program}, arguments...)...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
@@ -63,9 +64,9 @@ func TestAnotherVerifierAgreesAboutReceipts(t *testing.T) {
 		}
 		names, want, arguments = append(names, v.Name), append(want, v.Answer), append(arguments, file)
 	}
-	agree(t, names, want, python(t, arguments...))
+	agree(t, names, want, python(t, "receipt.py", arguments...))
 	agree(t, []string{"receipt.json", "receipt-v2.json"}, []string{"3 of 0, version 0", "3 of 3, version 3"},
-		python(t, "../testdata/policy.txt", "../testdata/receipt.json", "../testdata/receipt-v2.json"))
+		python(t, "receipt.py", "../testdata/policy.txt", "../testdata/receipt.json", "../testdata/receipt-v2.json"))
 }
 
 func TestAnotherVerifierAgreesAboutHeads(t *testing.T) {
@@ -77,5 +78,20 @@ func TestAnotherVerifierAgreesAboutHeads(t *testing.T) {
 	for _, v := range all.Proofs {
 		names, want = append(names, v.Name), append(want, v.Answer)
 	}
-	agree(t, names, want, python(t, "--heads", "../testdata/heads.json"))
+	agree(t, names, want, python(t, "receipt.py", "--heads", "../testdata/heads.json"))
+}
+
+func TestAnotherImplementationAgreesAboutTheLog(t *testing.T) {
+	type vector struct{ Name, Answer string }
+	for _, what := range []string{"leaves", "directories"} {
+		var all struct{ Entries, Bundles, Copies, Appends, Directories, Openings, Sightings []vector }
+		file := what + ".json"
+		read(t, file, &all)
+		var names, want []string
+		for _, v := range slices.Concat(all.Entries, all.Bundles, all.Copies, all.Appends, all.Directories, all.Openings,
+			all.Sightings) {
+			names, want = append(names, what+", "+v.Name), append(want, v.Answer)
+		}
+		agree(t, names, want, python(t, "log.py", what, "../testdata/"+file))
+	}
 }
