@@ -45,7 +45,8 @@ func TestAReceiptClaimsNoMoreThanItProves(t *testing.T) {
 		"part":          {merkle.Format2, false, func(_ *history, r *merkle.Receipt) { r.Events = r.Events[:2] }},
 		"stray": {merkle.Format2, false, func(h *history, r *merkle.Receipt) {
 			h.add(r.About+".3.Nonsense", []byte("no event"))
-			*r = h.receipt(r.About, []merkle.Wanted{{TenantSequence: 1}, {TenantSequence: 2, Withhold: true}, {TenantSequence: 3}})
+			*r = h.receipt(r.About, []merkle.Wanted{
+				{TenantSequence: 1}, {TenantSequence: 2, Withhold: true}, {TenantSequence: 3}})
 		}},
 		"format-1":           {merkle.Format1, false, func(*history, *merkle.Receipt) {}},
 		"format-1-witnessed": {merkle.Format1, true, func(*history, *merkle.Receipt) {}},

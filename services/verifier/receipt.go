@@ -214,8 +214,9 @@ func (r *Receipt) claim() string {
 		return fmt.Sprintf("It proves of %s: these %d events stood in the log in this order, with none left out between "+
 			"them, up to version %d.", of, shown, shown)
 	}
-	return fmt.Sprintf("It shows versions 1 to %d of %d of %s, in this order, with none left out between them: as of this "+
-		"checkpoint the log committed to %d events, up to version %d.", shown, r.Head.Count, of, r.Head.Count, r.Head.Version)
+	return fmt.Sprintf("It shows versions 1 to %d of %d of %s, in this order, with none left out between them: as of "+
+		"this checkpoint the log committed to %d events, up to version %d.",
+		shown, r.Head.Count, of, r.Head.Count, r.Head.Version)
 }
 
 // limits says what the receipt does not prove.

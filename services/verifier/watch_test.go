@@ -63,7 +63,8 @@ func begin(t *testing.T, signer note.Signer) *history {
 	salts, err := merkle.NewSalts(bytes.Repeat([]byte{7}, 32))
 	must(t, err)
 	h := &history{
-		t: t, format: merkle.Format2, signer: signer, salts: salts, heads: merkle.NewHeads(), globals: tiles{}, leaves: tiles{},
+		t: t, format: merkle.Format2, signer: signer, salts: salts, heads: merkle.NewHeads(),
+		globals: tiles{}, leaves: tiles{},
 	}
 	h.global = merkle.NewLog(h.globals)
 	h.tenant, err = merkle.NewTenantLog(h.leaves, salts, "contoso")

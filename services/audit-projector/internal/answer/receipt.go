@@ -20,9 +20,9 @@ type Receipts interface {
 	PublicKey() string
 }
 
-// getReceipt returns a receipt that proves what the log holds of a request. Stored bytes are shown whole or not at all: an
-// evaluation with counts over all customers is withheld from the customer, and callers who may not see the customer's
-// role assignments get no receipt. It also returns whose request it is.
+// getReceipt returns a receipt that proves what the log holds of a request. Stored bytes are shown whole or not at all:
+// an evaluation with counts over all customers is withheld from the customer, and callers who may not see the
+// customer's role assignments get no receipt. It also returns whose request it is.
 func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receipt, tenant string, err error) {
 	const rule = "R41"
 	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)

@@ -165,9 +165,9 @@ type Wanted struct {
 // PublicKey returns the log's public key, in the form that policies use.
 func (l *Ledger) PublicKey() string { return l.Keys.Verifier }
 
-// Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of the
-// stream up to the sequence read. It returns ErrNotCovered if the last checkpoint does not cover the last of them yet,
-// and ErrNewer if it covers others that are not among them.
+// Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of
+// the stream up to the sequence read. It returns ErrNotCovered if the last checkpoint does not cover the last of them
+// yet, and ErrNewer if it covers others that are not among them.
 func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (file []byte, err error) {
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)
