@@ -45,7 +45,8 @@ func TestAReceiptClaimsNoMoreThanItProves(t *testing.T) {
 		"part":          {merkle.Format2, false, func(_ *history, r *merkle.Receipt) { r.Events = r.Events[:2] }},
 		"stray": {merkle.Format2, false, func(h *history, r *merkle.Receipt) {
 			h.add(r.About+".3.Nonsense", []byte("no event"))
-			*r = h.receipt(r.About, []merkle.Wanted{{TenantSequence: 1}, {TenantSequence: 2, Withhold: true}, {TenantSequence: 3}})
+			*r = h.receipt(r.About, []merkle.Wanted{
+				{TenantSequence: 1}, {TenantSequence: 2, Withhold: true}, {TenantSequence: 3}})
 		}},
 		"format-1":           {merkle.Format1, false, func(*history, *merkle.Receipt) {}},
 		"format-1-witnessed": {merkle.Format1, true, func(*history, *merkle.Receipt) {}},
@@ -83,6 +84,16 @@ func golden(t *testing.T, name string, got []byte) {
 	must(t, err)
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s: got\n%s", name, got)
+	}
+}
+
+// What is another customer's does not pass for one's own, even if all of it is withheld.
+func TestAReceiptIsAboutWhatIsTheCustomers(t *testing.T) {
+	for _, about := range []string{"lockbox.event.sakura.request.r1", "lockbox.event.contoso.request", "contoso"} {
+		h, public, _ := receiptOf(t, merkle.Format1, unchanged)
+		h.add(about+".1.AccessRequested", nil)
+		r := h.receipt(about, []merkle.Wanted{{TenantSequence: h.sequence, Withhold: true}})
+		fails(t, 10, "which is not theirs", nil, "receipt", saved(t, r), "--log-key", public)
 	}
 }
 

@@ -90,11 +90,15 @@ func CheckFile(name string, trust Trust) (*Receipt, error) {
 	return r, nil
 }
 
-// check verifies a receipt, and that each event in it matches its subject.
+// check verifies a receipt, that it is about what is the tenant's, and that each event in it matches its subject.
 func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
 	report, err := merkle.VerifyReceipt(file, policy)
 	if err != nil {
 		return nil, err
+	}
+	about := strings.Split(report.About, ".")
+	if len(about) != 5 || about[0] != "lockbox" || about[1] != "event" || about[2] != report.Tenant {
+		return nil, fmt.Errorf("it is in the log of %s, and about %q, which is not theirs", report.Tenant, report.About)
 	}
 	signed := report.Signed
 	r := &Receipt{
@@ -159,10 +163,8 @@ func typeOf(e *lockboxv1.Event) string {
 
 // subject describes for people what the receipt is about.
 func (r *Receipt) subject() string {
-	if tokens := strings.Split(r.Events[0].Subject, "."); len(tokens) == 7 {
-		return clean(tokens[3] + " " + tokens[4])
-	}
-	return clean(r.About)
+	tokens := strings.Split(r.About, ".")
+	return clean(tokens[3] + " " + tokens[4])
 }
 
 // Text formats the receipt for people. Line formats each event that is not withheld, with the number of its place; nil:
@@ -212,8 +214,9 @@ func (r *Receipt) claim() string {
 		return fmt.Sprintf("It proves of %s: these %d events stood in the log in this order, with none left out between "+
 			"them, up to version %d.", of, shown, shown)
 	}
-	return fmt.Sprintf("It shows versions 1 to %d of %d of %s, in this order, with none left out between them: as of this "+
-		"checkpoint the log committed to %d events, up to version %d.", shown, r.Head.Count, of, r.Head.Count, r.Head.Version)
+	return fmt.Sprintf("It shows versions 1 to %d of %d of %s, in this order, with none left out between them: as of "+
+		"this checkpoint the log committed to %d events, up to version %d.",
+		shown, r.Head.Count, of, r.Head.Count, r.Head.Version)
 }
 
 // limits says what the receipt does not prove.

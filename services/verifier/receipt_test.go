@@ -77,7 +77,7 @@ func receiptOf(
 func (h *history) receipt(about string, wanted []merkle.Wanted) merkle.Receipt {
 	h.t.Helper()
 	t := h.t
-	r := merkle.Receipt{Tenant: "meadowbank", About: about, Checkpoint: h.note}
+	r := merkle.Receipt{Tenant: "contoso", About: about, Checkpoint: h.note}
 	var err error
 	r.Events, err = merkle.ProveEvents(h.leaves, h.own, wanted)
 	must(t, err)
@@ -223,9 +223,9 @@ func TestTheCommandsAskALog(t *testing.T) {
 	token, state := filepath.Join(dir, "token"), filepath.Join(dir, "state.json")
 	must(t, os.WriteFile(token, []byte("a-token\n"), 0o600))
 	env := map[string]string{"LOCKBOX_LOG": server.URL, "LOCKBOX_LOG_KEY": public}
-	watch := []string{"watch", "--tenant", "meadowbank", "--token-file", token, "--state", state, "--once"}
+	watch := []string{"watch", "--tenant", "contoso", "--token-file", token, "--state", state, "--once"}
 	code, out, why := run(t, env, watch...)
-	if code != 0 || !strings.Contains(out, "meadowbank: 3 events, log size 3: first seen") {
+	if code != 0 || !strings.Contains(out, "contoso: 3 events, log size 3: first seen") {
 		t.Errorf("%d %s %s", code, out, why)
 	}
 	must(t, os.WriteFile(token, []byte("another"), 0o600))

@@ -63,10 +63,11 @@ func begin(t *testing.T, signer note.Signer) *history {
 	salts, err := merkle.NewSalts(bytes.Repeat([]byte{7}, 32))
 	must(t, err)
 	h := &history{
-		t: t, format: merkle.Format2, signer: signer, salts: salts, heads: merkle.NewHeads(), globals: tiles{}, leaves: tiles{},
+		t: t, format: merkle.Format2, signer: signer, salts: salts, heads: merkle.NewHeads(),
+		globals: tiles{}, leaves: tiles{},
 	}
 	h.global = merkle.NewLog(h.globals)
-	h.tenant, err = merkle.NewTenantLog(h.leaves, salts, "meadowbank")
+	h.tenant, err = merkle.NewTenantLog(h.leaves, salts, "contoso")
 	must(t, err)
 	return h
 }
@@ -91,7 +92,7 @@ func (h *history) add(subject string, data []byte) {
 		h.heads.Append(strings.Join(tokens[:5], "."), version, leaf[0])
 	}
 	h.directory, err = merkle.NewDirectory(h.format, h.salts, h.tree.N, []merkle.TenantTree{
-		{Tenant: "meadowbank", Tree: h.own, Heads: h.heads.View().Root()}})
+		{Tenant: "contoso", Tree: h.own, Heads: h.heads.View().Root()}})
 	must(h.t, err)
 	must(h.t, h.global.Append(h.directory.Entry()))
 	h.tree, err = h.global.Flush()
@@ -162,7 +163,7 @@ func follow(t *testing.T) (w *verifier.Watcher, show *shown, signer note.Signer)
 	server := httptest.NewServer(show)
 	t.Cleanup(server.Close)
 	return &verifier.Watcher{
-		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "meadowbank",
+		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "contoso",
 		State: filepath.Join(t.TempDir(), "seen.json"),
 		Token: func(context.Context) (string, error) { return "a-token", nil },
 		Out:   new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC,

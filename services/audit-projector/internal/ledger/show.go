@@ -165,9 +165,10 @@ type Wanted struct {
 // PublicKey returns the log's public key, in the form that policies use.
 func (l *Ledger) PublicKey() string { return l.Keys.Verifier }
 
-// Receipt proves all events of one aggregate in order. about is the prefix of their subjects. It returns ErrNotCovered
-// if the last checkpoint does not cover the last of them yet.
-func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, err error) {
+// Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of
+// the stream up to the sequence read. It returns ErrNotCovered if the last checkpoint does not cover the last of them
+// yet, and ErrNewer if it covers others that are not among them.
+func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (file []byte, err error) {
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)
 		if err != nil {
@@ -177,6 +178,15 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 			return ErrNotCovered
 		}
 		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.note}
+		if s.Format >= merkle.Format2 {
+			if r.Head, err = s.heads[slot].Receipt(about); err != nil {
+				return err
+			}
+			// Otherwise messages that are no event make the difference, and no receipt will show them.
+			if r.Head.Count > uint64(len(wanted)) && s.Covered > read {
+				return ErrNewer
+			}
+		}
 		events := make([]merkle.Wanted, len(wanted))
 		for i, w := range wanted {
 			n, err := merkle.Find(l.tenantFiles(tenant), tree, w.Sequence)
@@ -191,11 +201,6 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 		if r.Opening, err = s.directory.Open(slot); err != nil {
 			return err
 		}
-		if s.Format >= merkle.Format2 {
-			if r.Head, err = s.heads[slot].Receipt(about); err != nil {
-				return err
-			}
-		}
 		if r.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global); err != nil {
 			return err
 		}
@@ -205,5 +210,9 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 	return file, err
 }
 
-// ErrNotCovered says that an event is too new to be in a signed tree.
-var ErrNotCovered = errors.New("the event is not in a signed tree yet")
+var (
+	// ErrNotCovered says that an event is too new to be in a signed tree.
+	ErrNotCovered = errors.New("the event is not in a signed tree yet")
+	// ErrNewer says that the signed tree has newer events.
+	ErrNewer = errors.New("the signed tree has newer events")
+)
