@@ -3,13 +3,17 @@ package merkle
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
 )
 
 // Salts derives salts from the projector's secret. It is not safe for concurrent use.
-type Salts struct{ mac hash.Hash }
+type Salts struct {
+	mac  hash.Hash
+	text []byte // scratch
+}
 
 // NewSalts returns the Salts of a secret of at least 32 random bytes, which must never change or be disclosed. A holder
 // of the secret can test guesses about withheld events. Without it the trees cannot be rebuilt, only continued from the
@@ -18,32 +22,45 @@ func NewSalts(secret []byte) (*Salts, error) {
 	if len(secret) < saltSize {
 		return nil, errors.New("the secret for salts has fewer than 32 bytes")
 	}
-	return &Salts{hmac.New(sha256.New, secret)}, nil
+	return &Salts{mac: hmac.New(sha256.New, secret)}, nil
 }
 
-func (s *Salts) derive(parts ...[]byte) Salt { return Salt(sum(s.mac, parts...)) }
+// begin begins a text from which a salt is derived.
+func (s *Salts) begin(tag []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(s.text[:0], tag...), number)
+}
+
+func (s *Salts) derive(text []byte) Salt {
+	s.text = text
+	return Salt(sum(s.mac, text))
+}
+
+// named appends a tenant's name and, before it, its length, which is at most maxTenant.
+func named(text []byte, tenant string) []byte {
+	return append(binary.BigEndian.AppendUint16(text, uint16(len(tenant))), tenant...) //nolint:gosec // G115: see above
+}
 
 // event returns the salt of an event. That of format 2 depends on the bytes: a backup that is restored and goes on
 // differently would otherwise commit to two contents under one salt.
 func (s *Salts) event(format uint8, tenant string, e Stored) Salt {
 	if format == Format1 {
-		return s.derive(event1SaltTag, u64(e.Sequence), []byte(tenant))
+		return s.derive(append(s.begin(event1SaltTag, e.Sequence), tenant...))
 	}
 	stored := sha256.Sum256(e.Bytes)
-	return s.derive(event2SaltTag, u64(e.Sequence), prefixed(tenant), stored[:])
+	return s.derive(append(named(s.begin(event2SaltTag, e.Sequence), tenant), stored[:]...))
 }
 
 // place returns an event's stream sequence with the salt that hides it.
 func (s *Salts) place(tenant string, sequence uint64) Place {
-	return Place{sequence, s.derive(positionSaltTag, u64(sequence), prefixed(tenant))}
+	return Place{sequence, s.derive(named(s.begin(positionSaltTag, sequence), tenant))}
 }
 
 // slot returns the salt of a slot in the directory with that number. The tenant of an empty slot is empty.
 func (s *Salts) slot(format uint8, directory, slot uint64, tenant string) Salt {
 	if format == Format1 {
-		return s.derive(slot1SaltTag, u64(directory), []byte(tenant))
+		return s.derive(append(s.begin(slot1SaltTag, directory), tenant...))
 	}
-	return s.derive(slot2SaltTag, u64(directory), u64(slot), prefixed(tenant))
+	return s.derive(named(binary.BigEndian.AppendUint64(s.begin(slot2SaltTag, directory), slot), tenant))
 }
 
 // leaf returns what the leaf of a tenant's next event says and what it commits to.

@@ -116,7 +116,9 @@ type Place struct {
 // Position returns the commitment to the place. Who runs the log shows a Place to an auditor who must see that a
 // tenant's events are in the order of the stream.
 func (p Place) Position() tlog.Hash {
-	return sum(sha256.New(), positionTag, p.Salt[:], u64(p.Sequence))
+	var text [64]byte
+	data := append(append(text[:0], positionTag...), p.Salt[:]...)
+	return sha256.Sum256(binary.BigEndian.AppendUint64(data, p.Sequence))
 }
 
 func (p Place) check() error {
@@ -153,11 +155,4 @@ func sum(h hash.Hash, parts ...[]byte) (result tlog.Hash) {
 	}
 	h.Sum(result[:0])
 	return result
-}
-
-func u64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-// prefixed precedes a name by its length, which is at most maxTenant.
-func prefixed(name string) []byte {
-	return append(binary.BigEndian.AppendUint16(nil, uint16(len(name))), name...) //nolint:gosec // G115: see above
 }

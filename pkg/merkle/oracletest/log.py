@@ -39,7 +39,8 @@ def position_of(salt, stream):
 def leaf(secret, v):
     """Makes an entry and a record of an event."""
     form, tenant, stream, stored = v["format"], v["tenant"].encode(), v["streamSequence"], unbase64(v["bytes"])
-    salt, own, subject = event_salt(secret, form, tenant, stream, stored), u64(v["tenantSequence"]), v["subject"].encode()
+    salt = event_salt(secret, form, tenant, stream, stored)
+    own, subject = u64(v["tenantSequence"]), v["subject"].encode()
     length = len(stored).to_bytes(3, "big")
     if form == 1:
         return b"\1" + u64(stream) + own + commit(1, salt, stored) + subject, salt + b"\0" + length + stored
@@ -109,7 +110,8 @@ def leaves(of):
     for v in of["bundles"]:
         yield said(valid, read_bundle, unbase64(v["data"]))
     for v in of["copies"]:
-        yield said(valid, compare, unbase64(v["entry"]), unbase64(v["leaf"]), v["tenantSequence"], unbase64(v["record"]))
+        entry, leaf_is, record = (unbase64(v[name]) for name in ("entry", "leaf", "record"))
+        yield said(valid, compare, entry, leaf_is, v["tenantSequence"], record)
     for v in of["appends"]:
         yield said(valid, follows, v)
 
@@ -173,7 +175,8 @@ def opening(o, tenant, size, root, last):
     heads, of = unbase64(o.get("heads", "")), unbase64(o["directory"])
     entry = slot_entry(form, unbase64(o["salt"]), o["slot"], o["size"], unbase64(o["root"]), heads, tenant)
     need(included(leaf_hash(entry), o["slot"], slots, hashes(o["proof"]), of), "the slot")
-    need(size > 0 and included(leaf_hash(bytes([form]) + u64(slots) + of), size - 1, size, hashes(last), root), "the last leaf")
+    entry = bytes([form]) + u64(slots) + of
+    need(size > 0 and included(leaf_hash(entry), size - 1, size, hashes(last), root), "the last leaf")
     return form
 
 
