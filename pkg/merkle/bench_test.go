@@ -111,7 +111,7 @@ func BenchmarkCompare(b *testing.B) {
 	}
 }
 
-// BenchmarkReadHeads is what a start costs: the heads of a tree of 50,000 events of 10,000 aggregates, from its entries.
+// BenchmarkReadHeads is what a start costs: the heads of a tree of 50,000 events of 10,000 aggregates, from entries.
 func BenchmarkReadHeads(b *testing.B) {
 	const events = 50_000
 	salts, err := NewSalts(make([]byte, 32))
