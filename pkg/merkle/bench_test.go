@@ -110,3 +110,26 @@ func BenchmarkCompare(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadHeads is what a start costs: the heads of a tree of 50,000 events of 10,000 aggregates, from its entries.
+func BenchmarkReadHeads(b *testing.B) {
+	const events = 50_000
+	salts, err := NewSalts(make([]byte, 32))
+	must(b, err)
+	store := memory{}
+	log, err := NewTenantLog(store, salts, "meadowbank")
+	must(b, err)
+	for i := range events {
+		subject := fmt.Sprintf("lockbox.event.meadowbank.request.%032x.%d.AccessRequested", i%10_000, 1+i/10_000)
+		must(b, log.Append(Format2, Stored{uint64(i) + 1, subject, nil}))
+	}
+	tree, err := log.Flush()
+	must(b, err)
+	b.ResetTimer()
+	for range b.N {
+		if _, err := ReadHeads(store, tree); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

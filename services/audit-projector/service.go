@@ -64,8 +64,8 @@ type LogConfig struct {
 	// Interval is the time between two checkpoints while the stream grows; 0 means 8 s, so that every event is covered
 	// within ten.
 	Interval time.Duration `yaml:"interval"`
-	// Steady has a checkpoint signed at every multiple of the interval, whether or not anything happened, so that none tells
-	// a tenant that something happened at another. Each is an event: about four million a year.
+	// Steady has a checkpoint signed at every multiple of the interval, whether or not anything happened, so that none
+	// tells a tenant that something happened at another. Each is an event: about four million a year.
 	Steady bool `yaml:"steady"`
 	// RescanEvery is the pause between two full comparisons with the trees; 0 means 30 s.
 	RescanEvery time.Duration `yaml:"rescan_every"`

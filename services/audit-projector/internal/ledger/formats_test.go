@@ -291,3 +291,37 @@ func TestASteadyLogTellsNobodyThatSomethingHappened(t *testing.T) {
 		t.Errorf("the next pass is in %v", pause)
 	}
 }
+
+// What is compared was inspected before the trees grew on, and changed their format.
+func TestInspectedTreesStayReadable(t *testing.T) {
+	t.Parallel()
+	s, random, k := &stream{t: t}, chance(), keys(t)
+	l := begin(t, s, t.TempDir(), k)
+	sign := func(first bool) {
+		s.comments(random, 150)
+		if first {
+			signsAsBefore(t, l, s, stored)
+		} else {
+			passes(t, l)
+		}
+	}
+	for round := range 6 {
+		sign(round < 3)
+		is, err := l.Inspect()
+		must(t, err)
+		sign(round < 2)
+		events := uint64(0)
+		for _, of := range is.Tenants {
+			for e, err := range merkle.Events(is.Tree(of.Tenant), of.Tree, 1) {
+				must(t, err)
+				if was := s.entries[e.Sequence-1]; e.Subject != was.Subject || string(e.Bytes) != string(was.Data) {
+					t.Fatalf("event %d is another one", e.Sequence)
+				}
+				events++
+			}
+		}
+		if events != is.Covered {
+			t.Errorf("%d of %d events", events, is.Covered)
+		}
+	}
+}
