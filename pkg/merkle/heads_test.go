@@ -169,7 +169,7 @@ func TestHeadsOfManyAggregates(t *testing.T) {
 
 func TestAnUnchangedViewIsTheSame(t *testing.T) {
 	heads := NewHeads()
-	if heads.View() != heads.View() || heads.View().Root() != (tlog.Hash{}) {
+	if v := heads.View(); v != heads.View() || v.Root() != (tlog.Hash{}) {
 		t.Error("the view of nothing")
 	}
 	heads.Append("a", 1, tlog.Hash{})

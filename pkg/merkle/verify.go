@@ -36,7 +36,7 @@ func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		running = running.Then(uint64(i)+1, leaf) //nolint:gosec // G115: an index
+		running = running.Then(uint64(i)+1, leaf)
 	}
 	for _, e := range r.Events {
 		if !e.Withheld && Commit(e.statement().Format, Salt(*e.Salt), e.Bytes) != e.Commitment {
