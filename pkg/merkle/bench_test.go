@@ -35,24 +35,26 @@ func BenchmarkLeaves(b *testing.B) {
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
 		_ = sum
 	})
-	b.Run("tree", func(b *testing.B) {
-		salts, err := NewSalts(make([]byte, 32))
-		must(b, err)
-		store := &nowhere{}
-		log, err := NewTenantLog(store, salts, "meadowbank")
-		must(b, err)
-		b.ReportAllocs()
-		b.ResetTimer()
-		for i := range b.N {
-			must(b, log.Append(Stored{uint64(i) + 1, subject, at(i)}))
-			if i%10000 == 0 {
-				_, err = log.Flush()
-				must(b, err)
+	for _, format := range []uint8{Format1, Format2} {
+		b.Run(fmt.Sprintf("tree of format %d", format), func(b *testing.B) {
+			salts, err := NewSalts(make([]byte, 32))
+			must(b, err)
+			store := &nowhere{}
+			log, err := NewTenantLog(store, salts, "meadowbank")
+			must(b, err)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				must(b, log.Append(format, Stored{uint64(i) + 1, subject, at(i)}))
+				if i%10000 == 0 {
+					_, err = log.Flush()
+					must(b, err)
+				}
 			}
-		}
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
-		b.ReportMetric(float64(store.bytes)/float64(b.N), "stored-B/leaf")
-	})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leaves/s")
+			b.ReportMetric(float64(store.bytes)/float64(b.N), "stored-B/leaf")
+		})
+	}
 }
 
 // BenchmarkDirectory is what a checkpoint costs, per tenant.
@@ -62,15 +64,19 @@ func BenchmarkDirectory(b *testing.B) {
 	const tenants = 1000
 	var all []TenantTree
 	for i := range tenants {
-		all = append(all, TenantTree{fmt.Sprintf("tenant-%d", i), EmptyTree()})
+		all = append(all, TenantTree{Tenant: fmt.Sprintf("tenant-%d", i), Tree: EmptyTree()})
 		all[i].Tree.N = 1
 	}
-	for i := range b.N {
-		if _, err := NewDirectory(salts, int64(i), all); err != nil {
-			b.Fatal(err)
-		}
+	for _, format := range []uint8{Format1, Format2} {
+		b.Run(fmt.Sprintf("format %d", format), func(b *testing.B) {
+			for i := range b.N {
+				if _, err := NewDirectory(format, salts, int64(i), all); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/tenants, "ns/tenant")
+		})
 	}
-	b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/tenants, "ns/tenant")
 }
 
 func BenchmarkVerifyReceipt(b *testing.B) {
@@ -86,17 +92,44 @@ func BenchmarkVerifyReceipt(b *testing.B) {
 
 // BenchmarkCompare is the guard's rescan: each event of the stream against the leaves of its tree.
 func BenchmarkCompare(b *testing.B) {
-	s := newSample(b)
-	stored := make([]byte, 300)
-	for i := range 10000 {
-		s.event("bank", "r1", i+1, stored)
+	for _, format := range []uint8{Format1, Format2} {
+		b.Run(fmt.Sprintf("format %d", format), func(b *testing.B) {
+			s := newSampleIn(b, format)
+			stored := make([]byte, 300)
+			for i := range 10000 {
+				s.event("bank", "r1", i+1, stored)
+			}
+			s.checkpoint()
+			b.ResetTimer()
+			for range b.N {
+				if found := s.compare(s.stream); len(found) > 0 {
+					b.Fatal(found)
+				}
+			}
+			b.ReportMetric(10000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
 	}
-	s.checkpoint()
+}
+
+// BenchmarkReadHeads is what a start costs: the heads of a tree of 50,000 events of 10,000 aggregates, from entries.
+func BenchmarkReadHeads(b *testing.B) {
+	const events = 50_000
+	salts, err := NewSalts(make([]byte, 32))
+	must(b, err)
+	store := memory{}
+	log, err := NewTenantLog(store, salts, "meadowbank")
+	must(b, err)
+	for i := range events {
+		subject := fmt.Sprintf("lockbox.event.meadowbank.request.%032x.%d.AccessRequested", i%10_000, 1+i/10_000)
+		must(b, log.Append(Format2, Stored{uint64(i) + 1, subject, nil}))
+	}
+	tree, err := log.Flush()
+	must(b, err)
 	b.ResetTimer()
 	for range b.N {
-		if found := s.compare(s.stream); len(found) > 0 {
-			b.Fatal(found)
+		if _, err := ReadHeads(store, tree); err != nil {
+			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(10000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }

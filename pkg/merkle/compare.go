@@ -33,7 +33,7 @@ type Difference struct {
 }
 
 // Comparison compares a stream, or a replica of it, with the trees. It needs only the leaf hashes, 8 KiB per tenant at
-// a time; statements are read only where there is a difference. It is not safe for concurrent use.
+// a time; statements and the second copy are read only where there is a difference. It is not safe for concurrent use.
 type Comparison struct {
 	salts   *Salts
 	covered uint64
@@ -54,7 +54,7 @@ func (c *Comparison) Add(tenant string, from Reader, tree tlog.Tree) error {
 		return fmt.Errorf("the tree of %q is there already, comes too late or cannot be", tenant)
 	}
 	c.names = append(c.names, tenant)
-	c.tenants[tenant] = &cursor{from: from, tree: tree}
+	c.tenants[tenant] = &cursor{from: from, tree: tree, format: Format1}
 	return nil
 }
 
@@ -72,22 +72,26 @@ func (c *Comparison) Next(tenant string, e Stored) ([]Difference, error) {
 		if err != nil {
 			return found, err
 		}
-		if leaf == c.leafOf(tenant, at.n, e) {
-			at.n++
-			return found, nil
+		// Where leaves become those of the next format, only the first of them shows that they do.
+		for format := at.format; format <= Format2; format++ {
+			if leaf == c.leafOf(format, tenant, at.n, e) {
+				at.format = format
+				at.n++
+				return found, nil
+			}
 		}
-		recorded, err := at.statement()
+		recorded, err := at.recorded()
 		if err != nil {
 			return found, err
 		}
-		if recorded.StreamSequence > e.Sequence {
+		if recorded.Sequence > e.Sequence {
 			break
 		}
 		at.n++
-		if recorded.StreamSequence == e.Sequence {
-			return append(found, Difference{Changed, tenant, e.Sequence, recorded}), nil
+		if recorded.Sequence == e.Sequence {
+			return append(found, Difference{Changed, tenant, e.Sequence, recorded.Statement}), nil
 		}
-		found = append(found, Difference{Gap, tenant, recorded.StreamSequence, recorded})
+		found = append(found, Difference{Gap, tenant, recorded.Sequence, recorded.Statement})
 	}
 	if e.Sequence <= c.covered {
 		found = append(found, Difference{Kind: Unrecorded, Tenant: tenant, Sequence: e.Sequence})
@@ -100,25 +104,22 @@ func (c *Comparison) End() ([]Difference, error) {
 	var found []Difference
 	for _, tenant := range c.names {
 		for at := c.tenants[tenant]; at.n < at.tree.N; at.n++ {
-			recorded, err := at.statement()
+			recorded, err := at.recorded()
 			if err != nil {
 				return found, err
 			}
 			kind := Gap
-			if recorded.StreamSequence > c.last {
+			if recorded.Sequence > c.last {
 				kind = Regression
 			}
-			found = append(found, Difference{kind, tenant, recorded.StreamSequence, recorded})
+			found = append(found, Difference{kind, tenant, recorded.Sequence, recorded.Statement})
 		}
 	}
 	return found, nil
 }
 
-func (c *Comparison) leafOf(tenant string, n int64, e Stored) tlog.Hash {
-	s := Statement{
-		StreamSequence: e.Sequence, TenantSequence: uint64(n) + 1, //nolint:gosec // G115: a number of leaves
-		Commitment: Commit(c.salts.event(tenant, e.Sequence), e.Bytes), Subject: e.Subject,
-	}
+func (c *Comparison) leafOf(format uint8, tenant string, n int64, e Stored) tlog.Hash {
+	s, _ := c.salts.leaf(format, tenant, uint64(n)+1, e) //nolint:gosec // G115: a number of leaves
 	c.entry = s.Append(c.entry[:0])
 	return tlog.RecordHash(c.entry)
 }
@@ -128,8 +129,11 @@ type cursor struct {
 	from   Reader
 	tree   tlog.Tree
 	n      int64
+	format uint8       // of the leaf before n; it never decreases
 	first  int64       // number of leaves[0]
 	leaves []tlog.Hash // verified against the root
+	// events are what leaves commit to, read when there is a difference.
+	events []Whole
 }
 
 func (at *cursor) leaf() (tlog.Hash, error) {
@@ -138,21 +142,22 @@ func (at *cursor) leaf() (tlog.Hash, error) {
 		if err != nil {
 			return tlog.Hash{}, err
 		}
-		at.first, at.leaves = at.n/tileWidth*tileWidth, leaves
+		at.first, at.leaves, at.events = at.n/tileWidth*tileWidth, leaves, nil
 	}
 	return at.leaves[at.n-at.first], nil
 }
 
-func (at *cursor) statement() (Statement, error) {
-	leaf, err := at.leaf()
-	if err != nil {
-		return Statement{}, err
+func (at *cursor) recorded() (Whole, error) {
+	if _, err := at.leaf(); err != nil {
+		return Whole{}, err
 	}
-	entries, err := readEntries(at.from, at.n, at.tree.N)
-	if err != nil {
-		return Statement{}, err
+	if at.events == nil {
+		var err error
+		if at.events, err = readPlaced(at.from, at.tree, at.n); err != nil {
+			return Whole{}, err
+		}
 	}
-	return statementAt(entries[at.n-at.first], leaf, at.n)
+	return at.events[at.n-at.first], nil
 }
 
 // Events reads the second copy from a tenant sequence on and verifies each event against the tree, to scrub the tiles

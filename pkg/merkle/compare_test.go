@@ -41,9 +41,9 @@ func (s *sample) compare(stream []Stored) []string {
 }
 
 // busy is a world with 700 events of three tenants.
-func busy(t testing.TB) *sample {
+func busy(t testing.TB, format uint8) *sample {
 	t.Helper()
-	s := newSample(t)
+	s := newSampleIn(t, format)
 	for i := range 700 {
 		s.event([]string{"bank", "bank", "clinic", "depot"}[i%4], "r1", i+1, fmt.Appendf(nil, "event %d", i))
 	}
@@ -51,8 +51,10 @@ func busy(t testing.TB) *sample {
 	return s
 }
 
-func TestDifferencesOfStreamAndTree(t *testing.T) {
-	s := busy(t)
+func TestDifferencesOfStreamAndTree(t *testing.T) { inEachFormat(t, testDifferencesOfStreamAndTree) }
+
+func testDifferencesOfStreamAndTree(t *testing.T, format uint8) {
+	s := busy(t, format)
 	all := func(of string, kind Kind, sequences ...int) (said []string) {
 		for _, n := range sequences {
 			said = append(said, fmt.Sprintf("event %d of the stream, of tenant %s: %s", n, of, kind))
@@ -105,8 +107,10 @@ func (s *sample) regressed() (all []string) {
 	return all
 }
 
-func TestAnyOneDifferenceIsFound(t *testing.T) {
-	s := busy(t)
+func TestAnyOneDifferenceIsFound(t *testing.T) { inEachFormat(t, testAnyOneDifferenceIsFound) }
+
+func testAnyOneDifferenceIsFound(t *testing.T, format uint8) {
+	s := busy(t, format)
 	rapid.Check(t, func(rt *rapid.T) {
 		stream := slices.Clone(s.stream)
 		i := rapid.IntRange(0, len(stream)-1).Draw(rt, "event")
@@ -128,8 +132,10 @@ func TestAnyOneDifferenceIsFound(t *testing.T) {
 	})
 }
 
-func TestTreesThatLostEvents(t *testing.T) {
-	s := busy(t)
+func TestTreesThatLostEvents(t *testing.T) { inEachFormat(t, testTreesThatLostEvents) }
+
+func testTreesThatLostEvents(t *testing.T, format uint8) {
+	s := busy(t, format)
 	c := Compare(s.salts, 700)
 	must(t, c.Add("bank", s.stores["bank"], s.trees["bank"])) // the others' are gone
 	count := map[string]int{}
@@ -152,8 +158,10 @@ func TestTreesThatLostEvents(t *testing.T) {
 }
 
 // TestADamagedTreeIsNoDifference: what the stream would be blamed for is in the tiles.
-func TestADamagedTreeIsNoDifference(t *testing.T) {
-	s := busy(t)
+func TestADamagedTreeIsNoDifference(t *testing.T) { inEachFormat(t, testADamagedTreeIsNoDifference) }
+
+func testADamagedTreeIsNoDifference(t *testing.T, format uint8) {
+	s := busy(t, format)
 	for path, needed := range map[string]bool{"tile/0/000": true, "tile/entries/000": false} {
 		damaged := maps.Clone(s.stores["bank"])
 		damaged[path] = bytes.Clone(damaged[path])
@@ -175,7 +183,11 @@ func TestADamagedTreeIsNoDifference(t *testing.T) {
 }
 
 func TestTheSecondCopyIsReadAndProven(t *testing.T) {
-	s := busy(t)
+	inEachFormat(t, testTheSecondCopyIsReadAndProven)
+}
+
+func testTheSecondCopyIsReadAndProven(t *testing.T, format uint8) {
+	s := busy(t, format)
 	var want, got []Stored
 	for _, e := range s.stream {
 		if tenantOf(e.Subject) == "bank" {
@@ -186,7 +198,7 @@ func TestTheSecondCopyIsReadAndProven(t *testing.T) {
 		got = nil
 		for w, err := range Events(s.stores["bank"], s.trees["bank"], from) {
 			must(t, err)
-			got = append(got, Stored{w.StreamSequence, w.Subject, w.Bytes})
+			got = append(got, Stored{w.Sequence, w.Subject, w.Bytes})
 		}
 		if diff := cmp.Diff(want[min(from-1, 350):], got, cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)

@@ -17,12 +17,17 @@ const (
 	Global Part = "directory in the global tree"
 	// Slot: the tenant's checkpoint is not the entry in its slot of the directory.
 	Slot Part = "tenant checkpoint in the directory"
+	// AggregateHead: the head is not in the trie whose root the tenant's slot holds.
+	AggregateHead Part = "head of the aggregate"
 	// Order: the events are out of order, incomplete, or not those that the receipt declares.
 	Order Part = "order of the events"
 	// Content: the bytes of an event are not those recorded.
 	Content Part = "bytes of an event"
 	// Event: the event is not in the tenant's tree at its position.
 	Event Part = "event in the tenant's tree"
+	// Contradiction: the head and the events of one receipt cannot both be true. The log signed both, so the receipt
+	// convicts it: keep it.
+	Contradiction Part = "head that contradicts the events"
 	// Growth: a later tree does not extend an earlier one, so history was rewritten or truncated.
 	Growth Part = "growth"
 	// Tiles: the stored tiles do not match their tree.

@@ -85,6 +85,10 @@ func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 		if next.Opening.Slots < before.Opening.Slots {
 			return before, broken(Growth, "there were %d slots and now are %d", before.Opening.Slots, next.Opening.Slots)
 		}
+		if next.Opening.Format() < before.Opening.Format() {
+			return before, broken(Growth, "directories were of format %d and now are of %d", before.Opening.Format(),
+				next.Opening.Format())
+		}
 		global, tenant = earlier.Tree, before.Opening.Tree()
 	}
 	if err := CheckGrowth(global, signed.Tree, next.GlobalGrowth); err != nil {

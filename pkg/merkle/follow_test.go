@@ -24,9 +24,11 @@ func (s *sample) sighting(tenant string, global, seen tlog.Tree) Sighting {
 	return next
 }
 
-func TestFollowingAnHonestLog(t *testing.T) {
+func TestFollowingAnHonestLog(t *testing.T) { inEachFormat(t, testFollowingAnHonestLog) }
+
+func testFollowingAnHonestLog(t *testing.T, format uint8) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := newSample(t)
+		s := newSampleIn(t, format)
 		tenants := []string{"bank", "clinic", "depot"}
 		followers := map[string]Seen{}
 		seen := map[string][2]tlog.Tree{}
@@ -55,11 +57,13 @@ func TestFollowingAnHonestLog(t *testing.T) {
 }
 
 // TestWhatAFollowerNotices has the provider rewrite history, with all its keys.
-func TestWhatAFollowerNotices(t *testing.T) {
+func TestWhatAFollowerNotices(t *testing.T) { inEachFormat(t, testWhatAFollowerNotices) }
+
+func testWhatAFollowerNotices(t *testing.T, format uint8) {
 	// tell makes a history of the bank's events, with checkpoints after the third and the fifth, behind those of others.
 	tell := func(others []string, events ...string) (first, second *sample) {
 		world := func(upTo int) *sample {
-			s := newSample(t)
+			s := newSampleIn(t, format)
 			for _, other := range others {
 				s.event(other, "r1", 1, nil)
 			}
@@ -77,7 +81,9 @@ func TestWhatAFollowerNotices(t *testing.T) {
 	_, rewritten := tell([]string{"clinic"}, "asked", "approved", "told", "asked", "approved")
 	_, inserted := tell([]string{"clinic"}, "asked", "denied", "approved", "told", "asked", "approved")
 	_, crowd := tell([]string{"clinic"}, "asked", "denied", "told", "asked", "approved")
-	crowd.event("depot", "r1", 1, nil)
+	for i := range minSlots {
+		crowd.event(fmt.Sprintf("tenant-%d", i), "r1", 1, nil)
+	}
 	crowd.checkpoint()
 	_, moved := tell([]string{"clinic", "depot"}, "asked", "denied", "told", "asked", "approved")
 	seen, err := Follow(Seen{Tenant: "bank"}, before.sighting("bank", tlog.Tree{}, tlog.Tree{}), policy(t, "2"))
@@ -120,7 +126,7 @@ func TestWhatAFollowerNotices(t *testing.T) {
 	must(t, err)
 	_, err = Follow(later, before.sighting("bank", tlog.Tree{}, tlog.Tree{}), policy(t, "2"))
 	wantBroken(t, err, Growth)
-	// A slot fewer: somebody was taken out.
+	// Fewer slots: somebody was taken out.
 	more, err := Follow(Seen{Tenant: "bank"}, crowd.sighting("bank", tlog.Tree{}, tlog.Tree{}), policy(t, "2"))
 	must(t, err)
 	known := crowd.tree
@@ -201,13 +207,17 @@ func TestGrowth(t *testing.T) {
 // TestATenantHasOneRootPerCheckpoint is what slots are for. Provider and witnesses agree on a directory in which the
 // bank stands twice, so that different people can be shown different histories; their receipts name different slots.
 func TestATenantHasOneRootPerCheckpoint(t *testing.T) {
-	s := story(t)
-	if _, err := NewDirectory(s.salts, 4, []TenantTree{{"bank", s.trees["bank"]},
-		{"bank", s.trees["clinic"]}}); err == nil {
+	inEachFormat(t, testATenantHasOneRootPerCheckpoint)
+}
+
+func testATenantHasOneRootPerCheckpoint(t *testing.T, format uint8) {
+	s := storyIn(t, format)
+	twice := []TenantTree{{Tenant: "bank", Tree: s.trees["bank"]}, {Tenant: "bank", Tree: s.trees["clinic"]}}
+	if _, err := NewDirectory(formatAt(format, s.sequence), s.salts, 4, twice); err == nil {
 		t.Error("a directory holds a tenant twice")
 	}
 	for slots, number := range map[int]int64{0: 4, 1: -1} {
-		if _, err := NewDirectory(s.salts, number, []TenantTree{{"bank", s.trees["bank"]}}[:slots]); err == nil {
+		if _, err := NewDirectory(formatAt(format, s.sequence), s.salts, number, twice[:slots]); err == nil {
 			t.Errorf("directory %d of %d", number, slots)
 		}
 	}
@@ -225,8 +235,10 @@ func TestATenantHasOneRootPerCheckpoint(t *testing.T) {
 }
 
 // TestNeighboursShowNothing: an idle tenant's place in a directory changes as that of a busy one does.
-func TestNeighboursShowNothing(t *testing.T) {
-	s := story(t)
+func TestNeighboursShowNothing(t *testing.T) { inEachFormat(t, testNeighboursShowNothing) }
+
+func testNeighboursShowNothing(t *testing.T, format uint8) {
+	s := storyIn(t, format)
 	before, err := s.directory.Open(1)
 	must(t, err)
 	s.checkpoint() // nothing happened since

@@ -66,13 +66,16 @@ func OpenLog(store Store, tree tlog.Tree) (*Log, error) {
 }
 
 // Append adds an entry.
-func (l *Log) Append(entry []byte) error {
+func (l *Log) Append(entry []byte) error { return l.append(entry, tlog.RecordHash(entry)) }
+
+// append adds an entry with the hash of its leaf.
+func (l *Log) append(entry []byte, leaf tlog.Hash) error {
 	switch {
 	case l.failed != nil:
 		return l.failed
 	case len(entry) > math.MaxUint16:
 		return errors.New("an entry has at most 65535 bytes")
-	case l.size == maxTreeSize:
+	case l.size >= maxTreeSize:
 		return errors.New("the tree is full")
 	}
 	l.entries = appendEntry(l.entries, entry)
@@ -83,7 +86,7 @@ func (l *Log) Append(entry []byte) error {
 		}
 		l.entries = l.entries[:0]
 	}
-	return l.push(0, tlog.RecordHash(entry))
+	return l.push(0, leaf)
 }
 
 // push adds a hash to a level. If that fills the tile, it adds the tile's hash to the level above.

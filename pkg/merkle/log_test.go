@@ -83,7 +83,20 @@ func TestTilesAreThoseOfTheReference(t *testing.T) {
 	}
 }
 
+// openBank continues the bank's tree.
+func openBank(store Store, salts *Salts, tree tlog.Tree) (*TenantLog, error) {
+	heads, err := ReadHeads(store, tree)
+	if err != nil {
+		return nil, err
+	}
+	return OpenTenantLog(store, salts, "bank", tree, heads)
+}
+
 func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
+	inEachFormat(t, testATreeIsTheSameHoweverItWasBuilt)
+}
+
+func testATreeIsTheSameHoweverItWasBuilt(t *testing.T, format uint8) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 1200).Draw(rt, "leaves")
 		stops := rapid.SliceOfN(rapid.IntRange(1, n), 0, 4).Draw(rt, "flushes")
@@ -98,14 +111,15 @@ func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
 			log, err := NewTenantLog(store, s.salts, "bank")
 			must(t, err)
 			for i := 1; i <= n; i++ {
-				must(t, log.Append(Stored{uint64(3 * i), fmt.Sprintf("subject.%d", i), fmt.Appendf(nil, "bytes %d", i)}))
+				e := Stored{uint64(3 * i), fmt.Sprintf("subject.%d", i), fmt.Appendf(nil, "bytes %d", i)}
+				must(t, log.Append(formatAt(format, e.Sequence), e))
 				if !at[i] {
 					continue
 				}
 				tree, err := log.Flush()
 				must(t, err)
 				if reopened {
-					log, err = OpenTenantLog(store, s.salts, "bank", tree)
+					log, err = openBank(store, s.salts, tree)
 					must(t, err)
 					if log.Tree() != tree || log.Last() != uint64(3*i) {
 						t.Fatalf("opened is %v up to %d, want %v", log.Tree(), log.Last(), tree)
@@ -121,11 +135,15 @@ func TestATreeIsTheSameHoweverItWasBuilt(t *testing.T) {
 }
 
 func TestWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T) {
+	inEachFormat(t, testWhatAnUnfinishedRunLeftIsWrittenAgain)
+}
+
+func testWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T, format uint8) {
 	s := newSample(t)
 	store := memory{}
 	build := func(log *TenantLog, from, to int) tlog.Tree {
 		for i := from; i <= to; i++ {
-			must(t, log.Append(Stored{uint64(i), "subject", fmt.Append(nil, i)}))
+			must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "subject", fmt.Append(nil, i)}))
 		}
 		tree, err := log.Flush()
 		must(t, err)
@@ -136,7 +154,7 @@ func TestWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T) {
 	kept := build(log, 1, 300)
 	build(log, 301, 900) // its checkpoint was never kept
 	want := maps.Clone(store)
-	if log, err = OpenTenantLog(store, s.salts, "bank", kept); err != nil {
+	if log, err = openBank(store, s.salts, kept); err != nil {
 		t.Fatal(err)
 	}
 	build(log, 301, 900)
@@ -145,13 +163,15 @@ func TestWhatAnUnfinishedRunLeftIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestDamagedTilesAreNotContinued(t *testing.T) {
+func TestDamagedTilesAreNotContinued(t *testing.T) { inEachFormat(t, testDamagedTilesAreNotContinued) }
+
+func testDamagedTilesAreNotContinued(t *testing.T, format uint8) {
 	s := newSample(t)
 	clean := memory{}
 	log, err := NewTenantLog(clean, s.salts, "bank")
 	must(t, err)
 	for i := 1; i <= 520; i++ {
-		must(t, log.Append(Stored{uint64(i), "subject", fmt.Append(nil, i)}))
+		must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "subject", fmt.Append(nil, i)}))
 	}
 	tree, err := log.Flush()
 	must(t, err)
@@ -164,13 +184,13 @@ func TestDamagedTilesAreNotContinued(t *testing.T) {
 		} {
 			store := maps.Clone(clean)
 			store[path] = damage(bytes.Clone(store[path]))
-			if _, err := OpenTenantLog(store, s.salts, "bank", tree); err == nil {
+			if _, err := openBank(store, s.salts, tree); err == nil {
 				t.Errorf("%s with %s was taken", path, name)
 			}
 		}
 		store := maps.Clone(clean)
 		delete(store, path)
-		if _, err := OpenTenantLog(store, s.salts, "bank", tree); err == nil {
+		if _, err := openBank(store, s.salts, tree); err == nil {
 			t.Errorf("without %s it was taken", path)
 		}
 	}
@@ -183,20 +203,24 @@ func TestDamagedTilesAreNotContinued(t *testing.T) {
 		}
 	}
 	for _, other := range []tlog.Tree{{N: 520, Hash: tlog.Hash{1}}, {N: 519, Hash: tree.Hash}, {N: -1}, {N: 1<<63 - 1}} {
-		if _, err := OpenTenantLog(clean, s.salts, "bank", other); err == nil {
+		if _, err := openBank(clean, s.salts, other); err == nil {
 			t.Errorf("%v was taken", other)
 		}
 	}
 }
 
 func TestPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T) {
+	inEachFormat(t, testPartialTilesMayGoWhenTheFullOnesAreThere)
+}
+
+func testPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T, format uint8) {
 	s := newSample(t)
 	store := memory{}
 	log, err := NewTenantLog(store, s.salts, "bank")
 	must(t, err)
 	build := func(from, to int) tlog.Tree {
 		for i := from; i <= to; i++ {
-			must(t, log.Append(Stored{uint64(i), "test.bank.request.r1.1.Happened", nil}))
+			must(t, log.Append(formatAt(format, uint64(i)), Stored{uint64(i), "test.bank.request.r1.1.Happened", nil}))
 		}
 		tree, err := log.Flush()
 		must(t, err)
@@ -214,7 +238,7 @@ func TestPartialTilesMayGoWhenTheFullOnesAreThere(t *testing.T) {
 			t.Errorf("in the tree of %d: %v", tree.N, err)
 		}
 	}
-	if _, err := OpenTenantLog(store, s.salts, "bank", older); err != nil {
+	if _, err := openBank(store, s.salts, older); err != nil {
 		t.Error(err)
 	}
 }
@@ -231,20 +255,22 @@ func (f *failing) Write(path string, data []byte) error {
 	return f.memory.Write(path, data)
 }
 
-func TestAFailedWriteEndsTheLog(t *testing.T) {
+func TestAFailedWriteEndsTheLog(t *testing.T) { inEachFormat(t, testAFailedWriteEndsTheLog) }
+
+func testAFailedWriteEndsTheLog(t *testing.T, format uint8) {
 	s := newSample(t)
 	for left := range 3 { // events, entries, hashes
 		store := &failing{memory{}, left}
 		log, err := NewTenantLog(store, s.salts, "bank")
 		must(t, err)
 		for i := uint64(1); err == nil && i <= 256; i++ {
-			err = log.Append(Stored{i, "subject", nil})
+			err = log.Append(formatAt(format, i), Stored{i, "subject", nil})
 		}
 		if err == nil || !strings.Contains(err.Error(), "disk full") {
 			t.Fatalf("after %d writes: %v", left, err)
 		}
 		store.left = 100
-		if err := log.Append(Stored{1000, "subject", nil}); err == nil {
+		if err := log.Append(Format2, Stored{1000, "subject", nil}); err == nil {
 			t.Errorf("after %d writes it went on", left)
 		}
 		if _, err := log.Flush(); err == nil {
@@ -253,7 +279,9 @@ func TestAFailedWriteEndsTheLog(t *testing.T) {
 	}
 }
 
-func TestEventsThatCannotBe(t *testing.T) {
+func TestEventsThatCannotBe(t *testing.T) { inEachFormat(t, testEventsThatCannotBe) }
+
+func testEventsThatCannotBe(t *testing.T, format uint8) {
 	s := newSample(t)
 	for name, e := range map[string]Stored{
 		"no sequence":           {0, "subject", nil},
@@ -263,18 +291,19 @@ func TestEventsThatCannotBe(t *testing.T) {
 		"an earlier sequence":   {4, "subject", nil},
 		"bytes beyond measure":  {10, "subject", make([]byte, maxStored+1)},
 		"before its own number": {1, "subject", nil},
+		"a sequence of 2^53":    {1 << 53, "subject", nil},
 	} {
 		log, err := NewTenantLog(memory{}, s.salts, "bank")
 		must(t, err)
-		must(t, log.Append(Stored{5, "subject", nil}))
+		must(t, log.Append(formatAt(format, 5), Stored{5, "subject", nil}))
 		before := log.Tree()
-		if err := log.Append(e); err == nil {
+		if err := log.Append(formatAt(format, 10), e); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 		if log.Tree() != before {
 			t.Errorf("%s: it changed the tree", name)
 		}
-		if err := log.Append(Stored{11, "subject", nil}); err != nil {
+		if err := log.Append(formatAt(format, 11), Stored{11, "subject", nil}); err != nil {
 			t.Errorf("%s: nothing more is taken: %v", name, err)
 		}
 	}

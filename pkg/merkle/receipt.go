@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	receiptFormat = "lockbox-receipt/v1"
-	maxReceipt    = 64 << 20 // bytes
-	maxProof      = 64       // hashes: a tree has no more levels
+	receiptFormat1 = "lockbox-receipt/v1"
+	receiptFormat2 = "lockbox-receipt/v2"
+	maxReceipt     = 64 << 20 // bytes
+	maxProof       = 64       // hashes: a tree has no more levels
 )
 
 // Receipt contains the events of one aggregate and everything needed to prove them. It is a file to keep.
 type Receipt struct {
-	// Format is lockbox-receipt/v1.
+	// Format is lockbox-receipt/v1 or, if the directory is of format 2, lockbox-receipt/v2.
 	Format string `json:"format"`
 	// Tenant is the tenant whose tree contains the events.
 	Tenant string `json:"tenant"`
@@ -27,6 +28,8 @@ type Receipt struct {
 	// Count is the number of events. They are versions 1 to Count, in this order.
 	Count  int            `json:"count"`
 	Events []ReceiptEvent `json:"events"`
+	// Head is what the log says about all events of the aggregate. It is there in format 2 and missing in format 1.
+	Head *ReceiptHead `json:"head,omitempty"`
 	// Opening is the tenant's checkpoint, in its slot of the last directory of the global tree.
 	Opening Opening `json:"tenantCheckpoint"`
 	// Directory is the inclusion proof of that directory, the last leaf of the global tree.
@@ -37,15 +40,44 @@ type Receipt struct {
 
 // ReceiptEvent is one event. Salt and Bytes are as recorded; a withheld event has only the commitment to them.
 type ReceiptEvent struct {
-	StreamSequence uint64     `json:"streamSequence"`
+	// StreamSequence is that of an event of format 1, Position that of one of format 2.
+	StreamSequence uint64     `json:"streamSequence,omitempty"`
 	TenantSequence uint64     `json:"tenantSequence"`
 	Subject        string     `json:"subject"`
+	Position       *tlog.Hash `json:"position,omitempty"`
 	Commitment     tlog.Hash  `json:"commitment"`
 	Withheld       bool       `json:"withheld,omitempty"`
 	Salt           *tlog.Hash `json:"salt,omitempty"`
 	Bytes          []byte     `json:"bytes,omitempty"`
 	// Proof is the inclusion proof of the event in the tenant's tree.
 	Proof []tlog.Hash `json:"proof"`
+}
+
+// ReceiptHead is the head of what the receipt is about, with its proof in the trie whose root the tenant's slot holds.
+type ReceiptHead struct {
+	Version uint64     `json:"version"`
+	Count   uint64     `json:"count"`
+	Running tlog.Hash  `json:"running"`
+	Proof   []HeadStep `json:"proof"`
+}
+
+// Receipt returns the head of an aggregate as receipts show it.
+func (v *HeadsView) Receipt(about string) (*ReceiptHead, error) {
+	proof := v.Prove(about)
+	if proof.Head.Key != HeadKey(about) {
+		return nil, fmt.Errorf("%q has no head", about)
+	}
+	is := proof.Head
+	return &ReceiptHead{is.Version, is.Count, is.Running, proof.Path}, nil
+}
+
+// statement returns what the leaf says.
+func (e ReceiptEvent) statement() Statement {
+	s := Statement{Format1, e.TenantSequence, e.StreamSequence, tlog.Hash{}, e.Commitment, e.Subject}
+	if e.Position != nil {
+		s.Format, s.Position = Format2, *e.Position
+	}
+	return s
 }
 
 // Wanted selects an event for a receipt.
@@ -76,6 +108,9 @@ func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, 
 			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
 			Commitment: is.Commitment, Withheld: w.Withhold, Proof: proof,
 		}
+		if is.Format == Format2 {
+			e.Position = &is.Position
+		}
 		if !w.Withhold {
 			salt := tlog.Hash(is.Salt)
 			e.Salt, e.Bytes = &salt, is.Bytes
@@ -95,8 +130,15 @@ func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 
 // Encode returns the receipt's file.
 func (r Receipt) Encode() ([]byte, error) {
-	r.Format, r.Count = receiptFormat, len(r.Events)
+	r.Format, r.Count = receiptFormat(r.Opening), len(r.Events)
 	return encode(r)
+}
+
+func receiptFormat(o Opening) string {
+	if o.Format() == Format1 {
+		return receiptFormat1
+	}
+	return receiptFormat2
 }
 
 func encode(v any) ([]byte, error) {
@@ -136,10 +178,14 @@ func ParseReceipt(file []byte) (Receipt, error) {
 	switch {
 	case err != nil:
 		return Receipt{}, err
-	case r.Format != receiptFormat:
-		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat)
+	case r.Format != receiptFormat(r.Opening):
+		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat(r.Opening))
 	case r.Count != len(r.Events) || r.Count == 0:
 		return Receipt{}, broken(Order, "%d events are announced and %d are there", r.Count, len(r.Events))
+	case (r.Head == nil) != (r.Format == receiptFormat1):
+		return Receipt{}, broken(Format, "it has a head in format 2, and none in format 1")
+	case r.Head != nil && (r.Head.Proof == nil || r.Head.Version >= maxNumber):
+		return Receipt{}, broken(Format, "the proof of a head is a list, and a version is less than 2^53")
 	}
 	for _, proof := range append([][]tlog.Hash{r.Opening.Proof, r.Directory}, proofs(r.Events)...) {
 		if proof == nil || len(proof) > maxProof {
@@ -149,6 +195,9 @@ func ParseReceipt(file []byte) (Receipt, error) {
 	for _, e := range r.Events {
 		if e.Withheld != (e.Salt == nil) || e.Withheld && e.Bytes != nil {
 			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is either shown or withheld")
+		}
+		if e.statement().Format > r.Opening.Format() {
+			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is of a later format than the directory")
 		}
 	}
 	return r, nil
@@ -165,10 +214,12 @@ func proofs(events []ReceiptEvent) [][]tlog.Hash {
 // Report states what a verified receipt proves.
 type Report struct {
 	Tenant string
-	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps. The receipt
-	// does not prove that there are no later ones.
+	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps.
 	About  string
 	Events []Proven
+	// Head is what the log committed to in this checkpoint about all events of the aggregate. It is zero for a receipt of
+	// format 1: nothing in that says whether there are more.
+	Head Head
 	// Slot is the tenant's slot. It never changes: a different slot in another receipt of the same log proves a fork.
 	Slot int64
 	// Tree is the tenant's tree that contains the events.
@@ -177,8 +228,13 @@ type Report struct {
 	Signed Signed
 }
 
+// Complete reports whether the events are all that the log committed to as of the checkpoint. Only a monitor that reads
+// the log's entries checks that its heads do not lie.
+func (r Report) Complete() bool { return r.Head.Count > 0 && r.Head.Count == uint64(len(r.Events)) }
+
 // Proven is an event proven to be in the tenant's tree.
 type Proven struct {
+	// StreamSequence is 0 for an event of format 2.
 	StreamSequence, TenantSequence uint64
 	Subject                        string
 	// Withheld means that the bytes are not in the receipt. It proves only their position, and that no other bytes can be
@@ -193,28 +249,21 @@ func Find(from Reader, tree tlog.Tree, streamSequence uint64) (uint64, error) {
 	for low < high {
 		middle := low + (high-low)/2
 		first := middle / tileWidth * tileWidth
-		entries, err := readEntries(from, middle, tree.N)
+		events, err := readPlaced(from, tree, middle)
 		if err != nil {
 			return 0, err
 		}
-		leaves, err := readLeaves(from, tree, middle)
-		if err != nil {
-			return 0, err
-		}
-		for i, entry := range entries {
-			s, err := statementAt(entry, leaves[i], first+int64(i))
+		for i, e := range events {
 			switch {
-			case err != nil:
-				return 0, err
-			case s.StreamSequence == streamSequence:
-				return s.TenantSequence, nil
-			case s.StreamSequence > streamSequence && i == 0:
+			case e.Sequence == streamSequence:
+				return e.TenantSequence, nil
+			case e.Sequence > streamSequence && i == 0:
 				high = first
-			case s.StreamSequence < streamSequence:
+			case e.Sequence < streamSequence:
 				low = first + int64(i) + 1
 			}
 		}
-		if high > first && low < first+int64(len(entries)) {
+		if high > first && low < first+int64(len(events)) {
 			return 0, nil // between two of these
 		}
 	}

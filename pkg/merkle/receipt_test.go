@@ -37,7 +37,11 @@ func TestAReceiptSaysWhatIsProven(t *testing.T) {
 }
 
 func TestReceiptsOfEveryTenantAndSize(t *testing.T) {
-	s := newSample(t)
+	inEachFormat(t, testReceiptsOfEveryTenantAndSize)
+}
+
+func testReceiptsOfEveryTenantAndSize(t *testing.T, format uint8) {
+	s := newSampleIn(t, format)
 	tenants := []string{"_", "bank", "clinic", "depot", "estate"}
 	for round := 1; round <= 9; round++ {
 		for i, tenant := range tenants[:min(round, len(tenants))] {
@@ -72,7 +76,11 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"an event's bytes emptied": {Content, func(r *Receipt) { r.Events[0].Bytes = nil }},
 		"the salt of an event":     {Content, func(r *Receipt) { r.Events[0].Salt[0] ^= 1 }},
 		"bytes and their commitment": {Event,
-			func(r *Receipt) { e := &r.Events[0]; e.Bytes[3] ^= 1; e.Commitment = Commit(Salt(*e.Salt), e.Bytes) }},
+			func(r *Receipt) {
+				e := &r.Events[0]
+				e.Bytes[3] ^= 1
+				e.Commitment = Commit(Format1, Salt(*e.Salt), e.Bytes)
+			}},
 		"a withheld commitment":  {Event, func(r *Receipt) { r.Events[1].Commitment[0] ^= 1 }},
 		"a stream sequence":      {Event, func(r *Receipt) { r.Events[1].StreamSequence++ }},
 		"a tenant sequence":      {Event, func(r *Receipt) { r.Events[1].TenantSequence++ }},
@@ -148,8 +156,10 @@ func withoutSignature(signed, prefix string) string {
 	return strings.Replace(signed, signatureOf(signed, prefix)+"\n", "", 1)
 }
 
-func TestOneSpelling(t *testing.T) {
-	file := string(encoded(t, storyReceipt(story(t))))
+func TestOneSpelling(t *testing.T) { inEachFormat(t, testOneSpelling) }
+
+func testOneSpelling(t *testing.T, format uint8) {
+	file := string(encoded(t, storyReceipt(storyIn(t, format))))
 	replace := func(old, by string) string {
 		t.Helper()
 		if !strings.Contains(file, old) {
@@ -160,7 +170,7 @@ func TestOneSpelling(t *testing.T) {
 	for name, other := range map[string]string{
 		"empty":                  "",
 		"null":                   "null\n",
-		"another version":        replace("receipt/v1", "receipt/v2"),
+		"another version":        replace("lockbox-receipt/v", "lockbox-receipt/v0"),
 		"a space":                replace(`"tenant":`, `"tenant" :`),
 		"a field in capitals":    replace(`"tenant"`, `"Tenant"`),
 		"an unknown field":       replace("{\n", "{\n  \"note\": \"\",\n"),
@@ -180,10 +190,12 @@ func TestOneSpelling(t *testing.T) {
 	}
 }
 
-// TestEverySingleChangeIsRefused makes 10,000 changes of a bit, a byte, a line, or of a bit of what a text of the
-// receipt stands for, under a policy that demands all its cosignatures.
-func TestEverySingleChangeIsRefused(t *testing.T) {
-	s := story(t)
+// TestEverySingleChangeIsRefused makes 10,000 changes in each format: of a bit, a byte, a line, or of a bit of what a
+// text of the receipt stands for, under a policy that demands all its cosignatures.
+func TestEverySingleChangeIsRefused(t *testing.T) { inEachFormat(t, testEverySingleChangeIsRefused) }
+
+func testEverySingleChangeIsRefused(t *testing.T, format uint8) {
+	s := storyIn(t, format)
 	file := encoded(t, storyReceipt(s))
 	all := policy(t, "all")
 	alphabet := []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\"{}[],:. \n\\-")
@@ -248,7 +260,11 @@ func changeBehindBase64(rt *rapid.T, file []byte) []byte {
 }
 
 func TestWhatIsWithheldCannotBeGuessedOrReplaced(t *testing.T) {
-	s := story(t)
+	inEachFormat(t, testWhatIsWithheldCannotBeGuessedOrReplaced)
+}
+
+func testWhatIsWithheldCannotBeGuessedOrReplaced(t *testing.T, format uint8) {
+	s := storyIn(t, format)
 	r := storyReceipt(s)
 	// Somebody guesses the bytes rightly. Without the salt they cannot see that they did.
 	r.Events[1].Withheld, r.Events[1].Bytes, r.Events[1].Salt = false, []byte("bank r1 version 2"), &tlog.Hash{}
@@ -265,8 +281,10 @@ func TestWhatIsWithheldCannotBeGuessedOrReplaced(t *testing.T) {
 }
 
 // TestHistoryToldBackwards: the tree holds the versions, but not in their order.
-func TestHistoryToldBackwards(t *testing.T) {
-	s := newSample(t)
+func TestHistoryToldBackwards(t *testing.T) { inEachFormat(t, testHistoryToldBackwards) }
+
+func testHistoryToldBackwards(t *testing.T, format uint8) {
+	s := newSampleIn(t, format)
 	s.event("bank", "r1", 2, nil)
 	s.event("bank", "r1", 1, nil)
 	s.checkpoint()

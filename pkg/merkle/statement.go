@@ -1,21 +1,28 @@
 package merkle
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+// The formats of leaves and directories (FORMATS.md). A log changes from the first to the second at a checkpoint, and
+// never back.
 const (
-	version    = 0x01
+	Format1 = 1
+	Format2 = 2
+)
+
+const (
 	saltSize   = 32
-	maxSubject = 4 << 10  // bytes; more than the bus accepts, and an entry must be shorter than 64 KiB
-	maxTenant  = 256      // bytes
-	maxStored  = 16 << 20 // bytes of one event; far more than the bus accepts
+	maxSubject = 4 << 10   // bytes; more than the bus accepts, and an entry must be shorter than 64 KiB
+	maxTenant  = 256       // bytes
+	maxStored  = 1<<24 - 1 // bytes of one event; far more than the bus accepts
+	maxNumber  = 1 << 53   // a stream sequence is less, so that no reader of JSON loses a digit of it
 )
 
 // Salt hides the content of a commitment from anyone who does not have the salt.
@@ -30,18 +37,31 @@ type Stored struct {
 
 // Statement is what a leaf of a tenant's tree says about an event.
 type Statement struct {
-	StreamSequence, TenantSequence uint64
-	Commitment                     tlog.Hash
-	Subject                        string
+	// Format is Format1 or Format2.
+	Format         uint8
+	TenantSequence uint64
+	// StreamSequence is in statements of format 1 only; it tells how many events the other tenants have.
+	StreamSequence uint64
+	// Position commits to the stream sequence; only in statements of format 2.
+	Position tlog.Hash
+	// Commitment commits to the stored bytes.
+	Commitment tlog.Hash
+	Subject    string
 }
 
 // Check returns an error for a statement that no event can have.
 func (s Statement) Check() error {
 	switch {
-	case s.StreamSequence == 0 || s.TenantSequence == 0:
+	case s.Format == Format1 && (s.StreamSequence == 0 || s.TenantSequence == 0):
 		return errors.New("sequences count from 1")
-	case s.TenantSequence > s.StreamSequence:
+	case s.Format == Format1 && s.TenantSequence > s.StreamSequence:
 		return errors.New("a tenant has no more events than the stream")
+	case s.Format == Format1 && s.Position != tlog.Hash{}, s.Format == Format2 && s.StreamSequence != 0:
+		return errors.New("it shows the stream sequence or commits to it, as its format says")
+	case s.Format == Format2 && (s.TenantSequence == 0 || s.TenantSequence > maxTreeSize):
+		return errors.New("tenant sequences count from 1 to 2^48")
+	case s.Format != Format1 && s.Format != Format2:
+		return fmt.Errorf("there is no format %d", s.Format)
 	case s.Subject == "" || len(s.Subject) > maxSubject:
 		return errors.New("a subject has 1 to 4096 bytes")
 	}
@@ -50,24 +70,36 @@ func (s Statement) Check() error {
 
 // Append appends the statement's only valid encoding to data.
 func (s Statement) Append(data []byte) []byte {
-	data = append(data, version)
-	data = binary.BigEndian.AppendUint64(data, s.StreamSequence)
+	data = append(data, s.Format)
+	if s.Format == Format1 {
+		data = binary.BigEndian.AppendUint64(data, s.StreamSequence)
+	}
 	data = binary.BigEndian.AppendUint64(data, s.TenantSequence)
+	if s.Format == Format2 {
+		data = append(data, s.Position[:]...)
+	}
 	data = append(data, s.Commitment[:]...)
 	return append(data, s.Subject...)
 }
 
 // ParseStatement parses an entry of a tenant's tree.
 func ParseStatement(entry []byte) (Statement, error) {
-	const head = 1 + 8 + 8 + tlog.HashSize
-	if len(entry) <= head || entry[0] != version {
-		return Statement{}, broken(Format, "not a statement of version 1")
-	}
-	s := Statement{
-		StreamSequence: binary.BigEndian.Uint64(entry[1:]),
-		TenantSequence: binary.BigEndian.Uint64(entry[9:]),
-		Commitment:     tlog.Hash(entry[17:head]),
-		Subject:        string(entry[head:]),
+	const head1, head2 = 1 + 8 + 8 + tlog.HashSize, 1 + 8 + tlog.HashSize + tlog.HashSize
+	var s Statement
+	switch {
+	case len(entry) > head1 && entry[0] == Format1:
+		s = Statement{
+			Format: Format1, StreamSequence: binary.BigEndian.Uint64(entry[1:]),
+			TenantSequence: binary.BigEndian.Uint64(entry[9:]), Commitment: tlog.Hash(entry[17:head1]),
+			Subject: string(entry[head1:]),
+		}
+	case len(entry) > head2 && entry[0] == Format2:
+		s = Statement{
+			Format: Format2, TenantSequence: binary.BigEndian.Uint64(entry[1:]), Position: tlog.Hash(entry[9:41]),
+			Commitment: tlog.Hash(entry[41:head2]), Subject: string(entry[head2:]),
+		}
+	default:
+		return Statement{}, broken(Format, "not a statement of format 1 or 2, or too short")
 	}
 	if err := s.Check(); err != nil {
 		return Statement{}, broken(Format, "%v", err)
@@ -75,15 +107,45 @@ func ParseStatement(entry []byte) (Statement, error) {
 	return s, nil
 }
 
-// Commit returns the commitment to an event's stored bytes.
-func Commit(salt Salt, stored []byte) tlog.Hash {
-	return sum(sha256.New(), eventTag, salt[:], stored)
+// Place is the stream sequence of an event with the salt that hides it in the statement's Position.
+type Place struct {
+	Sequence uint64
+	Salt     Salt
+}
+
+// Position returns the commitment to the place. Who runs the log shows a Place to an auditor who must see that a
+// tenant's events are in the order of the stream.
+func (p Place) Position() tlog.Hash {
+	var text [64]byte
+	data := append(append(text[:0], positionTag...), p.Salt[:]...)
+	return sha256.Sum256(binary.BigEndian.AppendUint64(data, p.Sequence))
+}
+
+func (p Place) check() error {
+	if p.Sequence == 0 || p.Sequence >= maxNumber {
+		return errors.New("stream sequences count from 1 and are less than 2^53")
+	}
+	return nil
+}
+
+// Commit returns the commitment to an event's stored bytes in statements of a format.
+func Commit(format uint8, salt Salt, stored []byte) tlog.Hash {
+	tag := event2Tag
+	if format == Format1 {
+		tag = event1Tag
+	}
+	return sum(sha256.New(), tag, salt[:], stored)
 }
 
 var (
-	eventTag     = []byte("lockbox/v1 event\n")
-	eventSaltTag = []byte("lockbox/v1 event salt\n")
-	slotSaltTag  = []byte("lockbox/v1 slot salt\n")
+	event1Tag       = []byte("lockbox/v1 event\n")
+	event1SaltTag   = []byte("lockbox/v1 event salt\n")
+	slot1SaltTag    = []byte("lockbox/v1 slot salt\n")
+	event2Tag       = []byte("lockbox/v2 event\n")
+	positionTag     = []byte("lockbox/v2 position\n")
+	event2SaltTag   = []byte("lockbox/v2 event salt\n")
+	positionSaltTag = []byte("lockbox/v2 position salt\n")
+	slot2SaltTag    = []byte("lockbox/v2 slot salt\n")
 )
 
 func sum(h hash.Hash, parts ...[]byte) (result tlog.Hash) {
@@ -93,29 +155,4 @@ func sum(h hash.Hash, parts ...[]byte) (result tlog.Hash) {
 	}
 	h.Sum(result[:0])
 	return result
-}
-
-// Salts derives salts from the projector's secret. It is not safe for concurrent use.
-type Salts struct{ mac hash.Hash }
-
-// NewSalts returns the Salts of a secret of at least 32 random bytes, which must never change or be disclosed. A holder
-// of the secret can test guesses about withheld events. Without it the trees cannot be rebuilt, only continued from the
-// existing tiles.
-func NewSalts(secret []byte) (*Salts, error) {
-	if len(secret) < saltSize {
-		return nil, errors.New("the secret for salts has fewer than 32 bytes")
-	}
-	return &Salts{hmac.New(sha256.New, secret)}, nil
-}
-
-func (s *Salts) event(tenant string, sequence uint64) Salt {
-	return s.derive(eventSaltTag, sequence, tenant)
-}
-
-func (s *Salts) slot(tenant string, number uint64) Salt { return s.derive(slotSaltTag, number, tenant) }
-
-func (s *Salts) derive(tag []byte, number uint64, tenant string) Salt {
-	var bytes [8]byte
-	binary.BigEndian.PutUint64(bytes[:], number)
-	return Salt(sum(s.mac, tag, bytes[:], []byte(tenant)))
 }

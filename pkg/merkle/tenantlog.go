@@ -6,30 +6,31 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// TenantLog builds a tenant's tree and the second copy of its events. The rules of Log apply to it.
+// TenantLog builds a tenant's tree, its heads and the second copy of its events. The rules of Log apply to it.
 type TenantLog struct {
 	log    *Log
+	heads  *Heads
 	salts  *Salts
 	tenant string
-	last   uint64 // stream sequence
+	format uint8  // of the last event
+	last   uint64 // its stream sequence
 	events []byte // the current partial bundle
 	entry  []byte // scratch
 }
 
 // NewTenantLog returns a TenantLog of an empty tree.
 func NewTenantLog(store Store, salts *Salts, tenant string) (*TenantLog, error) {
-	if tenant == "" || len(tenant) > maxTenant {
-		return nil, fmt.Errorf("a tenant's name has 1 to %d bytes", maxTenant)
-	}
-	return &TenantLog{log: NewLog(store), salts: salts, tenant: tenant}, nil
+	return &TenantLog{log: NewLog(store), heads: NewHeads(), salts: salts, tenant: tenant}, checkTenant(tenant)
 }
 
-// OpenTenantLog continues a tenant's tree from its tiles, as OpenLog does.
-func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree) (*TenantLog, error) {
+// OpenTenantLog continues a tenant's tree from its tiles, as OpenLog does, and from its heads, as ReadHeads returns
+// them.
+func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree, heads *Heads) (*TenantLog, error) {
 	t, err := NewTenantLog(store, salts, tenant)
 	if err != nil || tree == EmptyTree() {
 		return t, err
 	}
+	t.heads = heads
 	if t.log, err = OpenLog(store, tree); err != nil {
 		return nil, err
 	}
@@ -38,34 +39,32 @@ func OpenTenantLog(store Store, salts *Salts, tenant string, tree tlog.Tree) (*T
 		return nil, err
 	}
 	for _, w := range whole {
-		t.last = w.StreamSequence
+		t.format, t.last = w.Format, w.Sequence
 		if tree.N%tileWidth != 0 {
-			t.events = appendRecord(t.events, w.Record)
+			t.events = w.Record.Append(t.events)
 		}
 	}
 	return t, nil
 }
 
-// Append adds the tenant's next event.
-func (t *TenantLog) Append(e Stored) error {
+// Append adds the tenant's next event as a leaf of a format, which is not lower than that of the one before it.
+func (t *TenantLog) Append(format uint8, e Stored) error {
 	if t.log.failed != nil {
 		return t.log.failed
 	}
-	record := Record{Salt: t.salts.event(t.tenant, e.Sequence), Bytes: e.Bytes}
-	s := Statement{
-		StreamSequence: e.Sequence, TenantSequence: uint64(t.log.size) + 1, //nolint:gosec // G115: a size is not negative
-		Commitment: Commit(record.Salt, e.Bytes), Subject: e.Subject,
+	switch {
+	case (Place{Sequence: e.Sequence}).check() != nil || e.Sequence <= t.last:
+		return fmt.Errorf("event %d of the stream comes after %d", e.Sequence, t.last)
+	case len(e.Bytes) > maxStored:
+		return fmt.Errorf("event %d of the stream has more than %d bytes", e.Sequence, maxStored)
+	case format < t.format:
+		return fmt.Errorf("event %d of the stream is of format %d after one of %d", e.Sequence, format, t.format)
 	}
+	s, record := t.salts.leaf(format, t.tenant, uint64(t.log.size)+1, e) //nolint:gosec // G115: a size is not negative
 	if err := s.Check(); err != nil {
 		return fmt.Errorf("event %d of the stream: %w", e.Sequence, err)
 	}
-	if e.Sequence <= t.last {
-		return fmt.Errorf("event %d of the stream comes after %d", e.Sequence, t.last)
-	}
-	if len(e.Bytes) > maxStored {
-		return fmt.Errorf("event %d of the stream has more than %d bytes", e.Sequence, maxStored)
-	}
-	t.events = appendRecord(t.events, record)
+	t.events = record.Append(t.events)
 	if (t.log.size+1)%tileWidth == 0 {
 		if err := t.writeEvents(t.log.size + 1); err != nil {
 			return err
@@ -73,8 +72,10 @@ func (t *TenantLog) Append(e Stored) error {
 		t.events = t.events[:0]
 	}
 	t.entry = s.Append(t.entry[:0])
-	t.last = e.Sequence
-	return t.log.Append(t.entry)
+	t.format, t.last = format, e.Sequence
+	leaf := tlog.RecordHash(t.entry)
+	t.heads.append(e.Subject, leaf)
+	return t.log.append(t.entry, leaf)
 }
 
 // Flush writes the partial bundle of the second copy and then the partial tiles, and returns the tree.
@@ -90,6 +91,9 @@ func (t *TenantLog) Flush() (tlog.Tree, error) {
 // Tree returns the size and the root.
 func (t *TenantLog) Tree() tlog.Tree { return t.log.Tree() }
 
+// Heads returns the heads of the tree, which grow with it.
+func (t *TenantLog) Heads() *Heads { return t.heads }
+
 // Last is the stream sequence of the last event; 0: there is none.
 func (t *TenantLog) Last() uint64 { return t.last }
 
@@ -101,11 +105,32 @@ func (t *TenantLog) writeEvents(size int64) error {
 type Whole struct {
 	Statement
 	Record
+	// Sequence is the event's sequence in the stream.
+	Sequence uint64
 }
 
 // readWhole reads the events that stand in one bundle with leaf n, each compared with its statement, and that with the
 // tree.
 func readWhole(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
+	whole, err := readPlaced(from, tree, n)
+	for _, w := range whole {
+		if err := w.check(); err != nil {
+			return nil, err
+		}
+	}
+	return whole, err
+}
+
+// check compares the bytes with the statement.
+func (w Whole) check() error {
+	if Commit(w.Format, w.Salt, w.Bytes) != w.Commitment {
+		return brokenAt(Tiles, w.TenantSequence, "the second copy is not what was recorded")
+	}
+	return nil
+}
+
+// readPlaced is readWhole, but compares only statements and stream sequences.
+func readPlaced(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
 	entries, err := readEntries(from, n, tree.N)
 	if err != nil {
 		return nil, err
@@ -124,12 +149,22 @@ func readWhole(from Reader, tree tlog.Tree, n int64) ([]Whole, error) {
 		if err != nil {
 			return nil, err
 		}
-		if Commit(records[i].Salt, records[i].Bytes) != s.Commitment {
-			return nil, brokenAt(Tiles, s.TenantSequence, "the second copy is not what was recorded")
+		if whole[i], err = placed(s, records[i]); err != nil {
+			return nil, err
 		}
-		whole[i] = Whole{s, records[i]}
 	}
 	return whole, nil
+}
+
+// placed returns a statement with its record, after comparing their stream sequences.
+func placed(s Statement, r Record) (Whole, error) {
+	switch {
+	case s.Format == Format1 && r.Place == Place{}:
+		return Whole{s, r, s.StreamSequence}, nil
+	case s.Format == Format2 && r.Place.Position() == s.Position && r.Place.Sequence >= s.TenantSequence:
+		return Whole{s, r, r.Place.Sequence}, nil
+	}
+	return Whole{}, brokenAt(Tiles, s.TenantSequence, "the second copy has another stream sequence than was recorded")
 }
 
 // readLeaves reads the hashes of the leaves that stand in one tile with leaf n, each compared with the root.

@@ -13,7 +13,7 @@ const (
 	tileWidth  = 1 << tileHeight
 
 	entriesLevel = -1 // as tlog numbers them
-	maxTreeSize  = 1 << 62
+	maxTreeSize  = 1 << 48
 )
 
 // Reader reads tiles by path. It need not be trusted: everything read is verified against a tree.
@@ -78,30 +78,73 @@ func appendEntry(bundle, entry []byte) []byte {
 	return append(bundle, entry...)
 }
 
-// Record is what a commitment commits to.
+// Record is what a statement commits to.
 type Record struct {
-	Salt  Salt
+	Salt Salt
+	// Place is zero in format 1, where the statement shows the stream sequence.
+	Place Place
 	Bytes []byte
+}
+
+// A record begins with the salt and four bytes: its kind, and the length of the stored bytes.
+const (
+	recordHead = saltSize + 4
+	record1    = 0 // format 1, which has no kind: this is the first byte of the length
+	record2    = Format2
+)
+
+// Size returns the length of the record's encoding in bytes.
+func (r Record) Size() int {
+	if r.Place == (Place{}) {
+		return recordHead + len(r.Bytes)
+	}
+	return recordHead + 8 + saltSize + len(r.Bytes)
 }
 
 // Records splits a bundle of the second copy. The records share memory with the bundle.
 func Records(bundle []byte) ([]Record, error) {
-	const head = saltSize + 4
 	var records []Record
 	for len(bundle) > 0 {
-		if len(bundle) < head || int64(len(bundle)-head) < int64(binary.BigEndian.Uint32(bundle[saltSize:])) {
+		if len(bundle) < recordHead {
 			return nil, broken(Format, "the events end inside one")
 		}
-		end := head + int(binary.BigEndian.Uint32(bundle[saltSize:]))
-		records = append(records, Record{Salt(bundle[:saltSize]), bundle[head:end:end]})
+		r, begin := Record{Salt: Salt(bundle[:saltSize])}, recordHead
+		switch bundle[saltSize] {
+		case record1:
+		case record2:
+			if begin += 8 + saltSize; len(bundle) < begin {
+				return nil, broken(Format, "the events end inside one")
+			}
+			r.Place = Place{binary.BigEndian.Uint64(bundle[recordHead:]), Salt(bundle[recordHead+8 : begin])}
+			if r.Place.check() != nil {
+				return nil, broken(Format, "a stream sequence is from 1 on and less than 2^53")
+			}
+		default:
+			return nil, broken(Format, "an event of the second copy is of no known format")
+		}
+		end := begin + int(binary.BigEndian.Uint32(bundle[saltSize:])&maxStored)
+		if len(bundle) < end {
+			return nil, broken(Format, "the events end inside one")
+		}
+		r.Bytes = bundle[begin:end:end]
+		records = append(records, r)
 		bundle = bundle[end:]
 	}
 	return records, checkCount(len(records))
 }
 
-func appendRecord(bundle []byte, r Record) []byte {
+// Append appends the record's only valid encoding to a bundle of the second copy. The stored bytes must be less than
+// 16 MiB.
+func (r Record) Append(bundle []byte) []byte {
 	bundle = append(bundle, r.Salt[:]...)
-	bundle = binary.BigEndian.AppendUint32(bundle, uint32(len(r.Bytes))) //nolint:gosec // G115: TenantLog.Append refuses longer ones
+	length := uint32(len(r.Bytes)) //nolint:gosec // G115: see above
+	if r.Place == (Place{}) {
+		bundle = binary.BigEndian.AppendUint32(bundle, length)
+		return append(bundle, r.Bytes...)
+	}
+	bundle = binary.BigEndian.AppendUint32(bundle, record2<<24|length)
+	bundle = binary.BigEndian.AppendUint64(bundle, r.Place.Sequence)
+	bundle = append(bundle, r.Place.Salt[:]...)
 	return append(bundle, r.Bytes...)
 }
 

@@ -36,11 +36,14 @@ func (m memory) Write(path string, data []byte) error {
 // each run.
 type sample struct {
 	t        testing.TB
+	format   uint8
 	salts    *Salts
 	sequence uint64
 	order    []string // of the slots
 	logs     map[string]*TenantLog
 	stores   map[string]memory
+	heads    map[string]*Heads
+	views    map[string]*HeadsView // at the last checkpoint
 	stream   []Stored
 
 	global      *Log
@@ -55,11 +58,14 @@ const origin = "log.example/audit"
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newSample(t testing.TB) *sample {
+func newSample(t testing.TB) *sample { return newSampleIn(t, Format1) }
+
+func newSampleIn(t testing.TB, format uint8) *sample {
 	salts, err := NewSalts([]byte("a secret of the projector, 32 bytes or more"))
 	must(t, err)
 	s := &sample{
-		t: t, salts: salts, logs: map[string]*TenantLog{}, stores: map[string]memory{},
+		t: t, format: format, salts: salts, logs: map[string]*TenantLog{}, stores: map[string]memory{},
+		heads: map[string]*Heads{}, views: map[string]*HeadsView{},
 		globalStore: memory{}, trees: map[string]tlog.Tree{},
 	}
 	s.global = NewLog(s.globalStore)
@@ -81,12 +87,16 @@ func (s *sample) event(tenant, id string, version int, stored []byte) {
 		var err error
 		s.logs[tenant], err = NewTenantLog(s.stores[tenant], s.salts, tenant)
 		must(s.t, err)
+		s.heads[tenant] = NewHeads()
 		s.order = append(s.order, tenant)
 	}
 	s.sequence++
 	e := Stored{s.sequence, fmt.Sprintf("test.%s.request.%s.%d.Happened", tenant, id, version), stored}
 	s.stream = append(s.stream, e)
-	must(s.t, s.logs[tenant].Append(e))
+	format := formatAt(s.format, s.sequence)
+	must(s.t, s.logs[tenant].Append(format, e))
+	is, _ := s.salts.leaf(format, tenant, uint64(s.logs[tenant].Tree().N), e)
+	s.heads[tenant].Append("test."+tenant+".request."+id, uint64(version), tlog.RecordHash(is.Append(nil)))
 }
 
 // checkpoint flushes everything, and signs and cosigns a checkpoint.
@@ -97,10 +107,11 @@ func (s *sample) checkpoint() {
 		tree, err := s.logs[tenant].Flush()
 		must(s.t, err)
 		s.trees[tenant] = tree
-		all = append(all, TenantTree{tenant, tree})
+		s.views[tenant] = s.heads[tenant].View()
+		all = append(all, TenantTree{tenant, tree, s.views[tenant].Root()})
 	}
 	var err error
-	s.directory, err = NewDirectory(s.salts, s.global.Tree().N, all)
+	s.directory, err = NewDirectory(formatAt(s.format, s.sequence), s.salts, s.global.Tree().N, all)
 	must(s.t, err)
 	must(s.t, s.global.Append(s.directory.Entry()))
 	s.tree, err = s.global.Flush()
@@ -173,10 +184,15 @@ func (s *sample) receipt(tenant, id string, wanted ...Wanted) Receipt {
 	must(s.t, err)
 	last, err := ProveLast(s.globalStore, s.tree)
 	must(s.t, err)
-	return Receipt{
+	r := Receipt{
 		Tenant: tenant, About: "test." + tenant + ".request." + id, Events: events,
 		Opening: opening, Directory: last, Checkpoint: string(s.signed),
 	}
+	if opening.Format() == Format2 {
+		r.Head, err = s.views[tenant].Receipt(r.About)
+		must(s.t, err)
+	}
+	return r
 }
 
 func encoded(t testing.TB, r Receipt) []byte {
@@ -188,9 +204,11 @@ func encoded(t testing.TB, r Receipt) []byte {
 
 // story is a world in which a bank's request "r1" has events 2, 4 and 7 of the bank's, and other tenants have events as
 // well.
-func story(t testing.TB) *sample {
+func story(t testing.TB) *sample { return storyIn(t, Format1) }
+
+func storyIn(t testing.TB, format uint8) *sample {
 	t.Helper()
-	s := newSample(t)
+	s := newSampleIn(t, format)
 	step := func(tenant, id string, version int) {
 		s.event(tenant, id, version, fmt.Appendf(nil, "%s %s version %d", tenant, id, version))
 	}
@@ -237,6 +255,26 @@ func wantBroken(t testing.TB, err error, parts ...Part) {
 	}
 	if !slices.Contains(parts, proof.Part) {
 		t.Errorf("broken is %q (%v), want %v", proof.Part, err, parts)
+	}
+}
+
+// changing is a log whose first events are of format 1, and the others of format 2.
+const changing = 3
+
+func formatAt(format uint8, sequence uint64) uint8 {
+	switch {
+	case format != changing:
+		return format
+	case sequence <= 6:
+		return Format1
+	}
+	return Format2
+}
+
+func inEachFormat(t *testing.T, test func(t *testing.T, format uint8)) {
+	t.Helper()
+	for format, name := range map[uint8]string{Format1: "format 1", Format2: "format 2", changing: "changing"} {
+		t.Run(name, func(t *testing.T) { test(t, format) })
 	}
 }
 

@@ -64,6 +64,9 @@ type LogConfig struct {
 	// Interval is the time between two checkpoints while the stream grows; 0 means 8 s, so that every event is covered
 	// within ten.
 	Interval time.Duration `yaml:"interval"`
+	// Steady has a checkpoint signed at every multiple of the interval, whether or not anything happened, so that none
+	// tells a tenant that something happened at another. Each is an event: about four million a year.
+	Steady bool `yaml:"steady"`
 	// RescanEvery is the pause between two full comparisons with the trees; 0 means 30 s.
 	RescanEvery time.Duration `yaml:"rescan_every"`
 	// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty for none.
@@ -267,7 +270,7 @@ func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses) (*ledge
 	}
 	o := ledger.Options{
 		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys,
-		Interval: cmp.Or(c.Log.Interval, defaultInterval),
+		Interval: cmp.Or(c.Log.Interval, defaultInterval), Steady: c.Log.Steady,
 		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Alarm(alarmLog) },
 	}
 	if witnesses == nil {

@@ -244,8 +244,8 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 			told = append(told, e.Event)
 		}
 	}
-	if len(report.Events) != len(told) {
-		t.Fatalf("the receipt has %d events of %d", len(report.Events), len(told))
+	if len(report.Events) != len(told) || !report.Complete() {
+		t.Fatalf("the receipt has %d events of %d: %+v", len(report.Events), len(told), report.Head)
 	}
 	for i, e := range report.Events {
 		counted := told[i].GetAccessEvaluated().GetFacts().GetHistory() != nil

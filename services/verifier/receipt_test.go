@@ -3,7 +3,6 @@ package verifier_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -38,11 +37,30 @@ func stored(t *testing.T, name string) (subject string, data []byte) {
 // written is a log that holds a request's first events, and the file of its receipt; the second event is withheld.
 func written(t *testing.T, change func(i int, subject *string, data *[]byte)) (h *history, public, file string) {
 	t.Helper()
-	private, public, err := note.GenerateKey(rand.Reader, "log.example/lockbox")
+	h, public, r := receiptOf(t, merkle.Format2, change)
+	return h, public, saved(t, r)
+}
+
+func saved(t *testing.T, r merkle.Receipt) (file string) {
+	t.Helper()
+	text, err := r.Encode()
+	must(t, err)
+	file = filepath.Join(t.TempDir(), "receipt.json")
+	must(t, os.WriteFile(file, text, 0o600))
+	return file
+}
+
+func receiptOf(
+	t *testing.T, format uint8, change func(i int, subject *string, data *[]byte),
+) (h *history, public string, r merkle.Receipt) {
+	t.Helper()
+	// Zeros instead of chance: what is written is the same each time.
+	private, public, err := note.GenerateKey(bytes.NewReader(make([]byte, 64)), "log.example/lockbox")
 	must(t, err)
 	signer, err := note.NewSigner(private)
 	must(t, err)
 	h = begin(t, signer)
+	h.format = format
 	var wanted []merkle.Wanted
 	about := ""
 	for i, name := range []string{"AccessRequested", "AccessEvaluated", "AccessGranted-named"} {
@@ -52,18 +70,26 @@ func written(t *testing.T, change func(i int, subject *string, data *[]byte)) (h
 		h.add(subject, data)
 		wanted = append(wanted, merkle.Wanted{TenantSequence: h.sequence, Withhold: i == 1})
 	}
-	r := merkle.Receipt{Tenant: "meadowbank", About: about, Checkpoint: h.note}
+	return h, public, h.receipt(about, wanted)
+}
+
+// receipt proves these events by the last checkpoint.
+func (h *history) receipt(about string, wanted []merkle.Wanted) merkle.Receipt {
+	h.t.Helper()
+	t := h.t
+	r := merkle.Receipt{Tenant: "contoso", About: about, Checkpoint: h.note}
+	var err error
 	r.Events, err = merkle.ProveEvents(h.leaves, h.own, wanted)
 	must(t, err)
 	r.Opening, err = h.directory.Open(0)
 	must(t, err)
 	r.Directory, err = merkle.ProveLast(h.globals, h.tree)
 	must(t, err)
-	text, err := r.Encode()
-	must(t, err)
-	file = filepath.Join(t.TempDir(), "receipt.json")
-	must(t, os.WriteFile(file, text, 0o600))
-	return h, public, file
+	if h.format == merkle.Format2 {
+		r.Head, err = h.heads.View().Receipt(about)
+		must(t, err)
+	}
+	return r
 }
 
 func unchanged(int, *string, *[]byte) {}
@@ -81,7 +107,7 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	_, public, file := written(t, unchanged)
 	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
 	for _, want := range []string{
-		"these 3 events stood in the log in this order", "Access requested",
+		"all that the log committed to about request", "versions 1 to 3, in this order", "Access requested",
 		"AccessEvaluated (withheld; its place is proven)", "Access granted", "log.example/lockbox, size 3",
 		"Lockbox: compute/virtual-machines, memory-dump, change",
 		"Witnesses none was asked for",
@@ -94,6 +120,9 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	var r verifier.Receipt
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || len(r.Events) != 3 {
 		t.Fatalf("%d %v: %s", code, err, out)
+	}
+	if !r.All || *r.Head != (verifier.Head{Count: 3, Version: 3}) {
+		t.Errorf("it does not show all: %s", out)
 	}
 	if !r.Events[1].Withheld || len(r.Events[1].Event) > 0 || len(r.Events[0].Event) == 0 {
 		t.Errorf("the second event is withheld, and only that: %s", out)
@@ -194,9 +223,9 @@ func TestTheCommandsAskALog(t *testing.T) {
 	token, state := filepath.Join(dir, "token"), filepath.Join(dir, "state.json")
 	must(t, os.WriteFile(token, []byte("a-token\n"), 0o600))
 	env := map[string]string{"LOCKBOX_LOG": server.URL, "LOCKBOX_LOG_KEY": public}
-	watch := []string{"watch", "--tenant", "meadowbank", "--token-file", token, "--state", state, "--once"}
+	watch := []string{"watch", "--tenant", "contoso", "--token-file", token, "--state", state, "--once"}
 	code, out, why := run(t, env, watch...)
-	if code != 0 || !strings.Contains(out, "meadowbank: 3 events, log size 3: first seen") {
+	if code != 0 || !strings.Contains(out, "contoso: 3 events, log size 3: first seen") {
 		t.Errorf("%d %s %s", code, out, why)
 	}
 	must(t, os.WriteFile(token, []byte("another"), 0o600))

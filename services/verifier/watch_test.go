@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,10 +44,12 @@ func (t tiles) Write(path string, data []byte) error {
 // history is a log of one tenant, as a provider would have it.
 type history struct {
 	t               *testing.T
+	format          uint8
 	signer          note.Signer
 	salts           *merkle.Salts
 	global          *merkle.Log
 	tenant          *merkle.TenantLog
+	heads           *merkle.Heads
 	globals, leaves tiles
 	tree            tlog.Tree
 	own             tlog.Tree
@@ -59,9 +62,12 @@ func begin(t *testing.T, signer note.Signer) *history {
 	t.Helper()
 	salts, err := merkle.NewSalts(bytes.Repeat([]byte{7}, 32))
 	must(t, err)
-	h := &history{t: t, signer: signer, salts: salts, globals: tiles{}, leaves: tiles{}}
+	h := &history{
+		t: t, format: merkle.Format2, signer: signer, salts: salts, heads: merkle.NewHeads(),
+		globals: tiles{}, leaves: tiles{},
+	}
 	h.global = merkle.NewLog(h.globals)
-	h.tenant, err = merkle.NewTenantLog(h.leaves, salts, "meadowbank")
+	h.tenant, err = merkle.NewTenantLog(h.leaves, salts, "contoso")
 	must(t, err)
 	return h
 }
@@ -75,11 +81,18 @@ func (h *history) grow(text string) {
 func (h *history) add(subject string, data []byte) {
 	h.t.Helper()
 	h.sequence++
-	must(h.t, h.tenant.Append(merkle.Stored{Sequence: h.sequence, Subject: subject, Bytes: data}))
+	must(h.t, h.tenant.Append(h.format, merkle.Stored{Sequence: h.sequence, Subject: subject, Bytes: data}))
 	var err error
 	h.own, err = h.tenant.Flush()
 	must(h.t, err)
-	h.directory, err = merkle.NewDirectory(h.salts, h.tree.N, []merkle.TenantTree{{Tenant: "meadowbank", Tree: h.own}})
+	leaf, err := merkle.Hashes(h.leaves, h.own).ReadHashes([]int64{tlog.StoredHashIndex(0, h.own.N-1)})
+	must(h.t, err)
+	if tokens := strings.Split(subject, "."); len(tokens) == 7 {
+		version, _ := strconv.ParseUint(tokens[5], 10, 64)
+		h.heads.Append(strings.Join(tokens[:5], "."), version, leaf[0])
+	}
+	h.directory, err = merkle.NewDirectory(h.format, h.salts, h.tree.N, []merkle.TenantTree{
+		{Tenant: "contoso", Tree: h.own, Heads: h.heads.View().Root()}})
 	must(h.t, err)
 	must(h.t, h.global.Append(h.directory.Entry()))
 	h.tree, err = h.global.Flush()
@@ -150,7 +163,7 @@ func follow(t *testing.T) (w *verifier.Watcher, show *shown, signer note.Signer)
 	server := httptest.NewServer(show)
 	t.Cleanup(server.Close)
 	return &verifier.Watcher{
-		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "meadowbank",
+		Trust: verifier.Trust{Key: public}, Log: server.URL, Tenant: "contoso",
 		State: filepath.Join(t.TempDir(), "seen.json"),
 		Token: func(context.Context) (string, error) { return "a-token", nil },
 		Out:   new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC,

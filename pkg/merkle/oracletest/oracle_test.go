@@ -92,6 +92,14 @@ func check(t *testing.T, s site, tree tlog.Tree) error {
 	return fsck.New(origin, verifier, served, leafHashes, fsck.Opts{N: 2}).Check(t.Context())
 }
 
+// format changes in the middle of a log of n leaves.
+func format(i, n int) uint8 {
+	if i <= n/2 {
+		return merkle.Format1
+	}
+	return merkle.Format2
+}
+
 // tenantTree builds a tenant's tree of n events, flushed now and then.
 func tenantTree(t *testing.T, n int) (site, tlog.Tree) {
 	t.Helper()
@@ -107,7 +115,7 @@ func tenantTree(t *testing.T, n int) (site, tlog.Tree) {
 	for i := 1; i <= n; i++ {
 		e := merkle.Stored{Sequence: uint64(2 * i), Subject: fmt.Sprintf("subject.%d", i),
 			Bytes: fmt.Appendf(nil, "event %d", i)}
-		if err := log.Append(e); err != nil {
+		if err := log.Append(format(i, n), e); err != nil {
 			t.Fatal(err)
 		}
 		if i%100 == 0 {
@@ -140,7 +148,7 @@ func TestTesseraAcceptsTheTilesOfTheGlobalTree(t *testing.T) {
 	s := site{}
 	log := merkle.NewLog(s)
 	for number := range int64(600) {
-		d, err := merkle.NewDirectory(salts, number, []merkle.TenantTree{
+		d, err := merkle.NewDirectory(format(int(number), 600), salts, number, []merkle.TenantTree{
 			{Tenant: "bank", Tree: tlog.Tree{N: number + 1}}, {Tenant: "clinic", Tree: tlog.Tree{N: 1}},
 		})
 		if err != nil {

@@ -111,8 +111,12 @@ type CheckpointSigned struct {
 	Note string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
 	// The last event of the stream that is in the trees.
 	CoveredSequence uint64 `protobuf:"varint,2,opt,name=covered_sequence,json=coveredSequence,proto3" json:"covered_sequence,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The format of the checkpoint's directory of tenants and of the leaves that it is the first to cover
+	// (pkg/merkle/FORMATS.md); 0 means 1. Together with covered_sequence it determines every byte of the trees. It never
+	// decreases in a log.
+	Format        uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckpointSigned) Reset() {
@@ -155,6 +159,13 @@ func (x *CheckpointSigned) GetNote() string {
 func (x *CheckpointSigned) GetCoveredSequence() uint64 {
 	if x != nil {
 		return x.CoveredSequence
+	}
+	return 0
+}
+
+func (x *CheckpointSigned) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
 	}
 	return 0
 }
@@ -534,10 +545,11 @@ var File_lockbox_v1_integrity_proto protoreflect.FileDescriptor
 const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\n" +
 	"\x1alockbox/v1/integrity.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n" +
 	"\x10CheckpointSigned\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12)\n" +
-	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\"#\n" +
+	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\rR\x06format\"#\n" +
 	"\rLogKeyChanged\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\"\x85\x02\n" +
 	"\x0fDifferenceFound\x12\x14\n" +

@@ -642,7 +642,7 @@ type Query_ListDisclosures struct {
 }
 
 type Query_GetReceipt struct {
-	// The proof of what happened to a request.
+	// The proof of what the log holds of a request.
 	GetReceipt *GetReceipt `protobuf:"bytes,35,opt,name=get_receipt,json=getReceipt,proto3,oneof"`
 }
 
@@ -5008,8 +5008,8 @@ func (x *ServiceView) GetStage() ServiceStage {
 	return ServiceStage_SERVICE_STAGE_UNSPECIFIED
 }
 
-// Everything that happened to a request, with the proof that it stands in the log (R41). UNAVAILABLE until the last event is in a
-// signed checkpoint, which takes seconds. For the customer's people and the provider's security officers.
+// What the log holds of a request, with the proof that it committed to this being all (R41). UNAVAILABLE until the last event is
+// in a signed checkpoint, which takes seconds. For the customer's people and the provider's security officers.
 type GetReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The request's id.

@@ -15,14 +15,14 @@ import (
 
 // Receipts builds proofs for events of the log: *ledger.Ledger.
 type Receipts interface {
-	Receipt(tenant, about string, wanted []ledger.Wanted) (file []byte, err error)
+	Receipt(tenant, about string, wanted []ledger.Wanted, read uint64) (file []byte, err error)
 	// PublicKey returns the log's public key, by which receipts are checked.
 	PublicKey() string
 }
 
-// getReceipt returns a receipt that proves what happened to a request. Stored bytes are shown whole or not at all: an
-// evaluation with counts over all customers is withheld from the customer, and callers who may not see the customer's
-// role assignments get no receipt. It also returns whose request it is.
+// getReceipt returns a receipt that proves what the log holds of a request. Stored bytes are shown whole or not at all:
+// an evaluation with counts over all customers is withheld from the customer, and callers who may not see the
+// customer's role assignments get no receipt. It also returns whose request it is.
 func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receipt, tenant string, err error) {
 	const rule = "R41"
 	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
@@ -42,9 +42,10 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 		}
 	}
 	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")
-	file, err := v.receipts.Receipt(row.Tenant, about, wanted)
+	file, err := v.receipts.Receipt(row.Tenant, about, wanted, v.Sequence())
 	switch {
-	case errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone), errors.Is(err, ledger.ErrNoTree):
+	case errors.Is(err, ledger.ErrNewer), errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone),
+		errors.Is(err, ledger.ErrNoTree):
 		return nil, row.Tenant, refusal.Unavailable("", rule,
 			"the last event is in no signed checkpoint yet; ask again in a few seconds")
 	case err != nil:

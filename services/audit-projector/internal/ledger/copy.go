@@ -72,12 +72,12 @@ func (c *Copy) Events() iter.Seq2[merkle.Stored, error] {
 		for len(sources) > 0 {
 			first := 0
 			for i, s := range sources {
-				if s.at.StreamSequence < sources[first].at.StreamSequence {
+				if s.at.Sequence < sources[first].at.Sequence {
 					first = i
 				}
 			}
 			s := sources[first]
-			if !yield(merkle.Stored{Sequence: s.at.StreamSequence, Subject: s.at.Subject, Bytes: s.at.Bytes}, nil) {
+			if !yield(merkle.Stored{Sequence: s.at.Sequence, Subject: s.at.Subject, Bytes: s.at.Bytes}, nil) {
 				return
 			}
 			at, err, more := s.next()

@@ -51,8 +51,11 @@ type Options struct {
 	Keys    logkeys.Keys
 	// Interval is the time between two checkpoints while the stream grows.
 	Interval time.Duration
-	Now      func() time.Time
-	Log      *zap.Logger
+	// Steady means that there is a checkpoint at every multiple of the interval, whether or not the stream has grown, so
+	// that it tells nobody that it has. The first is signed when there is something to sign.
+	Steady bool
+	Now    func() time.Time
+	Log    *zap.Logger
 	// Judge is called for each message before it enters the trees; nil: nobody judges. Its error is retried.
 	Judge func(ctx context.Context, s journal.Stored) error
 	// Alarm is called on ErrDiffers.
@@ -87,8 +90,11 @@ const (
 type Ledger struct {
 	Options
 	policy *merkle.Policy
-	trees  *trees // nil until opened
-	last   state  // the last checkpoint in memory: of the trees, or after them
+	trees  *trees                 // nil until opened
+	closed map[string]*tenantTree // the tenants' trees of the last time, as they are on disk
+	last   state                  // the last checkpoint in memory: of the trees, or after them
+	// signed is when the last checkpoint was signed, as its report says.
+	signed time.Time
 	// confirmed: the witnesses know this log, or there are none.
 	confirmed bool
 	// keyRecorded: the stream says which key replaces the log's.
@@ -147,17 +153,21 @@ func (l *Ledger) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(l.interval() - time.Since(began)):
+		case <-time.After(l.pause(began)):
 		}
 	}
 }
 
-// interval is short until there is a first checkpoint: before that, no lease can be given.
-func (l *Ledger) interval() time.Duration {
-	if l.Covered() == 0 {
-		return min(l.Interval, FirstInterval)
+// pause returns the time to the next pass after one that began at a time. It is short until there is a first
+// checkpoint: before that, no lease can be given.
+func (l *Ledger) pause(began time.Time) time.Duration {
+	switch now := l.Now(); {
+	case l.Covered() == 0:
+		return min(l.Interval, FirstInterval) - time.Since(began)
+	case l.Steady:
+		return now.Truncate(l.Interval).Add(l.Interval).Sub(now)
 	}
-	return l.Interval
+	return l.Interval - time.Since(began)
 }
 
 // Failed returns why signing has stopped; nil if it has not.
@@ -236,7 +246,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 				return err
 			}
 		}
-		return l.trees.append(e)
+		return l.trees.append(next(reported), e)
 	})
 	if err != nil {
 		return err
@@ -247,7 +257,7 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		grown = false
 	}
-	if err := l.confirm(ctx, sizes); err != nil || !grown {
+	if err := l.confirm(ctx, sizes); err != nil || !l.due(grown) {
 		return err
 	}
 	return l.sign(ctx)
@@ -286,6 +296,14 @@ func Ahead(witness string, size, is int64) error {
 		ErrDiffers, witness, size, is)
 }
 
+// due reports whether a checkpoint is to be signed now.
+func (l *Ledger) due(grown bool) bool {
+	if !l.Steady || l.last.Covered == 0 {
+		return grown
+	}
+	return l.signed.Before(l.Now().Truncate(l.Interval))
+}
+
 func misfit(e journal.Entry) bool {
 	_, is := journal.IsMisfit(e.Seq, e.Subject, e.Data)
 	return is
@@ -305,7 +323,7 @@ func (l *Ledger) open() error {
 	if l.trees != nil {
 		return nil
 	}
-	t, err := openTrees(l.Dir, l.Keys.Salts())
+	t, err := openTrees(l.Dir, l.Keys.Salts(), l.closed)
 	if err != nil {
 		return err
 	}
@@ -313,25 +331,34 @@ func (l *Ledger) open() error {
 		if err := l.check(t.disk.Checkpoint, t.disk); err != nil {
 			return err
 		}
-		if err := l.show(t.disk); err != nil {
+		if err := l.show(t); err != nil {
 			return err
 		}
 	}
-	l.trees, l.last = t, t.disk
+	l.trees, l.last, l.closed = t, t.disk, nil
 	return nil
 }
 
 func (l *Ledger) close() {
 	if l.trees != nil {
-		l.trees.abandon()
-		l.trees = nil
+		l.closed, l.trees = l.trees.abandon(), nil
 	}
 }
 
 // checkpoint is a report in the stream.
 type checkpoint struct {
 	covered uint64
+	format  uint8
 	note    string
+	at      time.Time
+}
+
+// next returns the format of the leaves before the next checkpoint, of those reported or of this copy's own.
+func next(reported []checkpoint) uint8 {
+	if len(reported) > 0 {
+		return reported[0].format
+	}
+	return merkle.Format2
 }
 
 // reported reads the checkpoints in the stream after the last one adopted.
@@ -340,19 +367,32 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	own := l.last.Covered == 0
 	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
 		func(e journal.Entry) error {
-			c := e.Event.GetCheckpointSigned()
+			c, before := e.Event.GetCheckpointSigned(), l.last
+			if len(found) > 0 {
+				before = state{Covered: found[len(found)-1].covered, Format: found[len(found)-1].format}
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return fmt.Errorf("the checkpoint of event %d: %w", e.Seq, err)
+			}
 			switch covered := c.GetCoveredSequence(); {
-			case covered <= l.last.Covered:
+			case c == nil: // a key's report
+				return nil
+			case covered <= l.last.Covered: // the last adopted one
 				own = own || covered == l.last.Covered && c.GetNote() == l.last.Checkpoint
-				return nil // the last adopted one
+				l.signed = e.Event.GetTime().AsTime()
+				return nil
 			case covered >= e.Seq:
 				return fmt.Errorf("%w: the checkpoint of event %d covers %d", ErrDiffers, e.Seq, covered)
 			case covered < l.trees.appended:
 				return errOther
-			case len(found) > 0 && covered <= found[len(found)-1].covered:
+			case covered <= before.Covered:
 				return fmt.Errorf("%w: the checkpoint of event %d does not go on", ErrDiffers, e.Seq)
+			case format < before.Format:
+				return fmt.Errorf("%w: the checkpoint of event %d is of format %d after one of %d", ErrDiffers, e.Seq, format,
+					before.Format)
 			}
-			found = append(found, checkpoint{c.GetCoveredSequence(), c.GetNote()})
+			found = append(found, checkpoint{c.GetCoveredSequence(), format, c.GetNote(), e.Event.GetTime().AsTime()})
 			return nil
 		})
 	if err == nil && !own {
@@ -371,13 +411,25 @@ func (l *Ledger) doubt(err error) error {
 	return err
 }
 
+// formatOf returns the format that a report says. One that this version does not know is no contradiction: nothing is
+// signed until it is upgraded.
+func formatOf(c *lockboxv1.CheckpointSigned) (uint8, error) {
+	switch c.GetFormat() {
+	case 0, merkle.Format1:
+		return merkle.Format1, nil
+	case merkle.Format2:
+		return merkle.Format2, nil
+	}
+	return 0, fmt.Errorf("this version does not know format %d of the log", c.GetFormat())
+}
+
 // adopt adopts a checkpoint from the stream after verifying that it matches the trees.
 func (l *Ledger) adopt(c checkpoint, keep bool) error {
 	if l.trees.appended != c.covered {
 		return fmt.Errorf("%w: a checkpoint covers event %d, and the stream ends with %d", ErrDiffers, c.covered,
 			l.trees.appended)
 	}
-	s, err := l.trees.cut()
+	s, err := l.trees.cut(c.format)
 	if err != nil {
 		return err
 	}
@@ -385,7 +437,7 @@ func (l *Ledger) adopt(c checkpoint, keep bool) error {
 		return err
 	}
 	s.Checkpoint = c.note
-	l.last = s
+	l.last, l.signed = s, c.at
 	if keep || s.Covered-l.trees.disk.Covered >= keepEvery {
 		return l.keep(s)
 	}
@@ -411,7 +463,7 @@ func (l *Ledger) sign(ctx context.Context) error {
 	if err := l.recordKey(ctx); err != nil {
 		return err
 	}
-	s, err := l.trees.cut()
+	s, err := l.trees.cut(merkle.Format2)
 	if err != nil {
 		return err
 	}
@@ -420,21 +472,22 @@ func (l *Ledger) sign(ctx context.Context) error {
 		return err
 	}
 	s.Checkpoint = string(signed)
-	_, stored, err := l.Journal.Report(ctx, l.report(s))
+	report := l.report(s)
+	_, stored, err := l.Journal.Report(ctx, report)
 	if err != nil {
 		return err
 	}
 	if !stored {
 		return errOther
 	}
-	l.last = s
+	l.last, l.signed = s, report.GetTime().AsTime()
 	return l.keep(s)
 }
 
 func (l *Ledger) report(s state) *lockboxv1.Event {
 	e := l.event(strconv.FormatInt(s.Global.N, 10))
 	e.Fact = &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
-		CoveredSequence: s.Covered}}
+		CoveredSequence: s.Covered, Format: uint32(s.Format)}}
 	return e
 }
 
@@ -480,17 +533,21 @@ func (l *Ledger) keep(s state) error {
 	if err := l.trees.settle(s); err != nil {
 		return err
 	}
-	l.shown = shown{s, directory, s.Checkpoint}
+	l.shown = shown{s, directory, l.trees.views(), s.Checkpoint}
 	return nil
 }
 
-func (l *Ledger) show(s state) error {
-	directory, err := s.directory(l.Keys.Salts())
+// show publishes the checkpoint whose trees are on disk, if its directory is the one that was signed.
+func (l *Ledger) show(t *trees) error {
+	directory, err := t.disk.directory(l.Keys.Salts())
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	if err := merkle.Ends(t.globalFiles, t.disk.Global, directory.Entry()); err != nil {
+		return fmt.Errorf("%w: the tenants' trees are not those that were signed: %w", ErrDiffers, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shown = shown{s, directory, s.Checkpoint}
+	l.shown = shown{t.disk, directory, t.views(), t.disk.Checkpoint}
 	return nil
 }

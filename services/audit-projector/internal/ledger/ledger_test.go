@@ -280,16 +280,18 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 			continue
 		}
 		about := strings.TrimSuffix(e.Subject, ".1.TicketCommented")
-		file, err := l.Receipt(e.Event.GetTenant(), about, []Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}})
+		file, err := l.Receipt(e.Event.GetTenant(), about, []Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}}, e.Seq)
 		must(t, err)
 		report, err := merkle.VerifyReceipt(file, policy)
 		must(t, err)
-		if p := report.Events[0]; p.StreamSequence != e.Seq || !p.Withheld && !bytes.Equal(p.Bytes, e.Data) {
-			t.Fatalf("the receipt of event %d is about %d", e.Seq, p.StreamSequence)
+		p := report.Events[0]
+		if p.Subject != e.Subject || !report.Complete() || !p.Withheld && !bytes.Equal(p.Bytes, e.Data) {
+			t.Fatalf("the receipt of event %d is about %s", e.Seq, p.Subject)
 		}
 	}
 	last := s.entries[len(s.entries)-1]
-	if _, err := l.Receipt(aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}); !errors.Is(err, ErrNotCovered) {
+	_, err = l.Receipt(aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}, last.Seq)
+	if !errors.Is(err, ErrNotCovered) {
 		t.Errorf("the last checkpoint itself: %v", err)
 	}
 	if _, err := l.Sighting("nobody", 0, 0); !errors.Is(err, ErrNoTree) {

@@ -14,6 +14,8 @@ import (
 type shown struct {
 	state
 	directory *merkle.Directory
+	// heads are the tenants' heads in the order of their slots.
+	heads []*merkle.HeadsView
 	// note is the signed note with the cosignatures received so far.
 	note string
 }
@@ -177,9 +179,10 @@ type Wanted struct {
 // PublicKey returns the log's public key, in the form that policies use, with former ones on further lines.
 func (l *Ledger) PublicKey() string { return strings.Join(l.Keys.Verifiers, "\n") }
 
-// Receipt proves all events of one aggregate in order. about is the prefix of their subjects. It returns ErrNotCovered
-// if the last checkpoint does not cover the last of them yet.
-func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, err error) {
+// Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of
+// the stream up to the sequence read. It returns ErrNotCovered if the last checkpoint does not cover the last of them
+// yet, and ErrNewer if it covers others that are not among them.
+func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (file []byte, err error) {
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)
 		if err != nil {
@@ -189,6 +192,15 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 			return ErrNotCovered
 		}
 		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.note}
+		if s.Format >= merkle.Format2 {
+			if r.Head, err = s.heads[slot].Receipt(about); err != nil {
+				return err
+			}
+			// Otherwise messages that are no event make the difference, and no receipt will show them.
+			if r.Head.Count > uint64(len(wanted)) && s.Covered > read {
+				return ErrNewer
+			}
+		}
 		events := make([]merkle.Wanted, len(wanted))
 		for i, w := range wanted {
 			n, err := merkle.Find(l.tenantFiles(tenant), tree, w.Sequence)
@@ -212,5 +224,9 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted) (file []byte, er
 	return file, err
 }
 
-// ErrNotCovered says that an event is too new to be in a signed tree.
-var ErrNotCovered = errors.New("the event is not in a signed tree yet")
+var (
+	// ErrNotCovered says that an event is too new to be in a signed tree.
+	ErrNotCovered = errors.New("the event is not in a signed tree yet")
+	// ErrNewer says that the signed tree has newer events.
+	ErrNewer = errors.New("the signed tree has newer events")
+)

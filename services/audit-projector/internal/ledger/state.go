@@ -18,15 +18,18 @@ type state struct {
 	// Covered is the sequence of the last event in the trees; 0 if nothing was signed yet.
 	Covered uint64 `json:"covered"`
 	// Checkpoint is the signed note as it was reported.
-	Checkpoint string    `json:"checkpoint"`
-	Global     tlog.Tree `json:"global"`
+	Checkpoint string `json:"checkpoint"`
+	// Format is that of its directory and of the leaves that it is the first to cover. In files of before there was a
+	// second format it is missing.
+	Format uint8     `json:"format"`
+	Global tlog.Tree `json:"global"`
 	// Tenants are the tenants' trees in the order of their slots.
 	Tenants []merkle.TenantTree `json:"tenants"`
 }
 
 // directory returns the checkpoint's directory of tenants.
 func (s state) directory(salts *merkle.Salts) (*merkle.Directory, error) {
-	return merkle.NewDirectory(salts, s.Global.N-1, s.Tenants)
+	return merkle.NewDirectory(s.Format, salts, s.Global.N-1, s.Tenants)
 }
 
 const stateFile = "state.json"
@@ -36,8 +39,9 @@ const DirName = "trees"
 
 func readState(dir string) (s state, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, stateFile)) // #nosec G304 -- the operator names the directory
+	s.Format = merkle.Format1
 	if errors.Is(err, fs.ErrNotExist) {
-		return state{}, nil
+		return s, nil
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &s)

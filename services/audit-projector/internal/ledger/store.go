@@ -200,7 +200,7 @@ func narrow(from merkle.Reader, path string, size int64) ([]byte, error) {
 	length := t.W * tlog.HashSize
 	switch {
 	case events:
-		length, err = lengthOf(merkle.Records(data))(t.W, func(r merkle.Record) int { return len(r.Salt) + 4 + len(r.Bytes) })
+		length, err = lengthOf(merkle.Records(data))(t.W, merkle.Record.Size)
 	case t.L < 0:
 		length, err = lengthOf(merkle.Entries(data))(t.W, func(e []byte) int { return 2 + len(e) })
 	}

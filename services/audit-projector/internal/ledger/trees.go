@@ -17,8 +17,10 @@ type trees struct {
 	dir   string
 	salts *merkle.Salts
 	disk  state
-	// appended is the sequence of the last event in the trees in memory.
+	// appended is the sequence of the last event in the trees in memory, and format that of the leaves since the last cut;
+	// 0 if there are none.
 	appended    uint64
+	format      uint8
 	global      *merkle.Log
 	globalFiles *files
 	// tenants in the order of their slots.
@@ -28,8 +30,11 @@ type trees struct {
 
 // tenantTree is one tenant's tree. Its log is open while it grows.
 type tenantTree struct {
-	name  string
-	disk  tlog.Tree
+	name string
+	disk tlog.Tree
+	// heads are those of the tree in memory, view those of the tree on disk.
+	heads *merkle.Heads
+	view  *merkle.HeadsView
 	files *files
 	log   *merkle.TenantLog
 }
@@ -41,8 +46,9 @@ func (t *tenantTree) tree() tlog.Tree {
 	return t.log.Tree()
 }
 
-// openTrees opens the trees of the last checkpoint on disk. It removes files beyond that checkpoint.
-func openTrees(dir string, salts *merkle.Salts) (*trees, error) {
+// openTrees opens the trees of the last checkpoint on disk. It removes files beyond that checkpoint. What earlier trees
+// that were closed have in memory need not be read again.
+func openTrees(dir string, salts *merkle.Salts, earlier map[string]*tenantTree) (*trees, error) {
 	disk, err := readState(dir)
 	if err != nil {
 		return nil, err
@@ -62,8 +68,19 @@ func openTrees(dir string, salts *merkle.Salts) (*trees, error) {
 		return nil, err
 	}
 	for _, is := range disk.Tenants {
-		if err := t.add(is.Tenant, is.Tree).files.sweep(is.Tree.N); err != nil {
+		of := t.add(is.Tenant, is.Tree)
+		if err := of.files.sweep(is.Tree.N); err != nil {
 			return nil, err
+		}
+		if before := earlier[is.Tenant]; before != nil && before.disk == is.Tree {
+			of.heads, of.view = before.heads, before.view
+		} else if of.heads, err = merkle.ReadHeads(of.files, is.Tree); err != nil {
+			return nil, fmt.Errorf("%w: the tree of %s: %w", ErrDiffers, is.Tenant, err)
+		} else {
+			of.view = of.heads.View()
+		}
+		if disk.Format >= merkle.Format2 && of.view.Root() != is.Heads {
+			return nil, fmt.Errorf("%w: the heads of %s are not those of its tree", ErrDiffers, is.Tenant)
 		}
 	}
 	return t, t.sweepUnknown()
@@ -85,12 +102,19 @@ func (t *trees) sweepUnknown() error {
 	return nil
 }
 
-// abandon waits for pending writes, since the same files are about to be reopened.
-func (t *trees) abandon() {
+// abandon waits for pending writes, since the same files are about to be reopened, and returns the tenants' trees as
+// they are on disk.
+func (t *trees) abandon() map[string]*tenantTree {
 	_ = t.globalFiles.writing.Wait() // an error is the reason for abandoning, or is repaired by the rebuild
+	onDisk := map[string]*tenantTree{}
 	for _, of := range t.tenants {
 		_ = of.files.writing.Wait()
+		if of.view != nil {
+			of.heads.Back(of.view)
+			onDisk[of.name] = of
+		}
 	}
+	return onDisk
 }
 
 func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
@@ -99,8 +123,11 @@ func (t *trees) add(name string, disk tlog.Tree) *tenantTree {
 	return is
 }
 
-// append adds the next message of the stream, whether or not it is an event.
-func (t *trees) append(e journal.Entry) error {
+// append adds the next message of the stream, whether or not it is an event, as a leaf of that format.
+func (t *trees) append(format uint8, e journal.Entry) error {
+	if t.format != 0 && t.format != format {
+		return errOther // which is of an earlier version, and has signed the leaves since the last cut as of its format
+	}
 	if e.Seq != t.appended+1 {
 		return fmt.Errorf("%w: event %d of the stream comes after %d", ErrDiffers, e.Seq, t.appended)
 	}
@@ -110,26 +137,33 @@ func (t *trees) append(e journal.Entry) error {
 		of = t.add(name, merkle.EmptyTree())
 	}
 	if of.log == nil {
-		log, err := merkle.OpenTenantLog(of.files, t.salts, name, of.disk)
+		log, err := merkle.OpenTenantLog(of.files, t.salts, name, of.disk, of.heads)
 		if err != nil {
 			return fmt.Errorf("%w: the tree of %s: %w", ErrDiffers, name, err)
 		}
-		of.log = log
+		of.log, of.heads = log, log.Heads()
 	}
-	if err := of.log.Append(merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
+	if err := of.log.Append(format, merkle.Stored{Sequence: e.Seq, Subject: e.Subject, Bytes: e.Data}); err != nil {
 		return err
 	}
-	t.appended = e.Seq
+	t.appended, t.format = e.Seq, format
 	return nil
 }
 
-// cut adds the directory of all that was appended to the global tree.
-func (t *trees) cut() (state, error) {
-	s := state{Covered: t.appended, Tenants: make([]merkle.TenantTree, len(t.tenants))}
+// cut adds the directory of all that was appended to the global tree, in the format of the leaves.
+func (t *trees) cut(format uint8) (state, error) {
+	if t.format != 0 && t.format != format {
+		return state{}, errOther // as in append
+	}
+	t.format = 0
+	s := state{Covered: t.appended, Format: format, Tenants: make([]merkle.TenantTree, len(t.tenants))}
 	for i, of := range t.tenants {
 		s.Tenants[i] = merkle.TenantTree{Tenant: of.name, Tree: of.tree()}
+		if format >= merkle.Format2 {
+			s.Tenants[i].Heads = of.heads.View().Root()
+		}
 	}
-	directory, err := merkle.NewDirectory(t.salts, t.global.Tree().N, s.Tenants)
+	directory, err := merkle.NewDirectory(format, t.salts, t.global.Tree().N, s.Tenants)
 	if err != nil {
 		return state{}, err
 	}
@@ -166,6 +200,15 @@ func (t *trees) keep(s state) error {
 	return nil
 }
 
+// views returns the heads on disk in the order of the slots.
+func (t *trees) views() []*merkle.HeadsView {
+	views := make([]*merkle.HeadsView, len(t.tenants))
+	for i, of := range t.tenants {
+		views[i] = of.view
+	}
+	return views
+}
+
 // settle makes the saved trees the current ones on disk, and drops what belongs only to the previous ones: their
 // partial tiles, and the open logs of idle tenants.
 func (t *trees) settle(s state) error {
@@ -180,7 +223,7 @@ func (t *trees) settle(s state) error {
 			continue
 		}
 		errs = append(errs, of.files.outgrown(of.disk.N, grown.N))
-		of.disk = grown
+		of.disk, of.view = grown, of.heads.View()
 	}
 	t.disk = s
 	return errors.Join(errs...)

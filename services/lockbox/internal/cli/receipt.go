@@ -21,11 +21,12 @@ const (
 func (a *app) auditReceiptCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
-		Use: "receipt REQUEST", Short: "Get the file that proves what happened to a request", Args: exactly("REQUEST"),
+		Use: "receipt REQUEST", Short: "Get the file that proves what the log holds of a request", Args: exactly("REQUEST"),
 		ValidArgsFunction: a.requests(),
-		Long: `Gets one file with everything that happened to a request, the proof that it stands in the log, and the signed checkpoint. Keep
-it: audit verify checks it offline, years later, with nothing but public keys. Events that count what an engineer did for other
-customers are withheld, and their place is proved all the same. A file is never written over.`,
+		Long: `Gets one file with what happened to a request, the proof that it stands in the log and that the log committed to
+this being all, and the signed checkpoint. Keep it: audit verify checks it offline, years later, with nothing but public keys.
+Events that count what an engineer did for other customers are withheld, and their place is proved all the same. A file is never
+written over.`,
 		Example: `  lockbox audit receipt 019a2b3c
   lockbox audit receipt 019a2b3c --file - | jq .count`,
 	}

@@ -47,6 +47,12 @@ type upFile struct {
 	Notifier notifier.Config  `yaml:"notifier"`
 	// Portal is not served if this section is empty.
 	Portal portal.Config `yaml:"portal"`
+	// Log is the Merkle log.
+	Log struct {
+		// Steady has a checkpoint signed at every multiple of eight seconds, whether or not anything happened, so that none
+		// tells a tenant that something happened at another. Each is an event: about four million a year.
+		Steady bool `yaml:"steady"`
+	} `yaml:"log"`
 	// Webhooks are those of customers' own.
 	Webhooks struct {
 		// ThisMachine permits receivers on this machine, as the demo does.
@@ -152,6 +158,7 @@ func upCommand() *cobra.Command {
 					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics, Traces: traces,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
+					LogSteady:     f.Log.Steady,
 					LocalWebhooks: withDemo || f.Webhooks.ThisMachine,
 					Portal:        portalOf(f.Portal, portalAddr, withDemo),
 				},

@@ -71,6 +71,8 @@ type Config struct {
 	LogAddr string
 	// LogInterval is the time between two checkpoints; 0: the service's default.
 	LogInterval time.Duration
+	// LogSteady has checkpoints at every multiple of LogInterval, whether or not anything happened.
+	LogSteady bool
 	// LogPolicy is the file that names the log's witnesses; empty: none.
 	LogPolicy string
 	// RescanEvery is the time between two complete comparisons of the stream with the trees; 0: the service's default.
@@ -392,8 +394,9 @@ func (s *Stack) parts() []part {
 				Building: s.config.Building, MailsWithin: s.config.MailsWithin, Log: projector.LogConfig{
 					SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 					SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
-					Interval:       s.config.LogInterval, RescanEvery: s.config.RescanEvery, PolicyFile: s.config.LogPolicy,
-					Listen: logAddr, Listener: first,
+					Interval:       s.config.LogInterval, Steady: s.config.LogSteady, RescanEvery: s.config.RescanEvery,
+					PolicyFile: s.config.LogPolicy,
+					Listen:     logAddr, Listener: first,
 				}})
 		}},
 		{bus.Notifier, func(ctx context.Context,

@@ -15,7 +15,7 @@ const (
 	receiptBetween  = 500 * time.Millisecond
 )
 
-// receipt serves the receipt file, which proves what happened to a request (R41).
+// receipt serves the receipt file, which proves what the log holds of a request (R41).
 func receipt(v *site.Visit) error {
 	ask := &lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{
 		GetReceipt: &lockboxv1.GetReceipt{RequestId: v.R.PathValue("id")}}}

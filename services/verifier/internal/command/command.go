@@ -40,7 +40,7 @@ the provider's log and nobody else, and trusts neither the provider nor its soft
 
 Usage: verifier COMMAND
 
-  receipt FILE         check the file that proves what happened to a request, offline
+  receipt FILE         check the file that proves what the log holds of a request, offline
   watch                follow your log, and prove each time that nothing before was rewritten
   compare SIZE:ROOT    prove that the log began so when a mail said so
   witness              cosign a log's checkpoints, and never two histories
