@@ -4,7 +4,7 @@
 //	GET /checkpoint                                   the last signed note, with cosignatures
 //	GET /growth?size=N                                the root of the first N checkpoints, and a proof to the last
 //	GET /tenants/{tenant}/sighting?global=N&size=M&format=F
-//	                                                  what a follower needs who last saw these sizes and knows this format
+//	                                                  what a follower needs who last saw these sizes and knows a format
 //	GET /tenants/{tenant}/tile/…                      hashes and entries in the layout of C2SP tlog-tiles
 //
 // The second copy, events/…, is not served: it contains what receipts withhold.
