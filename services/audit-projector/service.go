@@ -271,7 +271,7 @@ func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses) (*ledge
 	o := ledger.Options{
 		Dir: filepath.Join(c.Dir, ledger.DirName), Journal: rt.Journal, Keys: keys,
 		Interval: cmp.Or(c.Log.Interval, defaultInterval), Steady: c.Log.Steady,
-		Now:      rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Alarm(alarmLog) },
+		Now: rt.Now, Log: rt.Log, Alarm: func() { rt.Counters.Alarm(alarmLog) },
 	}
 	if witnesses == nil {
 		return ledger.Open(o)

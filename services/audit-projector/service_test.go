@@ -280,7 +280,7 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 		{"", "/growth?size=1", http.StatusOK},
 		{"", "/growth?size=999", http.StatusNotFound},
 		{"", "/growth?size=x", http.StatusBadRequest},
-		{"grace", "/tenants/" + bank + "/sighting", http.StatusOK},
+		{"grace", "/tenants/" + bank + "/sighting?format=2", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/tile/0/000.p/1", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/tile/entries/000.p/1", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/events/000.p/1", http.StatusNotFound},
@@ -288,8 +288,9 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 		{"grace", "/tenants/" + devissuer.TenantHealth + "/sighting", http.StatusNotFound},
 		{"grace", "/tenants/nobody/sighting", http.StatusNotFound},
 		{"grace", "/tenants/_/sighting", http.StatusNotFound},
-		{"olga", "/tenants/" + bank + "/sighting", http.StatusOK},
-		{"otto", "/tenants/" + bank + "/sighting", http.StatusNotFound}, // owns a subscription, and sees no more than that
+		{"olga", "/tenants/" + bank + "/sighting?format=2", http.StatusOK},
+		{"olga", "/tenants/" + bank + "/sighting", http.StatusBadRequest}, // would take the format for a contradiction
+		{"otto", "/tenants/" + bank + "/sighting", http.StatusNotFound},   // owns a subscription, and sees no more than that
 		{"erin", "/tenants/" + bank + "/sighting", http.StatusNotFound},
 		{"hana", "/tenants/" + bank + "/sighting", http.StatusNotFound},
 		{"", "/tenants/" + bank + "/sighting", http.StatusUnauthorized},
@@ -304,7 +305,7 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 		}
 	}
 	var next merkle.Sighting
-	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/sighting").body), &next))
+	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/sighting?format=2").body), &next))
 	seen, err := merkle.Follow(merkle.Seen{Tenant: bank}, next, policy)
 	must(t, err)
 	if uint64(seen.Opening.Size) < uint64(len(told)) {

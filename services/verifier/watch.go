@@ -132,8 +132,9 @@ func (w *Watcher) look(ctx context.Context) error {
 }
 
 func (w *Watcher) sighting(ctx context.Context, global, size int64) (next merkle.Sighting, err error) {
-	sizes := url.Values{"global": {strconv.FormatInt(global, 10)}, "size": {strconv.FormatInt(size, 10)}}
-	return next, w.get(ctx, "/tenants/"+url.PathEscape(w.Tenant)+"/sighting?"+sizes.Encode(), true, &next)
+	query := url.Values{"global": {strconv.FormatInt(global, 10)}, "size": {strconv.FormatInt(size, 10)},
+		"format": {strconv.Itoa(merkle.Format2)}}
+	return next, w.get(ctx, "/tenants/"+url.PathEscape(w.Tenant)+"/sighting?"+query.Encode(), true, &next)
 }
 
 // contradiction stores both sides of a contradiction in a new file: only together are they evidence.

@@ -277,4 +277,6 @@ func (k Keys) Salts() *merkle.Salts {
 }
 
 // Policy returns a policy that trusts the log alone, with any of its keys, without witnesses.
-func (k Keys) Policy() (*merkle.Policy, error) { return merkle.KeysAlone(strings.Join(k.Verifiers, "\n")) }
+func (k Keys) Policy() (*merkle.Policy, error) {
+	return merkle.KeysAlone(strings.Join(k.Verifiers, "\n"))
+}

@@ -29,7 +29,7 @@ func signsAsBefore(t *testing.T, l *Ledger, s *stream, fate fate) {
 	}
 	is, err := l.trees.cut(merkle.Format1)
 	must(t, err)
-	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: is.Global}, l.Keys.Signer)
+	signed, err := merkle.Sign(merkle.Checkpoint{Origin: l.policy.Origin(), Tree: is.Global}, l.Keys.Signers...)
 	must(t, err)
 	is.Checkpoint = string(signed)
 	report := l.report(is)

@@ -3,7 +3,8 @@
 //
 //	GET /checkpoint                                   the last signed note, with cosignatures
 //	GET /growth?size=N                                the root of the first N checkpoints, and a proof to the last
-//	GET /tenants/{tenant}/sighting?global=N&size=M    what a follower needs who last saw these sizes
+//	GET /tenants/{tenant}/sighting?global=N&size=M&format=F
+//	                                                  what a follower needs who last saw these sizes and knows a format
 //	GET /tenants/{tenant}/tile/…                      hashes and entries in the layout of C2SP tlog-tiles
 //
 // The second copy, events/…, is not served: it contains what receipts withhold.
@@ -89,7 +90,15 @@ func (s *Server) Handler() http.Handler {
 		if err != nil {
 			return answer{}, err
 		}
-		return document(s.Log.Sighting(r.PathValue("tenant"), global, size))
+		format, err := number(r, "format")
+		if err != nil {
+			return answer{}, err
+		}
+		seen, err := s.Log.Sighting(r.PathValue("tenant"), global, size)
+		if err == nil && int64(seen.Opening.Format()) > max(format, merkle.Format1) {
+			return answer{}, errFormat
+		}
+		return document(seen, err)
 	}))
 	mux.HandleFunc("GET /tenants/{tenant}/tile/{path...}", s.allowed(func(r *http.Request) (answer, error) {
 		data, err := s.Log.Tile(r.PathValue("tenant"), "tile/"+r.PathValue("path"))
@@ -98,6 +107,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", s.answer(func(*http.Request) (answer, error) { return answer{}, ledger.ErrNoTree }))
 	return mux
 }
+
+// errFormat is for followers that do not say that they know the log's format: they would take it for a contradiction.
+var errFormat = refusal.Invalid("format", "bad input",
+	"this log is of format %d, which this program does not know: upgrade it", merkle.Format2)
 
 type answer struct {
 	kind string
