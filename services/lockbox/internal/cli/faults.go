@@ -145,6 +145,14 @@ func allOf(faults []error) error {
 	return &faultsError{faults}
 }
 
+// only returns an error if it is so.
+func only(so bool, err error) error {
+	if so {
+		return err
+	}
+	return nil
+}
+
 // missing refuses a command line in which flags are empty that it needs, given as pairs of name and value.
 func missing(c *cobra.Command, pairs ...string) error {
 	var names []string
