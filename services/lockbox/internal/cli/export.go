@@ -20,7 +20,9 @@ const exportedAtOnce = 1000
 
 // activityFilter adds the activity log's filter flags to a command, and returns a function that reads them when the
 // command runs.
-func (a *app) activityFilter(c *cobra.Command) func(context.Context, *session, ...error) (*lockboxv1.ListActivity, error) {
+func (a *app) activityFilter(
+	c *cobra.Command,
+) func(context.Context, *session, ...error) (*lockboxv1.ListActivity, error) {
 	q := &lockboxv1.ListActivity{}
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
 	f := c.Flags()

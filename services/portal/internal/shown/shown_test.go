@@ -249,7 +249,8 @@ func TestReasonsAreSaidFromCodesAlone(t *testing.T) {
 		t.Errorf("with codes: %+v", got)
 	}
 	old := &lockboxv1.ExcludedAssignment{Reason: "eligible, but not activated (R21)"}
-	if got := request(t, "ja", v).NotCounted(old); got != (reason.Text{Text: "eligible, but not activated", Recorded: true}) {
+	kept := reason.Text{Text: "eligible, but not activated", Recorded: true}
+	if got := request(t, "ja", v).NotCounted(old); got != kept {
 		t.Errorf("%+v", got)
 	}
 	v.Lockbox = &lockboxv1.CustomerNotified{Alternates: []*lockboxv1.AlternateAddress{{Email: "soc@b.example"}}}
