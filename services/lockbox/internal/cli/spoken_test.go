@@ -59,6 +59,7 @@ func TestOutputCitesNoNumbers(t *testing.T) {
 		"--as grace role assign --role owner --person x --email x", "--as otto ticket open --title x --reference SR-1",
 		"--as olga disclose exposure --tenant meadowbank --what x --when 1h --reason x --resource x",
 		"--as grace tenant webhook add x --kind slack --url http://x.example --event x",
+		"--as grace overview", "--as olga overview --provider", "--as grace overview --provider",
 	} {
 		_, out, errs := scripted(t, dir, strings.Fields(line)...)
 		if found := unspoken.FindString(environment.ReplaceAllString(out+errs, "")); found != "" {
