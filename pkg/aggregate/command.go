@@ -29,7 +29,9 @@ func Of(c *lockboxv1.Command) (Key, error) {
 	switch about.Kind {
 	case KindPolicy, KindAlarm, KindSigning:
 		if named := (Key{c.GetTenant(), about.Kind, c.GetAggregateId()}); named != about {
-			return about, refusal.Invalid("tenant", "bad input", "this command is about %s", about)
+			return about, refusal.OfKind(
+				refusal.Invalid("tenant", "bad input", "this command is about %s", about),
+				"another-tenant")
 		}
 		return about, nil
 	case KindOwnership:

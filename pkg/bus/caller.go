@@ -123,8 +123,10 @@ func (c Caller) publish(ctx context.Context, subject string, data []byte) error 
 		m, err = c.request(ctx, subject, data)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered,
-			"the bus did not say whether it keeps the intent; submit it again"), err)
+		return fmt.Errorf("%w: %w", refusal.OfKind(
+			refusal.Unavailable("", unanswered,
+				"the bus did not say whether it keeps the intent; submit it again"),
+			"unsure"), err)
 	}
 	var ack struct {
 		Error *struct {
@@ -181,8 +183,10 @@ func (c Caller) call(ctx context.Context, subject string, request, reply proto.M
 		case errors.Is(err, context.DeadlineExceeded) && silences == 0:
 			silences++
 		case errors.Is(err, context.DeadlineExceeded):
-			return refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known",
-				subject, c.Timeout)
+			return refusal.OfKind(
+				refusal.Unavailable("", unanswered, "no answer on %s within %v, twice; whether it was done is not known",
+					subject, c.Timeout),
+				"unsure")
 		default:
 			return fmt.Errorf("%w: %w", refusal.Unavailable("", unanswered, "the bus does not take the message"), err)
 		}

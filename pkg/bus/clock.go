@@ -94,13 +94,21 @@ func (c *Clock) healthy(now time.Time) error {
 	defer c.mu.Unlock()
 	switch {
 	case c.checked.IsZero() && c.err != nil:
-		return refusal.Unavailable("", "I11", "the clock could not be compared with the bus: %v", c.err)
+		return refusal.OfKind(
+			refusal.Unavailable("", "I11", "the clock could not be compared with the bus: %v", c.err),
+			"clock")
 	case now.Sub(c.checked) > clockStale:
-		return refusal.Unavailable("", "I11", "the clock has not been compared with the bus for long")
+		return refusal.OfKind(
+			refusal.Unavailable("", "I11", "the clock has not been compared with the bus for long"),
+			"clock")
 	case jumped(c.checked, now).Abs() > MaxSkew:
-		return refusal.Unavailable("", "I11", "the clock was set since it was compared with the bus")
+		return refusal.OfKind(
+			refusal.Unavailable("", "I11", "the clock was set since it was compared with the bus"),
+			"clock")
 	case c.skew.Abs() > MaxSkew:
-		return refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, MaxSkew)
+		return refusal.OfKind(
+			refusal.Unavailable("", "I11", "the clock and the bus are %v apart; at most %v is allowed", c.skew, MaxSkew),
+			"clock")
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type Responder struct {
 const shares = 32
 
 // errBusy is the refusal of a request for which there is no room.
-var errBusy = refusal.Unavailable("", unanswered, "too many at once; try again later")
+var errBusy = refusal.OfKind(refusal.Unavailable("", unanswered, "too many at once; try again later"), "busy")
 
 // Serve answers requests until stop is called. Stop accepts no further requests and waits for those in progress, whose
 // contexts end with ctx.

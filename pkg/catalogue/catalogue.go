@@ -150,10 +150,14 @@ func (c *Catalogue) Preview(field, resourceType string) error {
 		return refusal.Invalid(field, "R8", "the catalogue has no such resource type%s",
 			input.DidYouMean(resourceType, previews))
 	case c.services[i].Stage == lockboxv1.ServiceStage_SERVICE_STAGE_GENERALLY_AVAILABLE:
-		return refusal.Invalid(field, "R8", "%s are generally available: you are asked without signing up",
-			c.services[i].Name)
+		return refusal.OfKind(
+			refusal.Invalid(field, "R8", "%s are generally available: you are asked without signing up",
+				c.services[i].Name),
+			"preview-over", "service", c.services[i].Name)
 	case c.services[i].Stage != lockboxv1.ServiceStage_SERVICE_STAGE_PREVIEW:
-		return refusal.Invalid(field, "R8", "%s are not in preview", c.services[i].Name)
+		return refusal.OfKind(
+			refusal.Invalid(field, "R8", "%s are not in preview", c.services[i].Name),
+			"not-in-preview", "service", c.services[i].Name)
 	}
 	return nil
 }

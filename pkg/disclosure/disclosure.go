@@ -4,6 +4,7 @@
 package disclosure
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -124,54 +125,58 @@ func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockb
 	case *lockboxv1.Command_DiscloseExposure:
 		o := a.DiscloseExposure.GetOccurrence()
 		e.Fact = &lockboxv1.Event_ExposureDisclosed{ExposureDisclosed: &lockboxv1.ExposureDisclosed{Occurrence: o}}
-		err = check("disclose_exposure", o, now)
 	case *lockboxv1.Command_DiscloseLegalDemand:
 		d := a.DiscloseLegalDemand
 		e.Fact = &lockboxv1.Event_LegalDemandDisclosed{LegalDemandDisclosed: &lockboxv1.LegalDemandDisclosed{
 			Occurrence: d.GetOccurrence(), Authority: d.GetAuthority(), Reference: d.GetReference(),
 			EmbargoUntil: d.GetEmbargoUntil(),
 		}}
-		err = checkDemand(d, now)
 	default:
-		err = refusal.Invalid("action", "bad input", "this command is not about a disclosure")
+		return nil, refusal.Invalid("action", "bad input", "this command is not about a disclosure")
 	}
-	if err != nil {
+	if err := refusal.First(Faults(c.Command, now)...); err != nil {
 		return nil, err
 	}
 	return aggregate.End(s, e, Evolve)
 }
 
-func checkDemand(d *lockboxv1.DiscloseLegalDemand, now time.Time) error {
-	for _, err := range []error{
-		check("disclose_legal_demand", d.GetOccurrence(), now),
+// Faults returns everything that is wrong with what a disclosure says, if the command is one, so that whoever writes it
+// can correct it at once. Errors may be nil.
+func Faults(c *lockboxv1.Command, now time.Time) []error {
+	d := c.GetDiscloseLegalDemand()
+	switch {
+	case c.GetDiscloseExposure() != nil:
+		return faults("disclose_exposure", c.GetDiscloseExposure().GetOccurrence(), now)
+	case d == nil:
+		return nil
+	}
+	var embargo error
+	if end := d.GetEmbargoUntil(); end != nil && (!end.IsValid() || end.AsTime().Sub(now) > longestEmbargo) {
+		embargo = refusal.Invalid("disclose_legal_demand.embargo_until", "R46", "must be a time within ten years")
+	}
+	return append(faults("disclose_legal_demand", d.GetOccurrence(), now),
 		prose.CheckLine("disclose_legal_demand.authority", d.GetAuthority(), 1, 200),
 		prose.CheckLine("disclose_legal_demand.reference", d.GetReference(), 1, 200),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	if end := d.GetEmbargoUntil(); end != nil && (!end.IsValid() || end.AsTime().Sub(now) > longestEmbargo) {
-		return refusal.Invalid("disclose_legal_demand.embargo_until", "R46", "must be a time within ten years")
-	}
-	return nil
+		embargo)
 }
 
-func check(in string, o *lockboxv1.Occurrence, now time.Time) error {
+func faults(in string, o *lockboxv1.Occurrence, now time.Time) []error {
 	field := func(name string) string { return in + ".occurrence." + name }
-	for _, err := range []error{
+	return []error{
 		prose.CheckLine(field("what"), o.GetWhat(), 3, 200),
 		past(field("happened_at"), o.GetHappenedAt(), now),
 		prose.Check(field("description"), o.GetDescription(), 0, 4000),
 		prose.Check(field("reason"), o.GetReason(), 10, 4000),
-	} {
-		if err != nil {
-			return err
-		}
+		resources(field, o),
 	}
+}
+
+func resources(field func(string) string, o *lockboxv1.Occurrence) error {
 	switch n := len(o.GetResourceIds()); {
 	case n > maxResources:
-		return refusal.Invalid(field("resource_ids"), "R46", "at most %d resources are named", maxResources)
+		return refusal.Naming(
+			refusal.Invalid(field("resource_ids"), "R46", "at most %d resources are named", maxResources),
+			"most", strconv.Itoa(maxResources))
 	case n == 0 && o.GetDescription() == "":
 		return refusal.Invalid(field("description"), "R46", "name the resources, or describe what was reached")
 	}
@@ -185,7 +190,7 @@ func check(in string, o *lockboxv1.Occurrence, now time.Time) error {
 
 func past(field string, t *timestamppb.Timestamp, now time.Time) error {
 	if !t.IsValid() || t.AsTime().After(now) {
-		return refusal.Invalid(field, "R46", "must be a time in the past")
+		return refusal.OfKind(refusal.Invalid(field, "R46", "must be a time in the past"), "not-past")
 	}
 	return nil
 }

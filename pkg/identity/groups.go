@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -50,7 +51,9 @@ func (c Claims) groupMap(kept map[string]bool) (map[string]string, error) {
 // checkGroupMap refuses a tenant's map of groups that cannot be meant.
 func checkGroupMap(ti *lockboxv1.TenantIssuer) error {
 	if len(ti.GetGroupMap()) > maxMapped {
-		return refusal.Invalid(at+".group_map", groupRule, "at most %d groups can be mapped", maxMapped)
+		return refusal.Naming(
+			refusal.Invalid(at+".group_map", groupRule, "at most %d groups can be mapped", maxMapped),
+			"most", strconv.Itoa(maxMapped))
 	}
 	seen := map[string]bool{}
 	for _, g := range ti.GetGroupMap() {
@@ -63,10 +66,14 @@ func checkGroupMap(ti *lockboxv1.TenantIssuer) error {
 		}
 		switch {
 		case prose.Line(name) != name:
-			return refusal.Invalid(at+".group_map.name", groupRule, "%q cannot be written by hand; give it a name of its own",
-				name)
+			return refusal.Naming(
+				refusal.Invalid(at+".group_map.name", groupRule, "%q cannot be written by hand; give it a name of its own",
+					name),
+				"group", name)
 		case seen[foldID(g.GetId())]:
-			return refusal.Invalid(at+".group_map.id", groupRule, "%q is mapped twice", g.GetId())
+			return refusal.Naming(
+				refusal.Invalid(at+".group_map.id", groupRule, "%q is mapped twice", g.GetId()),
+				"group", g.GetId())
 		}
 		seen[foldID(g.GetId())] = true
 	}

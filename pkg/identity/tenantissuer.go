@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -25,13 +26,35 @@ const (
 // keys are unusable, include private ones or are at an address that keys are not fetched from, or that is one of the
 // provider's own in any spelling, because the provider's people could then decide for the customer (I10).
 func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
+	return refusal.First(TenantIssuerFaults(ti, provider)...)
+}
+
+// TenantIssuerFaults returns everything that CheckTenantIssuer refuses. Errors may be nil.
+func TenantIssuerFaults(ti *lockboxv1.TenantIssuer, provider []Issuer) []error {
 	if ti == nil {
-		return refusal.Invalid(at, rule, "is required")
+		return []error{refusal.OfKind(refusal.Invalid(at, rule, "is required"), "issuer-required")}
 	}
+	faults := []error{checkTenantURL(ti, provider), nil, checkTenantAudiences(ti), checkTenantClaims(ti),
+		checkTenantLimits(ti)}
+	if !printableASCII(ti.GetAudience(), maxAudience) {
+		faults[1] = refusal.Naming(
+			refusal.Invalid(at+".audience", rule, "must be 1 to %d printable ASCII characters", maxAudience),
+			"most", strconv.Itoa(maxAudience))
+	}
+	if u, ok := issuerName(ti.GetUrl()); ok {
+		faults = append(faults, checkTenantKeys(ti, u))
+	}
+	return faults
+}
+
+// checkTenantURL refuses the name of an issuer that is no plain one, or one of the provider's own.
+func checkTenantURL(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 	u, ok := issuerName(ti.GetUrl())
 	if !ok {
-		return refusal.Invalid(at+".url", rule,
-			"must be an https or http URL of at most %d characters without user, query or fragment", maxURL)
+		return refusal.Naming(
+			refusal.Invalid(at+".url", rule,
+				"must be an https or http URL of at most %d characters without user, query or fragment", maxURL),
+			"most", strconv.Itoa(maxURL))
 	}
 	for _, p := range provider {
 		if ti.GetUrl() == p.URL {
@@ -43,34 +66,28 @@ func CheckTenantIssuer(ti *lockboxv1.TenantIssuer, provider []Issuer) error {
 				"is the provider's own issuer in another spelling; a tenant's people sign in with an issuer of their own")
 		}
 	}
-	if !printableASCII(ti.GetAudience(), maxAudience) {
-		return refusal.Invalid(at+".audience", rule, "must be 1 to %d printable ASCII characters", maxAudience)
-	}
-	if err := checkTenantAudiences(ti); err != nil {
-		return err
-	}
-	if err := checkTenantClaims(ti); err != nil {
-		return err
-	}
-	if err := checkTenantLimits(ti); err != nil {
-		return err
-	}
-	return checkTenantKeys(ti, u)
+	return nil
 }
 
 // checkTenantAudiences refuses further audiences that no token can have.
 func checkTenantAudiences(ti *lockboxv1.TenantIssuer) error {
 	if len(ti.GetAudiences()) > maxAudiences {
-		return refusal.Invalid(at+".audiences", rule, "at most %d can be named", maxAudiences)
+		return refusal.OfKind(
+			refusal.Invalid(at+".audiences", rule, "at most %d can be named", maxAudiences),
+			"audiences-too-many", "most", strconv.Itoa(maxAudiences))
 	}
 	for _, a := range ti.GetAudiences() {
 		if !printableASCII(a, maxAudience) {
-			return refusal.Invalid(at+".audiences", rule, "must each be 1 to %d printable ASCII characters", maxAudience)
+			return refusal.Naming(
+				refusal.Invalid(at+".audiences", rule, "must each be 1 to %d printable ASCII characters", maxAudience),
+				"most", strconv.Itoa(maxAudience))
 		}
 	}
 	switch id := ti.GetClientId(); {
 	case id != "" && !printableASCII(id, maxAudience):
-		return refusal.Invalid(at+".client_id", rule, "must be at most %d printable ASCII characters", maxAudience)
+		return refusal.Naming(
+			refusal.Invalid(at+".client_id", rule, "must be at most %d printable ASCII characters", maxAudience),
+			"most", strconv.Itoa(maxAudience))
 	case id == "" && ti.GetPrivateKeyJwt():
 		return refusal.Invalid(at+".private_key_jwt", rule, "needs the portal's client_id")
 	}
@@ -85,8 +102,10 @@ func checkTenantClaims(ti *lockboxv1.TenantIssuer) error {
 		{"locale_claim", ti.GetLocaleClaim(), rule}, {"authentication_time_claim", ti.GetAuthenticationTimeClaim(), rule},
 	} {
 		if c.claim != "" && !printableASCII(c.claim, maxName) {
-			return refusal.Invalid(at+"."+c.name, c.rule, "must be the name of a claim, at most %d printable ASCII characters",
-				maxName)
+			return refusal.OfKind(
+				refusal.Invalid(at+"."+c.name, c.rule, "must be the name of a claim, at most %d printable ASCII characters",
+					maxName),
+				"claim-name", "most", strconv.Itoa(maxName))
 		}
 	}
 	for _, c := range []struct {
@@ -95,8 +114,10 @@ func checkTenantClaims(ti *lockboxv1.TenantIssuer) error {
 	}{{"multi_factor_methods", ti.GetMultiFactorMethods()}, {"multi_factor_classes", ti.GetMultiFactorClasses()}} {
 		bad := func(v string) bool { return !printableASCII(v, maxName) }
 		if len(c.values) > maxValues || slices.ContainsFunc(c.values, bad) {
-			return refusal.Invalid(at+"."+c.name, rule, "must be at most %d values of at most %d printable ASCII characters",
-				maxValues, maxName)
+			return refusal.OfKind(
+				refusal.Invalid(at+"."+c.name, rule, "must be at most %d values of at most %d printable ASCII characters",
+					maxValues, maxName),
+				"claim-values", "most", strconv.Itoa(maxValues), "length", strconv.Itoa(maxName))
 		}
 	}
 	return checkGroupMap(ti)
@@ -130,12 +151,17 @@ func checkTenantKeys(ti *lockboxv1.TenantIssuer, issuer *url.URL) error {
 		}
 		return nil
 	case len(ti.GetJwks()) > 0:
-		return refusal.Invalid(at+".jwks_url", rule, "must not be given together with a key set")
+		return refusal.OfKind(
+			refusal.Invalid(at+".jwks_url", rule, "must not be given together with a key set"),
+			"keys-twice")
 	}
 	u, ok := issuerURL(ti.GetJwksUrl())
 	if !ok || u.Scheme == "http" && !loopback(issuer.Hostname()) {
-		return refusal.Invalid(at+".jwks_url", rule,
-			"must be an https URL of at most %d characters (or http on a loopback address, as the issuer itself) without user, query or fragment", maxURL)
+		return refusal.Naming(
+			refusal.Invalid(at+".jwks_url", rule,
+				"must be an https URL of at most %d characters (or http on a loopback address, as the issuer itself) "+
+					"without user, query or fragment", maxURL),
+			"most", strconv.Itoa(maxURL))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,11 +25,15 @@ func checkTenantLimits(ti *lockboxv1.TenantIssuer) error {
 	switch {
 	case leeway != nil && (leeway.GetNanos() != 0 || leeway.GetSeconds() < 0 ||
 		leeway.GetSeconds() > int64(MaxLeeway/time.Second)):
-		return refusal.Invalid(at+".leeway", rule, "must be whole seconds, at most %d minutes", MaxLeeway/time.Minute)
+		return refusal.Naming(
+			refusal.Invalid(at+".leeway", rule, "must be whole seconds, at most %d minutes", MaxLeeway/time.Minute),
+			"within", MaxLeeway.String())
 	case ti.GetTokenMaxBytes() > MaxToken:
-		return refusal.Invalid(at+".token_max_bytes", rule, "must be at most %d", MaxToken)
+		return refusal.Naming(refusal.Invalid(at+".token_max_bytes", rule, "must be at most %d", MaxToken),
+			"most", strconv.Itoa(MaxToken))
 	case ti.GetJwksMaxBytes() > MostJWKS:
-		return refusal.Invalid(at+".jwks_max_bytes", rule, "must be at most %d", MostJWKS)
+		return refusal.Naming(refusal.Invalid(at+".jwks_max_bytes", rule, "must be at most %d", MostJWKS),
+			"most", strconv.Itoa(MostJWKS))
 	case len(ti.GetAuthorities()) == 0:
 		return nil
 	}

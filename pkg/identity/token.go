@@ -161,8 +161,10 @@ func plainJWT(header jose.Header) bool {
 // of which one has.
 func (p *parsed) content(keys *KeySet) (payload []byte, renew bool, err error) {
 	if keys == nil {
-		return nil, true, refusal.Unavailable(field, "I11",
-			"the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later")
+		return nil, true, refusal.OfKind(
+			refusal.Unavailable(field, "I11",
+				"the keys of its issuer cannot be had just now, so nobody can be recognised by it; try again later"),
+			"keys-unavailable")
 	}
 	from := keys.choose(p.names)
 	for _, key := range from.keys {

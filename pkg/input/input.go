@@ -4,6 +4,7 @@ package input
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -33,7 +34,9 @@ func Tenant(field, s string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-'
 	}
 	if !ok {
-		return refusal.Invalid(field, rule, "a tenant id is 3 to 40 lower-case letters, digits and inner dashes")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "a tenant id is 3 to 40 lower-case letters, digits and inner dashes"),
+			"tenant-id")
 	}
 	return nil
 }
@@ -47,8 +50,10 @@ func Token(field, s string) error {
 		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 	}
 	if !ok {
-		return refusal.Invalid(field, rule,
-			"an id is 1 to 64 letters, digits, dashes and underscores, and begins with a letter or digit")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule,
+				"an id is 1 to 64 letters, digits, dashes and underscores, and begins with a letter or digit"),
+			"id")
 	}
 	return nil
 }
@@ -58,7 +63,7 @@ func Token(field, s string) error {
 func UUIDv7(field, s string) error {
 	id, err := uuid.Parse(s)
 	if err != nil || id.Version() != 7 || id.String() != s {
-		return refusal.Invalid(field, rule, "must be a UUID of version 7 in lower case")
+		return refusal.OfKind(refusal.Invalid(field, rule, "must be a UUID of version 7 in lower case"), "uuid")
 	}
 	return nil
 }
@@ -68,7 +73,9 @@ func UUIDv7(field, s string) error {
 func Email(field, s string) error {
 	local, domain, found := strings.Cut(s, "@")
 	if !found || len(s) > 254 || len(local) == 0 || len(local) > 64 || !localPart(local) || !hostname(domain) {
-		return refusal.Invalid(field, rule, "must be a plain e-mail address such as name@example.org")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "must be a plain e-mail address such as name@example.org"),
+			"email")
 	}
 	return nil
 }
@@ -108,13 +115,19 @@ func hostname(s string) bool {
 // meant.
 func Decode(data []byte, m proto.Message) error {
 	if len(data) > MaxMessage {
-		return refusal.Invalid("message", rule, "is %d bytes long; at most %d are read", len(data), MaxMessage)
+		return refusal.OfKind(
+			refusal.Invalid("message", rule, "is %d bytes long; at most %d are read", len(data), MaxMessage),
+			"message-too-long", "most", strconv.Itoa(MaxMessage))
 	}
 	if err := proto.Unmarshal(data, m); err != nil {
-		return refusal.Invalid("message", rule, "is not a valid %s", m.ProtoReflect().Descriptor().Name())
+		return refusal.OfKind(
+			refusal.Invalid("message", rule, "is not a valid %s", m.ProtoReflect().Descriptor().Name()),
+			"message-malformed")
 	}
 	if path, found := unknown(m.ProtoReflect(), ""); found {
-		return refusal.Invalid(path, rule, "has a field that this version does not know")
+		return refusal.OfKind(
+			refusal.Invalid(path, rule, "has a field that this version does not know"),
+			"unknown-field")
 	}
 	return nil
 }

@@ -58,8 +58,10 @@ func Parse(field, link string) (s Secret, err error) {
 	link = strings.TrimSpace(link)
 	data, err := base64.RawURLEncoding.Strict().DecodeString(link[strings.LastIndexByte(link, '#')+1:])
 	if err != nil || len(data) != secretLength {
-		return s, refusal.Invalid(field, rule,
-			"is no invitation link: copy the whole link, up to its end; it ends with a # and 43 characters")
+		return s, refusal.OfKind(
+			refusal.Invalid(field, rule,
+				"is no invitation link: copy the whole link, up to its end; it ends with a # and 43 characters"),
+			"invitation-link")
 	}
 	copy(s[:], data)
 	return s, nil

@@ -114,6 +114,8 @@ func (h *Holder) Check() error {
 	if time.Now().Before(h.until) {
 		return nil
 	}
-	return refusal.Unavailable("", "I11", "nothing is granted: the guard has not said for %v that the log is whole",
-		Lifetime)
+	return refusal.OfKind(
+		refusal.Unavailable("", "I11", "nothing is granted: the guard has not said for %v that the log is whole",
+			Lifetime),
+		"not-verified")
 }

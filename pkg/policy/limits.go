@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -107,24 +108,25 @@ func (h *Histories) Admit(in *lockboxv1.AccessIntent, by *lockboxv1.Actor, now t
 	}
 	today := h.of(w.by, dayOf(now))
 	for _, limit := range []struct {
-		field            string
+		field, kind      string
 		there, set, most int
 		says             string
 	}{
-		{"token", h.waiting.byEngineer[w.by], l.PerEngineer, DefaultPerEngineer,
+		{"token", "waiting-engineer", h.waiting.byEngineer[w.by], l.PerEngineer, DefaultPerEngineer,
 			"%d of your requests wait for a decision, and no more than %d may; withdraw one, or wait"},
-		{"ticket_id", h.waiting.ofTicket[[2]string{w.tenant, w.ticket}], l.PerTicket, DefaultPerTicket,
+		{"ticket_id", "waiting-ticket", h.waiting.ofTicket[[2]string{w.tenant, w.ticket}], l.PerTicket, DefaultPerTicket,
 			"%d requests about this ticket wait for a decision, and no more than %d may"},
-		{"tenant", h.waiting.ofCustomer[w.tenant], l.PerCustomer, DefaultPerCustomer,
+		{"tenant", "waiting-customer", h.waiting.ofCustomer[w.tenant], l.PerCustomer, DefaultPerCustomer,
 			"%d requests to this customer wait for a decision, and no more than %d may"},
-		{"token", int(today.requests - today.exempt), l.PerDay, DefaultPerDay,
+		{"token", "requests-today", int(today.requests - today.exempt), l.PerDay, DefaultPerDay,
 			"you have made %d requests today, and no more than %d may be made in a day; the next day begins at midnight UTC"},
 	} {
 		if limit.set != 0 {
 			limit.most = limit.set
 		}
 		if limit.most > 0 && limit.there >= limit.most {
-			return refusal.Precondition(limit.field, "R52", limit.says, limit.there, limit.most)
+			return refusal.OfKind(refusal.Precondition(limit.field, "R52", limit.says, limit.there, limit.most),
+				limit.kind, "count", strconv.Itoa(limit.there), "most", strconv.Itoa(limit.most))
 		}
 	}
 	h.admitted[key] = admitted

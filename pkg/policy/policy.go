@@ -205,7 +205,9 @@ func (r *Rules) apply(v *lockboxv1.AccessEvaluated, w *weighed) ruling {
 
 func refusalOf(rule *Rule, failed error) *lockboxv1.Refusal {
 	if failed != nil {
-		return refusal.Of(refusal.Unavailable("", "I11", "the rule %s could not be evaluated", rule.ID))
+		return refusal.Of(refusal.OfKind(
+			refusal.Unavailable("", "I11", "the rule %s could not be evaluated", rule.ID),
+			"rule-failed", "rule", rule.ID))
 	}
 	return refusal.Of(refusal.Forbidden(rule.Field, "R13", "%s", rule.Message))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -115,7 +116,9 @@ func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, 
 	}
 	e, err := s.Begin(c, s.Version, func() error {
 		if !aggregate.Provider(c.By, aggregate.SecurityOfficers) {
-			return refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.id)
+			return refusal.OfKind(
+				refusal.Forbidden("token", d.rule, "publishing the %s is for the provider's security officer", d.id),
+				"publish")
 		}
 		return nil
 	}, now)
@@ -126,11 +129,13 @@ func Decide(s Published, c aggregate.Command, now time.Time) (*lockboxv1.Event, 
 		return nil, err
 	}
 	if len(text) > maxPublished {
-		return nil, refusal.Invalid(d.field, d.rule, "is %d bytes long; at most %d are published", len(text), maxPublished)
+		return nil, refusal.OfKind(
+			refusal.Invalid(d.field, d.rule, "is %d bytes long; at most %d are published", len(text), maxPublished),
+			"text-too-long", "most", strconv.Itoa(maxPublished))
 	}
 	version, err := d.version([]byte(text))
 	if err != nil {
-		return nil, refusal.Invalid(d.field, d.rule, "%s", beginning(clean(err.Error())))
+		return nil, refusal.OfKind(refusal.Invalid(d.field, d.rule, "%s", beginning(clean(err.Error()))), "not-publishable")
 	}
 	if s.Exists() && s.TextVersion == version {
 		return nil, nil

@@ -78,16 +78,14 @@ func Sentence(language string, r *lockboxv1.Reason) string {
 	return strings.TrimSpace(sentence)
 }
 
-// citation is how recorded sentences name the rules on which they rest.
+// citation is how recorded sentences name the rules on which they rest, whose numbers say nothing to people.
 var citation = regexp.MustCompile(` \([RI][0-9]+(?:, [RI][0-9]+)*\)`)
-
-// Plain returns a sentence that Lockbox recorded without the numbers of rules, which say nothing to people.
-func Plain(recorded string) string { return citation.ReplaceAllString(recorded, "") }
 
 // Text is a reason for display.
 type Text struct {
 	Text string
-	// Recorded means that it is the recorded sentence, untranslated. Lockbox records its own sentences in English.
+	// Recorded means that it is the recorded sentence, untranslated, without the numbers of rules that older versions
+	// recorded in it. Lockbox records its own sentences in English.
 	Recorded bool
 }
 
@@ -99,7 +97,7 @@ func Show(language string, r *lockboxv1.Reason, recorded string) Text {
 	if s := shipped(language, r, recorded); s != "" {
 		return Text{Text: s}
 	}
-	return Text{Text: recorded, Recorded: true}
+	return Text{Text: citation.ReplaceAllString(recorded, ""), Recorded: true}
 }
 
 // shipped returns what a rule says that ships with Lockbox. Rules are the provider's own texts: only where one was

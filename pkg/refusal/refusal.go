@@ -75,6 +75,42 @@ func Because(err error, why *lockboxv1.Reason) error {
 	return err
 }
 
+// Kind is the parameter of a refusal's reason that says which of several things it is, where code, rule and field leave
+// that open.
+const Kind = "kind"
+
+// Naming adds to a refusal what its sentence names in every language, as pairs of names and values: times in RFC 3339,
+// durations as Go writes them, numbers in digits. What is empty is not added.
+func Naming(err error, pairs ...string) error {
+	r, is := As(err)
+	if !is {
+		return err
+	}
+	r.CodedReason = new(lockboxv1.Reason)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			r.CodedReason.Parameters = append(r.CodedReason.Parameters,
+				&lockboxv1.ReasonParameter{Name: pairs[i], Value: pairs[i+1]})
+		}
+	}
+	return err
+}
+
+// OfKind is Naming for a refusal whose code, rule and field may mean several things.
+func OfKind(err error, kind string, pairs ...string) error {
+	return Naming(err, append([]string{Kind, kind}, pairs...)...)
+}
+
+// First returns the first of the errors that there are.
+func First(faults ...error) error {
+	for _, err := range faults {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // As returns the refusal in err, if there is one.
 func As(err error) (*lockboxv1.Refusal, bool) {
 	var e *Error

@@ -41,8 +41,10 @@ func (f *InForce[T]) After(published policy.Published) (T, error) {
 	var none T
 	switch {
 	case published.Fault != nil:
-		return none, refusal.Unavailable("", "I6", "the history of %s contradicts itself at sequence %d (%s)", f.about,
-			published.Fault.Sequence, aggregate.Spoken(published.Fault.Rule))
+		return none, refusal.OfKind(
+			refusal.Unavailable("", "I6", "the history of %s contradicts itself at sequence %d (%s)", f.about,
+				published.Fault.Sequence, aggregate.Spoken(published.Fault.Rule)),
+			"history")
 	case !published.Exists():
 		return f.builtin, nil
 	}

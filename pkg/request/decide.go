@@ -2,6 +2,7 @@ package request
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func Decide(s State, c aggregate.Command, w World, now time.Time) (e *lockboxv1.
 
 // NotFound is the answer to callers who have no part in a request, whether it exists or not (I9).
 func NotFound() error {
-	return refusal.NotFound("aggregate_id", "I9", "there is no such request")
+	return refusal.OfKind(refusal.NotFound("aggregate_id", "I9", "there is no such request"), "request")
 }
 
 // concerns refuses callers who may not give this command at all, before anything is revealed about the request's state.
@@ -185,7 +186,9 @@ func pending(s State, now time.Time) error {
 // late refuses commands at or after the deadline, whether or not the expiry has been recorded.
 func late(s State, rule string, now time.Time) error {
 	if due, waits := s.Deadline(); waits && !now.Before(due) {
-		return refusal.Precondition("aggregate_id", rule, "expired at %s, when the time to answer was over", stamp(due))
+		return refusal.OfKind(
+			refusal.Precondition("aggregate_id", rule, "expired at %s, when the time to answer was over", stamp(due)),
+			"late", "at", due.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -214,7 +217,7 @@ func approve(s State, by *lockboxv1.Actor, a *lockboxv1.Approve, w World, e *loc
 		d.ResourceIds = s.Intent.GetResourceIds()
 	}
 	if !d.GetDuration().IsValid() {
-		return refusal.Invalid("approve.duration", "R27", "is not a duration")
+		return refusal.OfKind(refusal.Invalid("approve.duration", "R27", "is not a duration"), "no-duration")
 	}
 	if field, rule := narrows(s, d); rule != "" {
 		return refusal.Invalid("approve."+field, "R27", "%s", aggregate.Spoken(rule))
@@ -388,7 +391,9 @@ func ask(s State, c aggregate.Command, a *lockboxv1.Ask, e *lockboxv1.Event, now
 		return err
 	}
 	if len(s.Questions) >= maxQuestions {
-		return refusal.Precondition("ask.text", "R31", "at most %d questions are asked about one request", maxQuestions)
+		return refusal.Naming(
+			refusal.Precondition("ask.text", "R31", "at most %d questions are asked about one request", maxQuestions),
+			"most", strconv.Itoa(maxQuestions))
 	}
 	e.Fact = &lockboxv1.Event_QuestionAsked{QuestionAsked: &lockboxv1.QuestionAsked{QuestionId: c.GetId(),
 		Text: a.GetText()}}
@@ -407,7 +412,9 @@ func answer(s State, a *lockboxv1.Answer, e *lockboxv1.Event, now time.Time) err
 		if q.GetAnswer() == a.GetText() {
 			return nil
 		}
-		return refusal.Conflict("answer.question_id", "R31", "answered already at %s", stamp(q.GetAnsweredAt().AsTime()))
+		return refusal.Naming(
+			refusal.Conflict("answer.question_id", "R31", "answered already at %s", stamp(q.GetAnsweredAt().AsTime())),
+			"at", q.GetAnsweredAt().AsTime().Format(time.RFC3339))
 	}
 	e.Fact = &lockboxv1.Event_QuestionAnswered{QuestionAnswered: &lockboxv1.QuestionAnswered{QuestionId: a.GetQuestionId(),
 		Text: a.GetText()}}

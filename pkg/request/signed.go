@@ -3,6 +3,7 @@ package request
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/written"
@@ -37,11 +38,15 @@ func Unwrap(in *lockboxv1.AccessIntent) (*lockboxv1.AccessIntent, error) {
 		return in, nil
 	}
 	if n := len(in.GetSigned()); n == 0 || n > MaxSigned {
-		return nil, refusal.Invalid("signed", "R62", "is 1 to %d bytes long", MaxSigned)
+		return nil, refusal.OfKind(
+			refusal.Invalid("signed", "R62", "is 1 to %d bytes long", MaxSigned),
+			"signed-size", "most", strconv.Itoa(MaxSigned))
 	}
 	if !proto.Equal(in, &lockboxv1.AccessIntent{Tenant: in.GetTenant(), Token: in.GetToken(), DryRun: in.GetDryRun(),
 		SignedBy: in.GetSignedBy(), Signature: in.GetSignature(), Signed: in.GetSigned()}) {
-		return nil, refusal.Invalid("signed", "R62", "is the whole intent; nothing else is said beside it")
+		return nil, refusal.OfKind(
+			refusal.Invalid("signed", "R62", "is the whole intent; nothing else is said beside it"),
+			"signed-alone")
 	}
 	signed := new(lockboxv1.AccessIntent)
 	if err := written.Message(in.GetSigned(), signed); err != nil {

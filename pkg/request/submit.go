@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -130,8 +131,10 @@ func Submit(s State, in Submission, terms Terms, now time.Time) (e *lockboxv1.Ev
 		return nil, s, refusal.Conflict("id", "bad input", "this id was used for another intent")
 	}
 	if age := now.Sub(in.Stored); age > maxIntentAge {
-		return nil, s, refusal.Precondition("id", "R13",
-			"was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
+		return nil, s, refusal.Naming(
+			refusal.Precondition("id", "R13",
+				"was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute)),
+			"within", age.Round(time.Minute).String())
 	}
 	h := aggregate.History{Tenant: content.GetTenant(), Kind: aggregate.KindRequest, ID: content.GetId()}
 	e = h.Follow(in.By, content.GetId(), now)
@@ -186,7 +189,9 @@ func CheckIntent(in *lockboxv1.AccessIntent, terms Terms) error {
 		rule = "R43"
 	}
 	if d := in.GetDuration().AsDuration(); !in.GetDuration().IsValid() || d < time.Second || d > terms.Longest(in) {
-		return refusal.Invalid("duration", rule, "must be between one second and %s", terms.Longest(in))
+		return refusal.OfKind(
+			refusal.Invalid("duration", rule, "must be between one second and %s", terms.Longest(in)),
+			"duration-range", "within", terms.Longest(in).String())
 	}
 	return nil
 }
@@ -234,7 +239,9 @@ func checkResources(in *lockboxv1.AccessIntent) error {
 	root := resource.Root(in.GetTenant(), in.GetSubscriptionId())
 	ids := in.GetResourceIds()
 	if len(ids) < 1 || len(ids) > maxResources {
-		return refusal.Invalid("resource_ids", "R18", "1 to %d resources are named", maxResources)
+		return refusal.OfKind(
+			refusal.Invalid("resource_ids", "R18", "1 to %d resources are named", maxResources),
+			"resources-count", "most", strconv.Itoa(maxResources))
 	}
 	named := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -242,10 +249,14 @@ func checkResources(in *lockboxv1.AccessIntent) error {
 			return err
 		}
 		if !resource.Within(root, id) {
-			return refusal.Invalid("resource_ids", "R18", "must be %s or a path below it", root)
+			return refusal.OfKind(
+				refusal.Invalid("resource_ids", "R18", "must be %s or a path below it", root),
+				"resource-outside", "root", root)
 		}
 		if named[resource.Canonical(id)] {
-			return refusal.Invalid("resource_ids", "R18", "each resource is named once")
+			return refusal.OfKind(
+				refusal.Invalid("resource_ids", "R18", "each resource is named once"),
+				"resource-twice")
 		}
 		named[resource.Canonical(id)] = true
 	}

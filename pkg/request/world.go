@@ -37,8 +37,10 @@ func (w World) of(s State) error {
 		(sub.Tenant != s.Tenant || !strings.EqualFold(sub.ID, id)):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
 	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil:
-		return refusal.Unavailable("tenant", "I11",
-			"the history of the tenant or subscription contradicts itself, so nothing is decided on it")
+		return refusal.OfKind(
+			refusal.Unavailable("tenant", "I11",
+				"the history of the tenant or subscription contradicts itself, so nothing is decided on it"),
+			"history")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@
 package resource
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,15 +30,22 @@ func Check(field, id string) error {
 		return err
 	}
 	if i := strings.IndexAny(id, `*?#%\`); i >= 0 {
-		return refusal.Invalid(field, rule,
-			"must not hold %q: wildcards, percent-encoding, backslashes, queries and fragments are not allowed", id[i])
+		return refusal.OfKind(
+			refusal.Invalid(field, rule,
+				"must not hold %q: wildcards, percent-encoding, backslashes, queries and fragments are not allowed", id[i]),
+			"resource-character", "character", string(id[i]))
 	}
 	if !norm.NFKC.IsNormalString(id) {
-		return refusal.Invalid(field, rule,
-			"must be in Unicode's normalisation form NFKC: no full-width letters, and accents as one character with their letter")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule,
+				"must be in Unicode's normalisation form NFKC: no full-width letters, and accents as one character with "+
+					"their letter"),
+			"resource-normal-form")
 	}
 	if id[0] != '/' || len(trim(id)) < 2 {
-		return refusal.Invalid(field, rule, "must be a path that begins with a slash")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "must be a path that begins with a slash"),
+			"resource-slash")
 	}
 	for _, s := range segments(id) {
 		if err := checkSegment(field, s); err != nil {
@@ -50,25 +58,35 @@ func Check(field, id string) error {
 func checkSegment(field, s string) error {
 	switch {
 	case s == "":
-		return refusal.Invalid(field, rule, "must not hold two slashes in a row")
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "must not hold two slashes in a row"),
+			"resource-double-slash")
 	case s == "." || s == "..":
-		return refusal.Invalid(field, rule, "must not hold %q as a segment", s)
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "must not hold %q as a segment", s),
+			"resource-dots", "segment", s)
 	case s[0] == ' ' || s[len(s)-1] == ' ' || s[len(s)-1] == '.' || strings.Contains(s, "  "):
-		return refusal.Invalid(field, rule,
-			"%q: a segment neither begins nor ends with a space, nor ends with a dot, nor holds two spaces in a row", s)
+		return refusal.OfKind(
+			refusal.Invalid(field, rule,
+				"%q: a segment neither begins nor ends with a space, nor ends with a dot, nor holds two spaces in a row", s),
+			"resource-spaces", "segment", s)
 	}
 	var scripts []string
 	for _, r := range s {
 		script := scriptOf(r, scripts)
 		if script == "" {
-			return refusal.Invalid(field, rule, "holds the character U+%04X; allowed are ASCII and letters of any language", r)
+			return refusal.OfKind(
+				refusal.Invalid(field, rule, "holds the character U+%04X; allowed are ASCII and letters of any language", r),
+				"resource-letter", "character", fmt.Sprintf("U+%04X", r))
 		}
 		if script != common && !slices.Contains(scripts, script) {
 			scripts = append(scripts, script)
 		}
 	}
 	if !together(scripts) {
-		return refusal.Invalid(field, rule, "%q mixes scripts (%s)", s, strings.Join(scripts, ", "))
+		return refusal.OfKind(
+			refusal.Invalid(field, rule, "%q mixes scripts (%s)", s, strings.Join(scripts, ", ")),
+			"resource-scripts", "segment", s)
 	}
 	return nil
 }

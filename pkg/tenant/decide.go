@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -10,7 +9,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
-	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -73,8 +71,10 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event, l Limits, now tim
 			return err
 		}
 		if !PlanSuffices(s.Plan) {
-			return refusal.Precondition("enable_lockbox", "R1",
-				"Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan))
+			return refusal.Naming(
+				refusal.Precondition("enable_lockbox", "R1",
+					"Lockbox needs a support plan of at least level Developer; this tenant has %s", PlanName(s.Plan)),
+				"plan", PlanName(s.Plan))
 		}
 		e.Fact = &lockboxv1.Event_LockboxEnabled{LockboxEnabled: &lockboxv1.LockboxEnabled{}}
 	case *lockboxv1.Command_DisableLockbox:
@@ -141,7 +141,9 @@ func DecideSubscription(
 
 func (s Subscription) decide(t State, c aggregate.Command, e *lockboxv1.Event, l Limits, now time.Time) error {
 	if !s.Registered() {
-		return refusal.NotFound("aggregate_id", "I9", "there is no such subscription")
+		return refusal.OfKind(
+			refusal.NotFound("aggregate_id", "I9", "there is no such subscription"),
+			"subscription")
 	}
 	if c.GetSignIn() != nil {
 		if s.Roles.unseen(c.By) {
@@ -242,8 +244,10 @@ func activationEnd(a *lockboxv1.ActivateRole, now time.Time) (time.Time, error) 
 		until = a.GetUntil().AsTime()
 	}
 	if !until.After(now) || until.Sub(now) > MaxActivation {
-		return until, refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s",
-			MaxActivation)
+		return until, refusal.Naming(
+			refusal.Invalid("activate_role.until", "R21", "an activation ends in the future, within %s",
+				MaxActivation),
+			"within", MaxActivation.String())
 	}
 	return until, nil
 }
@@ -298,7 +302,9 @@ func first(t *lockboxv1.CreateTenant, f *lockboxv1.TenantCreated, by *lockboxv1.
 	f.Invitation = &lockboxv1.RoleInvitation{Id: id, Role: role, Scope: scope, Issuer: t.GetIssuer().GetUrl(),
 		Until: timestamp(now.Add(InvitationTime)), SecretHash: asked.GetSecretHash(), Note: asked.GetNote()}
 	if !proto.Equal(asked, &lockboxv1.RoleInvitation{SecretHash: asked.GetSecretHash(), Note: asked.GetNote()}) {
-		return refusal.Invalid(field, invitationRule, "has its secret_hash and note only; the rest is always the same")
+		return refusal.OfKind(
+			refusal.Invalid(field, invitationRule, "has its secret_hash and note only; the rest is always the same"),
+			"invitation-fixed")
 	}
 	return place{tenant: &State{Issuer: t.GetIssuer()}, ofTenant: true, now: now}.mayInvite(field, f.Invitation, by)
 }
@@ -395,63 +401,18 @@ func checkPerson(field string, p *lockboxv1.Person, issuer string) error {
 	if p.GetHuman() != "" {
 		return refusal.Invalid(field+".human", "R51", "is read from the person's own tokens and never entered")
 	}
-	for _, err := range []error{
-		prose.CheckLine(field+".subject", p.GetSubject(), 1, 255),
-		prose.CheckLine(field+".display_name", p.GetDisplayName(), 1, 120),
-		input.Email(field+".email", p.GetEmail()),
-		language(field+".language", p.GetLanguage(), true),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return refusal.First(personFaults(field, p)...)
 }
 
 func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.TenantSettings, error) {
-	const field = "change_settings.settings"
-	if in.GetSignedApprovalsOnly() {
-		return nil, refusal.Precondition(field+".signed_approvals_only", "R42",
-			"signed approvals are not available yet, so they cannot be demanded")
-	}
-	if err := language(field+".default_language", in.GetDefaultLanguage(), false); err != nil {
+	if err := refusal.First(settingsFaults(in)...); err != nil {
 		return nil, err
 	}
-	if err := authenticationAge(field+".max_authentication_age", in.GetMaxAuthenticationAge(), by); err != nil {
+	if err := authenticationAge(settingsField+".max_authentication_age", in.GetMaxAuthenticationAge(), by); err != nil {
 		return nil, err
-	}
-	if in.GetRequiredApprovals() > maxApprovals {
-		return nil, refusal.Invalid(field+".required_approvals", "R30", "at most %d approvals can be demanded", maxApprovals)
-	}
-	if len(in.GetAlternates()) > maxAlternates {
-		return nil, refusal.Invalid(field+".alternates", "R24", "at most %d alternate addresses are told", maxAlternates)
-	}
-	seen := map[string]bool{}
-	for _, a := range in.GetAlternates() {
-		if err := input.Email(field+".alternates.email", a.GetEmail()); err != nil {
-			return nil, err
-		}
-		if err := language(field+".alternates.language", a.GetLanguage(), true); err != nil {
-			return nil, err
-		}
-		address := strings.ToLower(a.GetEmail())
-		if seen[address] {
-			return nil, refusal.Because(refusal.Invalid(field+".alternates.email", "R24", "each address is named once"),
-				reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADDRESS_NAMED_TWICE))
-		}
-		seen[address] = true
 	}
 	out := proto.CloneOf(in)
 	out.RequiredApprovals = max(1, in.GetRequiredApprovals())
-	if _, known := lockboxv1.Fallback_name[int32(in.GetFallback())]; !known {
-		return nil, refusal.Invalid(field+".fallback", "R23", "is not a fallback that this version knows")
-	}
-	if _, known := lockboxv1.DecidersShown_name[int32(in.GetDecidersShown())]; !known {
-		return nil, refusal.Invalid(field+".deciders_shown", "R29", "is not a choice that this version knows")
-	}
-	if in.GetTimeZone() != "" && !timetext.KnownZone(in.GetTimeZone()) {
-		return nil, refusal.Invalid(field+".time_zone", "R60", "is not a time zone that this version knows: Europe/Paris")
-	}
 	if in.GetFallback() == lockboxv1.Fallback_FALLBACK_UNSPECIFIED {
 		out.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS
 	}
@@ -471,7 +432,7 @@ func eligible(roles Roles, field, id string, by *lockboxv1.Actor) (Assignment, e
 
 func plan(field string, p lockboxv1.SupportPlan) error {
 	if p < lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC || p > lockboxv1.SupportPlan_SUPPORT_PLAN_PREMIER {
-		return refusal.Invalid(field, "R1", "is not a support plan")
+		return refusal.OfKind(refusal.Invalid(field, "R1", "is not a support plan"), "support-plan")
 	}
 	return nil
 }

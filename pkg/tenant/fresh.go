@@ -25,8 +25,10 @@ func (s State) Fresh(by *lockboxv1.Actor, now time.Time) error {
 		return nil
 	}
 	if at := by.GetAuthenticatedAt(); at == nil || now.Sub(at.AsTime()) > longest.AsDuration() {
-		return refusal.Unauthenticated(StaleField, "R25",
-			"this tenant wants whoever decides to have signed in at most %v before; sign in again", longest.AsDuration())
+		return refusal.Naming(
+			refusal.Unauthenticated(StaleField, "R25",
+				"this tenant wants whoever decides to have signed in at most %v before; sign in again", longest.AsDuration()),
+			"within", longest.AsDuration().String())
 	}
 	return nil
 }
@@ -41,6 +43,8 @@ func authenticationAge(field string, d *durationpb.Duration, by *lockboxv1.Actor
 	if d == nil || d.IsValid() && d.AsDuration() >= MinAuthenticationAge && d.AsDuration() <= MaxAuthenticationAge {
 		return nil
 	}
-	return refusal.Invalid(field, "R25", "must be between %v and %v, or absent", MinAuthenticationAge,
-		MaxAuthenticationAge)
+	return refusal.OfKind(
+		refusal.Invalid(field, "R25", "must be between %v and %v, or absent", MinAuthenticationAge,
+			MaxAuthenticationAge),
+		"sign-in-age", "shortest", MinAuthenticationAge.String(), "longest", MaxAuthenticationAge.String())
 }

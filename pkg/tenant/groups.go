@@ -75,11 +75,15 @@ func (s State) checkGroup(field string, as *lockboxv1.RoleAssignment) error {
 	case as.GetPerson() != nil:
 		return refusal.Invalid(field+".person", groupRule, "a role is assigned to a person or to a group, not to both")
 	case len(known) == 0:
-		return refusal.Invalid(field+".group", groupRule,
-			"your organisation's sign-in maps no groups; name them first, with a change of your sign-in")
+		return refusal.OfKind(
+			refusal.Invalid(field+".group", groupRule,
+				"your organisation's sign-in maps no groups; name them first, with a change of your sign-in"),
+			"no-groups")
 	case !slices.Contains(known, as.GetGroup()):
-		return refusal.Invalid(field+".group", groupRule, "your organisation's sign-in has no group %q%s", as.GetGroup(),
-			input.DidYouMean(as.GetGroup(), known))
+		return refusal.Naming(
+			refusal.Invalid(field+".group", groupRule, "your organisation's sign-in has no group %q%s", as.GetGroup(),
+				input.DidYouMean(as.GetGroup(), known)),
+			"group", as.GetGroup())
 	case !as.GetEligibleOnly():
 		return refusal.Invalid(field+".eligible_only", groupRule, "the people of a group have to activate its role")
 	case as.GetScope() == lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_MANAGEMENT_GROUP:

@@ -147,13 +147,15 @@ func (p place) invite(by *lockboxv1.Actor, asked *lockboxv1.RoleInvitation, e *l
 	const field = "invite_role.invitation"
 	switch there, exists := p.Invitation(asked.GetId()); {
 	case asked.GetUntil() != nil:
-		return refusal.Invalid(field+".until", invitationRule, "is always %v from now, and not to be said", InvitationTime)
+		return refusal.OfKind(
+			refusal.Invalid(field+".until", invitationRule, "is always %v from now, and not to be said", InvitationTime),
+			"invitation-until", "within", InvitationTime.String())
 	case exists && bytes.Equal(there.GetSecretHash(), asked.GetSecretHash()) && there.SettledBy == nil:
 		return nil
 	}
 	i := proto.CloneOf(asked)
 	if i == nil {
-		return refusal.Invalid(field, invitationRule, "is missing")
+		return refusal.OfKind(refusal.Invalid(field, invitationRule, "is missing"), "invitation-missing")
 	}
 	i.Until = timestamp(p.now.Add(InvitationTime))
 	if i.GetIssuer() == "" {
@@ -196,7 +198,9 @@ func (p place) mayInvite(field string, i *lockboxv1.RoleInvitation, by *lockboxv
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl(), i.GetIssuer() == "":
 		return refusal.Invalid(field+".issuer", invitationRule, "must be where the tenant's people sign in now")
 	case lasts <= 0 || lasts > InvitationTime:
-		return refusal.Invalid(field+".until", invitationRule, "an invitation can be accepted for %v", InvitationTime)
+		return refusal.OfKind(
+			refusal.Invalid(field+".until", invitationRule, "an invitation can be accepted for %v", InvitationTime),
+			"invitation-until", "within", InvitationTime.String())
 	}
 	return prose.CheckLine(field+".note", i.GetNote(), 1, 120)
 }
@@ -245,8 +249,10 @@ func (p place) mayRedeem(f *lockboxv1.InvitationRedeemed, by *lockboxv1.Actor) e
 		return refusal.Because(refusal.Forbidden("token", "I10", "only the tenant's own people accept an invitation"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_CUSTOMERS_PEOPLE_ONLY))
 	case !known || !i.opens(f.GetProof()):
-		return refusal.NotFound(field, invitationRule,
-			"no invitation here has this link and code; check both for mistakes, or %s", askAnew)
+		return refusal.OfKind(
+			refusal.NotFound(field, invitationRule,
+				"no invitation here has this link and code; check both for mistakes, or %s", askAnew),
+			"invitation-link-code")
 	case p.tenant != nil && i.GetIssuer() != p.tenant.Issuer.GetUrl():
 		return refusal.Because(refusal.Precondition(field, invitationRule,
 			"your organisation has changed where its people sign in since you were invited; %s", askAnew),
@@ -331,10 +337,14 @@ func (p place) mayConfirm(as *lockboxv1.RoleAssignment, by *lockboxv1.Actor) err
 			"another administrator has to confirm it, because you accepted it yourself"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_INVITATION_ACCEPTED_BY_YOURSELF))
 	case i.GetExpiresAt() != nil && !i.GetExpiresAt().AsTime().After(p.now):
-		return refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew")
+		return refusal.OfKind(
+			refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew"),
+			"invited-role-ended")
 	case !proto.Equal(as, i.assignment()):
-		return refusal.Invalid(field, invitationRule,
-			"the role is the one of the invitation, and its holder is whoever accepted it")
+		return refusal.OfKind(
+			refusal.Invalid(field, invitationRule,
+				"the role is the one of the invitation, and its holder is whoever accepted it"),
+			"invitation-role")
 	}
 	return nil
 }

@@ -33,7 +33,9 @@ func language(field, tag string, mayBeEmpty bool) error {
 	if tag == "" && mayBeEmpty || slices.Contains(Languages, tag) {
 		return nil
 	}
-	return refusal.Invalid(field, "R24", "must be one of %s", strings.Join(Languages, ", "))
+	return refusal.OfKind(
+		refusal.Invalid(field, "R24", "must be one of %s", strings.Join(Languages, ", ")),
+		"language")
 }
 
 func timestamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }

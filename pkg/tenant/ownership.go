@@ -158,7 +158,9 @@ func (o Ownership) decide(c aggregate.Command, e *lockboxv1.Event) error {
 			return refusal.Conflict("aggregate_id", "R48",
 				"this subscription belongs to another customer; if it changed hands, transfer it")
 		case o.Owner.GetDisplayName() != to.GetDisplayName():
-			return refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", o.Owner.GetDisplayName())
+			return refusal.Naming(
+				refusal.Conflict("aggregate_id", "R18", "this subscription is registered as %q", o.Owner.GetDisplayName()),
+				"name", o.Owner.GetDisplayName())
 		}
 	case *lockboxv1.Command_TransferSubscription:
 		to.DisplayName = a.TransferSubscription.GetDisplayName()

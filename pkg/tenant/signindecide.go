@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -119,7 +120,9 @@ func (s State) pending(field, id string, by *lockboxv1.Actor) error {
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 	}
 	if !s.isPending(id) {
-		return refusal.NotFound(field, rule, "no such change waits; it was made or stopped, or another one waits")
+		return refusal.OfKind(
+			refusal.NotFound(field, rule, "no such change waits; it was made or stopped, or another one waits"),
+			"no-sign-in-change")
 	}
 	return nil
 }
@@ -138,12 +141,16 @@ func (s State) mayPropose(by *lockboxv1.Actor, route lockboxv1.SignInRoute, now 
 			return refusal.Because(refusal.Forbidden("token", rule, onlyThose),
 				reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 		case route == correction && s.SignedIn:
-			return refusal.Precondition("propose_sign_in_change.route", rule,
-				"somebody of this tenant has signed in, so it is the tenant's own to change; if none of its administrators can "+
-					"sign in any more, propose a recovery")
+			return refusal.OfKind(
+				refusal.Precondition("propose_sign_in_change.route", rule,
+					"somebody of this tenant has signed in, so it is the tenant's own to change; if none of its administrators "+
+						"can sign in any more, propose a recovery"),
+				"own-change")
 		case route == recovery && !s.SignedIn:
-			return refusal.Precondition("propose_sign_in_change.route", rule,
-				"nobody of this tenant has ever signed in; correct its sign-in instead, which takes no waiting time")
+			return refusal.OfKind(
+				refusal.Precondition("propose_sign_in_change.route", rule,
+					"nobody of this tenant has ever signed in; correct its sign-in instead, which takes no waiting time"),
+				"correct-instead")
 		}
 		return nil
 	}
@@ -192,8 +199,10 @@ func (s State) mayEndFormer(by *lockboxv1.Actor, now time.Time) error {
 	case len(s.Former) == 0:
 		return refusal.Precondition("end_former_sign_in", rule, "no former issuer is accepted any more")
 	case by.GetPerson().GetIssuer() != s.Issuer.GetUrl():
-		return refusal.Precondition("token", rule,
-			"you are signed in through a former issuer; sign in through %s to show that it works", s.Issuer.GetUrl())
+		return refusal.Naming(
+			refusal.Precondition("token", rule,
+				"you are signed in through a former issuer; sign in through %s to show that it works", s.Issuer.GetUrl()),
+			"issuer", s.Issuer.GetUrl())
 	case !slices.ContainsFunc(s.Roles.list, func(a Assignment) bool {
 		return permanentAdministrator(a) && a.GetPerson().GetIssuer() == s.Issuer.GetUrl()
 	}):
@@ -220,15 +229,19 @@ func (s State) checkChange(route lockboxv1.SignInRoute, c *lockboxv1.SignInChang
 		return refusal.Invalid(changeField+".display_name", rule, "is changed by a correction only")
 	case proto.Equal(c.GetIssuer(), s.Issuer), c.GetIssuer() == nil && c.GetDisplayName() == "" &&
 		len(c.GetAdministrators()) == 0:
-		return refusal.Invalid(changeField, rule, "changes nothing")
+		return refusal.OfKind(refusal.Invalid(changeField, rule, "changes nothing"), "changes-nothing")
 	case others && len(c.GetAdministrators()) == 0 && s.Roles.administrated: // others are invited anew (R66)
 		return refusal.Invalid(changeField+".administrators", rule,
 			"at another issuer, or by another claim, people are others; name at least one Global Administrator there")
 	case len(c.GetAdministrators()) > maxNewAdministrators:
-		return refusal.Invalid(changeField+".administrators", rule, "at most %d are named at once", maxNewAdministrators)
+		return refusal.OfKind(
+			refusal.Invalid(changeField+".administrators", rule, "at most %d are named at once", maxNewAdministrators),
+			"administrators-too-many", "most", strconv.Itoa(maxNewAdministrators))
 	case c.GetIssuer() != nil && len(s.Former) >= maxFormer:
-		return refusal.Precondition(changeField+".issuer", rule,
-			"%d former issuers are accepted still; end them first, signed in through the present one", len(s.Former))
+		return refusal.Naming(
+			refusal.Precondition(changeField+".issuer", rule,
+				"%d former issuers are accepted still; end them first, signed in through the present one", len(s.Former)),
+			"most", strconv.Itoa(len(s.Former)))
 	}
 	for i, p := range c.GetAdministrators() {
 		if err := checkPerson(changeField+".administrators", p, target); err != nil {

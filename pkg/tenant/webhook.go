@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,8 +84,10 @@ func (s State) addWebhook(c aggregate.Command, a *lockboxv1.AddWebhook, e *lockb
 	}
 	switch {
 	case len(s.Webhooks) >= MaxWebhooks:
-		return refusal.Precondition("add_webhook", webhookRule,
-			"a tenant has at most %d webhooks; remove one first", MaxWebhooks)
+		return refusal.Naming(
+			refusal.Precondition("add_webhook", webhookRule,
+				"a tenant has at most %d webhooks; remove one first", MaxWebhooks),
+			"most", strconv.Itoa(MaxWebhooks))
 	case len(c.Sealed) == 0:
 		return refusal.Unavailable("add_webhook", webhookRule,
 			"this installation has no webhooks of customers' own: nothing to encrypt their addresses with is configured; "+
@@ -129,33 +132,42 @@ func (s *State) applyWebhook(e *lockboxv1.Event) (broken string, ours bool) {
 
 // checkWebhook refuses a webhook that is not whole.
 func checkWebhook(w *lockboxv1.Webhook) error {
-	if w.GetKind() == lockboxv1.WebhookKind_WEBHOOK_KIND_UNSPECIFIED ||
-		lockboxv1.WebhookKind_name[int32(w.GetKind())] == "" {
-		return refusal.Invalid("add_webhook.kind", webhookRule, "must be standard, slack or teams")
-	}
-	for _, err := range []error{
-		prose.CheckLine("add_webhook.name", w.GetName(), 1, 120),
-		language("add_webhook.language", w.GetLanguage(), false),
-	} {
-		if err != nil {
-			return err
-		}
+	if err := refusal.First(webhookFaults(w, false)...); err != nil {
+		return err
 	}
 	if address, err := WebhookAddress("add_webhook.address", w.GetAddress()); err != nil || address != w.GetAddress() {
-		return refusal.Invalid("add_webhook.address", webhookRule, "must be scheme and host only")
+		return refusal.OfKind(
+			refusal.Invalid("add_webhook.address", webhookRule, "must be scheme and host only"), "address-host-only")
 	}
+	return nil
+}
+
+// webhookFaults returns what is wrong with a webhook but for its address; without a language of its own it may be on
+// the way to be recorded.
+func webhookFaults(w *lockboxv1.Webhook, onTheWay bool) (faults []error) {
+	if w.GetKind() == lockboxv1.WebhookKind_WEBHOOK_KIND_UNSPECIFIED ||
+		lockboxv1.WebhookKind_name[int32(w.GetKind())] == "" {
+		faults = append(faults, refusal.Invalid("add_webhook.kind", webhookRule, "must be standard, slack or teams"))
+	}
+	faults = append(faults, prose.CheckLine("add_webhook.name", w.GetName(), 1, 120),
+		language("add_webhook.language", w.GetLanguage(), onTheWay))
 	if len(w.GetTypes()) > maxWebhookTypes {
-		return refusal.Invalid("add_webhook.types", webhookRule, "at most %d types of events are chosen", maxWebhookTypes)
+		faults = append(faults, refusal.OfKind(
+			refusal.Invalid("add_webhook.types", webhookRule, "at most %d types of events are chosen", maxWebhookTypes),
+			"types-too-many", "most", strconv.Itoa(maxWebhookTypes)))
 	}
 	for i, typ := range w.GetTypes() {
 		switch {
 		case !slices.ContainsFunc(aggregate.Facts(), func(f aggregate.Fact) bool { return f.Type == typ }):
-			return refusal.Invalid("add_webhook.types", webhookRule, "there is no event type %q; one is CustomerDenied", typ)
+			faults = append(faults, refusal.OfKind(
+				refusal.Invalid("add_webhook.types", webhookRule, "there is no event type %q; one is CustomerDenied", typ),
+				"type-unknown", "type", typ))
 		case slices.Contains(w.GetTypes()[:i], typ):
-			return refusal.Invalid("add_webhook.types", webhookRule, "each type is named once")
+			faults = append(faults, refusal.OfKind(
+				refusal.Invalid("add_webhook.types", webhookRule, "each type is named once"), "type-twice"))
 		}
 	}
-	return nil
+	return faults
 }
 
 // checkWebhookSecret refuses a key of signatures that Standard Webhooks does not have, or that nothing would use.
@@ -163,13 +175,18 @@ func checkWebhookSecret(a *lockboxv1.AddWebhook) error {
 	const field = "add_webhook.secret"
 	if a.GetKind() != lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
 		if a.GetSecret() != "" {
-			return refusal.Invalid(field, webhookRule, "messages to a chat are not signed; its address is the secret")
+			return refusal.OfKind(
+				refusal.Invalid(field, webhookRule, "messages to a chat are not signed; its address is the secret"),
+				"chat-unsigned")
 		}
 		return nil
 	}
 	if _, err := WebhookKey(a.GetSecret()); err != nil {
-		return refusal.Invalid(field, webhookRule, "must be %s and base64 of %d to %d random bytes", WebhookSecretPrefix,
-			minWebhookSecret, maxWebhookSecret)
+		return refusal.OfKind(
+			refusal.Invalid(field, webhookRule, "must be %s and base64 of %d to %d random bytes", WebhookSecretPrefix,
+				minWebhookSecret, maxWebhookSecret),
+			"webhook-secret", "prefix", WebhookSecretPrefix, "least", strconv.Itoa(minWebhookSecret),
+			"most", strconv.Itoa(maxWebhookSecret))
 	}
 	return nil
 }
@@ -184,7 +201,9 @@ func WebhookKey(secret string) ([]byte, error) {
 	text, is := strings.CutPrefix(secret, WebhookSecretPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(text)
 	if !is || err != nil || len(key) < minWebhookSecret || len(key) > maxWebhookSecret {
-		return nil, refusal.Invalid("secret", webhookRule, "is not a key of signatures")
+		return nil, refusal.OfKind(
+			refusal.Invalid("secret", webhookRule, "is not a key of signatures"),
+			"webhook-key")
 	}
 	return key, nil
 }
@@ -195,16 +214,24 @@ func WebhookAddress(field, address string) (string, error) {
 	u, err := url.Parse(address)
 	switch {
 	case len(address) > maxWebhookURL:
-		return "", refusal.Invalid(field, webhookRule, "is longer than %d bytes", maxWebhookURL)
+		return "", refusal.OfKind(
+			refusal.Invalid(field, webhookRule, "is longer than %d bytes", maxWebhookURL),
+			"webhook-address-too-long", "most", strconv.Itoa(maxWebhookURL))
 	case err != nil || u.Hostname() == "" || u.Opaque != "" || u.User != nil || u.Fragment != "":
-		return "", refusal.Invalid(field, webhookRule, "must be an https address without user, password or fragment")
+		return "", refusal.OfKind(
+			refusal.Invalid(field, webhookRule, "must be an https address without user, password or fragment"),
+			"webhook-address")
 	case u.Scheme != "https" && !(u.Scheme == "http" && ThisMachine(u.Hostname())):
-		return "", refusal.Invalid(field, webhookRule, "must be an https address")
+		return "", refusal.OfKind(
+			refusal.Invalid(field, webhookRule, "must be an https address"),
+			"webhook-address-https")
 	case strings.ContainsFunc(u.Host, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-:[]", r))
 	}):
-		return "", refusal.Invalid(field, webhookRule, "names a host with other characters than a-z, 0-9, dots and hyphens; "+
-			"write its international form (xn--…)")
+		return "", refusal.OfKind(
+			refusal.Invalid(field, webhookRule, "names a host with other characters than a-z, 0-9, dots and hyphens; "+
+				"write its international form (xn--…)"),
+			"webhook-host")
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }

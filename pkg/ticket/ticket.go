@@ -3,6 +3,7 @@ package ticket
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -154,8 +155,10 @@ func Pick(field, named string, fits []Name) (picked Name, found bool, err error)
 		names[i] = n.Reference
 	}
 	slices.Sort(names)
-	return Name{}, false, refusal.Conflict(field, "R11", "fits several tickets (%s); write it exactly as one of them",
-		strings.Join(names, ", "))
+	return Name{}, false, refusal.OfKind(
+		refusal.Conflict(field, "R11", "fits several tickets (%s); write it exactly as one of them",
+			strings.Join(names, ", ")),
+		"ticket-ambiguous", "known", strings.Join(names, ", "))
 }
 
 // Fits reports whether a name, in any spelling, could mean the ticket.
@@ -189,45 +192,49 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 			Title: o.OpenTicket.GetTitle(), Description: o.OpenTicket.GetDescription(),
 			SubscriptionId: o.OpenTicket.GetSubscriptionId(), Reference: reference(c.Command),
 		}}
-		return mayOpen(s, c, o.OpenTicket)
+		return mayOpen(s, c)
 	}
 	if !s.Exists() {
 		return refusal.NotFound("aggregate_id", "R11", "there is no such ticket")
 	}
 	if _, closes := c.GetAction().(*lockboxv1.Command_CloseTicket); s.Version >= maxEntries && !closes {
-		return refusal.Precondition("aggregate_id", "R11",
-			"the ticket has %d entries, and that is all it can have; open another", maxEntries)
+		return refusal.Naming(
+			refusal.Precondition("aggregate_id", "R11",
+				"the ticket has %d entries, and that is all it can have; open another", maxEntries),
+			"most", strconv.Itoa(maxEntries))
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_AssignTicket:
 		if s.Closed() {
 			return refusal.Precondition("aggregate_id", "R61", "the ticket is closed; open it again first")
 		}
-		return assign(s, c.By, a.AssignTicket, e)
+		return assign(s, c, a.AssignTicket, e)
 	case *lockboxv1.Command_CommentTicket:
 		if !MayComment(c.By) {
-			return refusal.Forbidden("token", "R11",
-				"only the customer's people and the provider's support comment on a ticket")
+			return refusal.OfKind(
+				refusal.Forbidden("token", "R11",
+					"only the customer's people and the provider's support comment on a ticket"),
+				"ticket-comment")
 		}
 		e.Fact = &lockboxv1.Event_TicketCommented{TicketCommented: &lockboxv1.TicketCommented{
 			Text: a.CommentTicket.GetText(), Reference: s.Reference,
 		}}
-		return prose.Check("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)
+		return refusal.First(Faults(c.Command)...)
 	case *lockboxv1.Command_CloseTicket:
-		return s.close(c.By, "close_ticket.reason", a.CloseTicket.GetReason(), true, e)
+		return s.close(c, a.CloseTicket.GetReason(), true, e)
 	case *lockboxv1.Command_ReopenTicket:
-		return s.close(c.By, "reopen_ticket.reason", a.ReopenTicket.GetReason(), false, e)
+		return s.close(c, a.ReopenTicket.GetReason(), false, e)
 	}
 	return refusal.Invalid("action", "bad input", "this command is not about a ticket")
 }
 
 // close closes the ticket, or opens it again; no event if it is so already.
-func (s State) close(by *lockboxv1.Actor, field, reason string, closes bool, e *lockboxv1.Event) error {
-	if !MayComment(by) {
+func (s State) close(c aggregate.Command, reason string, closes bool, e *lockboxv1.Event) error {
+	if !MayComment(c.By) {
 		return refusal.Forbidden("token", "R61",
 			"only the customer's people and the provider's support close a ticket and open it again")
 	}
-	if err := prose.Check(field, reason, 0, 1000); err != nil || closes == s.Closed() {
+	if err := refusal.First(Faults(c.Command)...); err != nil || closes == s.Closed() {
 		return err
 	}
 	if closes {
@@ -249,26 +256,57 @@ func mayAssign(by *lockboxv1.Actor) bool {
 // support.
 func MayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
 
-func mayOpen(s State, c aggregate.Command, o *lockboxv1.OpenTicket) error {
+func mayOpen(s State, c aggregate.Command) error {
 	if !aggregate.Customer(c.By) {
-		return refusal.Forbidden("token", "R11", "a ticket is opened by somebody at the customer")
+		return refusal.OfKind(
+			refusal.Forbidden("token", "R11", "a ticket is opened by somebody at the customer"),
+			"ticket-open")
 	}
 	if s.Exists() {
-		return refusal.Conflict(fieldOf(c.Command), "R11",
-			"the ticket %s has this reference; comment on it, or give another", s.Reference)
+		return refusal.Naming(
+			refusal.Conflict(fieldOf(c.Command), "R11",
+				"the ticket %s has this reference; comment on it, or give another", s.Reference),
+			"reference", s.Reference)
 	}
-	if err := checkReference(fieldOf(c.Command), reference(c.Command)); err != nil {
-		return err
-	}
-	if id := o.GetSubscriptionId(); id != "" {
-		if err := input.Token("open_ticket.subscription_id", id); err != nil {
-			return err
+	return refusal.First(Faults(c.Command)...)
+}
+
+// Faults returns everything that is wrong with what a command about a ticket says, whoever gives it, so that they can
+// correct it at once. Errors may be nil.
+func Faults(c *lockboxv1.Command) []error {
+	switch a := c.GetAction().(type) {
+	case *lockboxv1.Command_OpenTicket:
+		o := a.OpenTicket
+		return []error{
+			checkReference(fieldOf(c), reference(c)),
+			unless(o.GetSubscriptionId() == "", input.Token("open_ticket.subscription_id", o.GetSubscriptionId())),
+			prose.CheckLine("open_ticket.title", o.GetTitle(), 3, 200),
+			prose.Check("open_ticket.description", o.GetDescription(), 0, 4000),
 		}
+	case *lockboxv1.Command_AssignTicket:
+		p := a.AssignTicket.GetEngineer()
+		return []error{
+			prose.CheckLine("assign_ticket.engineer.subject", p.GetSubject(), 1, 255),
+			prose.CheckLine("assign_ticket.engineer.display_name", p.GetDisplayName(), 1, 120),
+			prose.CheckLine("assign_ticket.team", a.AssignTicket.GetTeam(), 0, 120),
+			prose.Check("assign_ticket.reason", a.AssignTicket.GetReason(), 0, 1000),
+			unless(p.GetEmail() == "", input.Email("assign_ticket.engineer.email", p.GetEmail())),
+		}
+	case *lockboxv1.Command_CommentTicket:
+		return []error{prose.Check("comment_ticket.text", a.CommentTicket.GetText(), 1, 4000)}
+	case *lockboxv1.Command_CloseTicket:
+		return []error{prose.Check("close_ticket.reason", a.CloseTicket.GetReason(), 0, 1000)}
+	case *lockboxv1.Command_ReopenTicket:
+		return []error{prose.Check("reopen_ticket.reason", a.ReopenTicket.GetReason(), 0, 1000)}
 	}
-	if err := prose.CheckLine("open_ticket.title", o.GetTitle(), 3, 200); err != nil {
-		return err
+	return nil
+}
+
+func unless(absent bool, err error) error {
+	if absent {
+		return nil
 	}
-	return prose.Check("open_ticket.description", o.GetDescription(), 0, 4000)
+	return err
 }
 
 // reference returns the reference under which a command opens a ticket. Those who know of no references give an id.
@@ -286,25 +324,23 @@ func fieldOf(open *lockboxv1.Command) string {
 
 func checkReference(field, reference string) error {
 	if aggregate.HashedTicketID(reference) {
-		return refusal.Invalid(field, "R11", "looks like the id of a ticket, and a ticket's reference does not")
+		return refusal.OfKind(
+			refusal.Invalid(field, "R11", "looks like the id of a ticket, and a ticket's reference does not"),
+			"ticket-reference")
 	}
 	return aggregate.CheckReference(field, reference)
 }
 
-func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv1.Event) error {
+func assign(s State, c aggregate.Command, a *lockboxv1.AssignTicket, e *lockboxv1.Event) error {
+	by := c.By
 	if !mayAssign(by) {
-		return refusal.Forbidden("token", "R11", "a ticket is assigned by the provider's support")
+		return refusal.OfKind(
+			refusal.Forbidden("token", "R11", "a ticket is assigned by the provider's support"),
+			"ticket-assign")
 	}
 	p := a.GetEngineer()
-	for _, err := range []error{
-		prose.CheckLine("assign_ticket.engineer.subject", p.GetSubject(), 1, 255),
-		prose.CheckLine("assign_ticket.engineer.display_name", p.GetDisplayName(), 1, 120),
-		prose.CheckLine("assign_ticket.team", a.GetTeam(), 0, 120),
-		prose.Check("assign_ticket.reason", a.GetReason(), 0, 1000),
-	} {
-		if err != nil {
-			return err
-		}
+	if err := refusal.First(Faults(c.Command)...); err != nil {
+		return err
 	}
 	if p.GetIssuer() != by.GetPerson().GetIssuer() {
 		return refusal.Invalid("assign_ticket.engineer.issuer", "R11", "a ticket is given to one of the provider's people")
@@ -312,11 +348,6 @@ func assign(s State, by *lockboxv1.Actor, a *lockboxv1.AssignTicket, e *lockboxv
 	if p.GetHuman() != "" {
 		return refusal.Invalid("assign_ticket.engineer.human", "R51",
 			"is read from the person's own tokens and never entered")
-	}
-	if p.GetEmail() != "" {
-		if err := input.Email("assign_ticket.engineer.email", p.GetEmail()); err != nil {
-			return err
-		}
 	}
 	switch {
 	case proto.Equal(p, s.Engineer) && a.GetTeam() == s.Team:

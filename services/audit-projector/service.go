@@ -192,7 +192,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	running.Go(func() { access.Run(building, rt.Journal) })
 	rt.Healthy(func(context.Context) error {
 		if answering.Load() == nil {
-			return refusal.Unavailable("", "I11", "the projection is being built")
+			return refusal.OfKind(refusal.Unavailable("", "I11", "the projection is being built"), "being-built")
 		}
 		return nil
 	})
@@ -299,7 +299,7 @@ func serveLog(
 		if a := answering.Load(); a != nil {
 			return a.WholeLog(ctx, tenant, token)
 		}
-		return refusal.Unavailable("", "I11", "the projection is being built")
+		return refusal.OfKind(refusal.Unavailable("", "I11", "the projection is being built"), "being-built")
 	}
 	return (&logserver.Server{Log: log, Allow: allow, Logger: rt.Log}).Start(listener), nil
 }

@@ -204,7 +204,9 @@ func (e *evaluator) evaluate(
 ) error {
 	in := sub.Intent
 	if in.GetTenant() != tenantID {
-		return refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject")
+		return refusal.OfKind(
+			refusal.Invalid("tenant", "I9", "the intent names another tenant than its subject"),
+			"another-tenant")
 	}
 	if err := request.CheckIntent(in, e.terms); err != nil {
 		return err

@@ -147,15 +147,21 @@ func speaker(tools []Tool, publisher string, in *lockboxv1.AccessIntent) (string
 func permit(tools []Tool, name, tenant, resourceType string) error {
 	i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == name })
 	if i < 0 {
-		return refusal.Forbidden("tool", rule, "the engineering tool %s is not configured here, so it may submit nothing",
-			name)
+		return refusal.Naming(
+			refusal.Forbidden("tool", rule, "the engineering tool %s is not configured here, so it may submit nothing",
+				name),
+			"tool", name)
 	}
 	if only := tools[i].OnlyTenants(); only != nil && !slices.Contains(only, tenant) {
-		return refusal.Forbidden("tenant", rule, "the engineering tool %s may not submit intents for this customer", name)
+		return refusal.Naming(
+			refusal.Forbidden("tenant", rule, "the engineering tool %s may not submit intents for this customer", name),
+			"tool", name)
 	}
 	if !slices.ContainsFunc(tools[i].Services, func(pattern string) bool { return covers(pattern, resourceType) }) {
-		return refusal.Forbidden("resource_type", rule, "the engineering tool %s may not submit intents for this service",
-			name)
+		return refusal.Naming(
+			refusal.Forbidden("resource_type", rule, "the engineering tool %s may not submit intents for this service",
+				name),
+			"tool", name)
 	}
 	return nil
 }

@@ -49,12 +49,15 @@ func (s sealing) seal(c *lockboxv1.Command) ([]byte, error) {
 	}
 	u, err := url.Parse(a.GetSecretUrl())
 	if err != nil {
-		return nil, refusal.Invalid(field, "R57", "is no address") // without it: it is a secret
+		// Without the address, which is a secret.
+		return nil, refusal.OfKind(refusal.Invalid(field, "R57", "is no address"), "webhook-address")
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	literal := err == nil
 	if here := tenant.ThisMachine(u.Hostname()); here && !s.ThisMachine || !here && literal && !jwks.Public(addr.Unmap()) {
-		return nil, refusal.Invalid(field, "R57", "is not an address that can be reached from the internet")
+		return nil, refusal.OfKind(
+			refusal.Invalid(field, "R57", "is not an address that can be reached from the internet"),
+			"webhook-reach")
 	}
 	plain, err := proto.Marshal(&lockboxv1.WebhookSecret{Url: a.GetSecretUrl(), Secret: a.GetSecret()})
 	if err != nil {

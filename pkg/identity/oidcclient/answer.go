@@ -89,10 +89,14 @@ func (i *Issuer) Renew(ctx context.Context, was Person) (Person, error) {
 	case err != nil:
 		return Person{}, err
 	case now.Subject != was.Subject:
-		return Person{}, refusal.Unauthenticated("login", rule, "%s renewed the sign-in of somebody else", i.Issuer)
+		return Person{}, refusal.OfKind(
+			refusal.Unauthenticated("login", rule, "%s renewed the sign-in of somebody else", i.Issuer),
+			"renewed-by-another")
 	case !now.Authenticated.IsZero() && !now.Authenticated.Equal(was.Authenticated):
-		return Person{}, refusal.Unauthenticated("login", rule,
-			"%s says of a renewed token that somebody signed in, and nobody did (`auth_time`); sign in again", i.Issuer)
+		return Person{}, refusal.OfKind(
+			refusal.Unauthenticated("login", rule,
+				"%s says of a renewed token that somebody signed in, and nobody did (`auth_time`); sign in again", i.Issuer),
+			"renewed-without-sign-in")
 	}
 	return now, nil
 }
@@ -156,16 +160,22 @@ func (i *Issuer) refused(code, description string) error {
 	e := &RefusedError{Code: code}
 	switch code {
 	case "access_denied":
-		e.refusal = refusal.Unauthenticated("login", rule, "the sign-in was declined")
+		e.refusal = refusal.OfKind(
+			refusal.Unauthenticated("login", rule, "the sign-in was declined"),
+			"sign-in-declined")
 		return e
 	case "expired_token":
-		e.refusal = refusal.Unauthenticated("login", rule, "nobody used the code in time")
+		e.refusal = refusal.OfKind(
+			refusal.Unauthenticated("login", rule, "nobody used the code in time"),
+			"code-not-used")
 		return e
 	}
 	if description != "" {
 		code += ": " + description
 	}
-	e.refusal = refusal.Unauthenticated("login", rule, "%s refuses the sign-in: %.500s", i.Issuer, code)
+	e.refusal = refusal.OfKind(
+		refusal.Unauthenticated("login", rule, "%s refuses the sign-in: %.500s", i.Issuer, code),
+		"sign-in-refused", "answer", code)
 	return e
 }
 

@@ -617,8 +617,9 @@ type Refusal struct {
 	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
 	// One sentence for a person.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	// The same as `message`, as a code. Set where a service refuses in an event, and where code, rule and field leave open which
-	// of several things it is, so that each edge finds words in the reader's language.
+	// The same as `message`, in no language, so that each edge finds words in the reader's. Its code is set where a service
+	// refuses in an event. Without one, its parameters are what the sentence for code, rule and field names; and `kind` among
+	// them says which of several things it is, where those leave that open.
 	CodedReason   *Reason `protobuf:"bytes,5,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

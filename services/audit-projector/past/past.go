@@ -137,7 +137,9 @@ func (at At) one(
 	switch {
 	case err != nil:
 	case several:
-		err = refusal.Invalid("tenant", rule, "is required: several tenants have a %s of that id", kind)
+		err = refusal.OfKind(
+			refusal.Invalid("tenant", rule, "is required: several tenants have a %s of that id", kind),
+			"tenant-needed")
 	case len(events) == 0 && later > 0:
 		err = refusal.NotFound("time", rule, "there was no such %s yet at that time", kind)
 	case len(events) == 0:

@@ -299,7 +299,9 @@ type Record struct {
 func (d *DB) List(ctx context.Context, f Filter, limit int) (list []Record, err error) {
 	db := d.db.Load()
 	if db == nil || !d.complete.Load() {
-		return nil, refusal.Unavailable("", "I11", "the access records are still being read")
+		return nil, refusal.OfKind(
+			refusal.Unavailable("", "I11", "the access records are still being read"),
+			"being-built")
 	}
 	// What is too old is not shown, even if it has not been deleted yet.
 	where, args := []string{"+time >= ?"}, []any{d.oldest()} // with +, no index is searched for it

@@ -103,7 +103,9 @@ func (a *Answerer) answer(
 	}
 	language := activity.In(cmp.Or(q.GetLanguage(), "en"))
 	if language == nil {
-		return nil, refusal.Invalid("language", "R24", "must be one of %s", strings.Join(tenant.Languages, ", "))
+		return nil, refusal.OfKind(
+			refusal.Invalid("language", "R24", "must be one of %s", strings.Join(tenant.Languages, ", ")),
+			"language")
 	}
 	if q.GetGetSignIn() != nil {
 		return a.signIn(q.GetTenant())
@@ -165,13 +167,17 @@ func (a *Answerer) wait(ctx context.Context, q *lockboxv1.Query) error {
 	}
 	defer waiting.Add(-1)
 	if waiting.Add(1) > most {
-		return refusal.Unavailable("min_sequence", "I11", "too many wait for what is not there yet; ask again, or without it")
+		return refusal.OfKind(
+			refusal.Unavailable("min_sequence", "I11", "too many wait for what is not there yet; ask again, or without it"),
+			"busy")
 	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	if err := a.Store.Wait(ctx, q.GetMinSequence()); err != nil {
-		return refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d",
-			q.GetMinSequence(), a.Store.Sequence())
+		return refusal.OfKind(
+			refusal.Unavailable("min_sequence", "I11", "the projection has not come to sequence %d yet; it is at %d",
+				q.GetMinSequence(), a.Store.Sequence()),
+			"not-yet")
 	}
 	return nil
 }

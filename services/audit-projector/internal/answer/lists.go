@@ -172,7 +172,9 @@ func moment(field, rule string, t *timestamppb.Timestamp) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if err := t.CheckValid(); err != nil {
-		return time.Time{}, refusal.Invalid(field, rule, "is not a time between the years 1 and 9999")
+		return time.Time{}, refusal.OfKind(
+			refusal.Invalid(field, rule, "is not a time between the years 1 and 9999"),
+			"time-range")
 	}
 	return t.AsTime(), nil
 }
@@ -254,7 +256,9 @@ func (v *viewer) getTicket(ctx context.Context, named string) (*lockboxv1.Ticket
 		return nil, notFound()
 	case 1:
 	default:
-		return nil, refusal.Invalid("tenant", "I9", "is required: several tenants have a ticket of that id")
+		return nil, refusal.OfKind(
+			refusal.Invalid("tenant", "I9", "is required: several tenants have a ticket of that id"),
+			"tenant-needed")
 	}
 	history, err := v.History(ctx, rows, false)
 	if err != nil {

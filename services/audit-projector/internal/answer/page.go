@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -32,7 +33,9 @@ func pageBefore(field, token string) (uint64, error) {
 	}
 	data, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(data) != 9 || data[0] != 1 || data[1]&0x80 != 0 {
-		return 0, refusal.Invalid(field, "R39", "is not the next_page_token of an earlier answer")
+		return 0, refusal.OfKind(
+			refusal.Invalid(field, "R39", "is not the next_page_token of an earlier answer"),
+			"page-token")
 	}
 	return binary.BigEndian.Uint64(data[1:]), nil
 }
@@ -61,7 +64,9 @@ func pagePlace(f projection.RequestFilter, field, token string) (projection.Requ
 	data, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(data) != 18 || data[0] != 2 || data[1] > back || data[2]&0x80 != 0 || data[10]&0x80 != 0 {
 		if f.ByDeadline && token != "" {
-			return f, refusal.Invalid(field, "R39", "is not a page token of an earlier answer in this order")
+			return f, refusal.OfKind(
+				refusal.Invalid(field, "R39", "is not a page token of an earlier answer in this order"),
+				"page-token")
 		}
 		f.Before, err = pageBefore(field, token)
 		return f, err
@@ -76,7 +81,9 @@ func pageLimit(field string, limit uint32) (int, error) {
 	case limit == 0:
 		return defaultLimit, nil
 	case limit > maxLimit:
-		return 0, refusal.Invalid(field, "R39", "at most %d are listed at once", maxLimit)
+		return 0, refusal.OfKind(
+			refusal.Invalid(field, "R39", "at most %d are listed at once", maxLimit),
+			"limit", "most", strconv.Itoa(maxLimit))
 	}
 	return int(limit), nil
 }

@@ -30,8 +30,8 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 		return nil, "", err
 	}
 	if v.reduced {
-		return nil, row.Tenant, refusal.Forbidden("", rule,
-			"receipts are for the customer's people and the provider's security officers")
+		return nil, row.Tenant, refusal.OfKind(refusal.Forbidden("", rule,
+			"receipts are for the customer's people and the provider's security officers"), "receipt")
 	}
 	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
 	var wanted []ledger.Wanted
@@ -46,11 +46,15 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 	switch {
 	case errors.Is(err, ledger.ErrNewer), errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone),
 		errors.Is(err, ledger.ErrNoTree):
-		return nil, row.Tenant, refusal.Unavailable("", rule,
-			"the last event is in no signed checkpoint yet; ask again in a few seconds")
+		return nil, row.Tenant, refusal.OfKind(
+			refusal.Unavailable("", rule,
+				"the last event is in no signed checkpoint yet; ask again in a few seconds"),
+			"no-checkpoint")
 	case err != nil:
 		return nil, row.Tenant, fmt.Errorf("%w: %w",
-			refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"), err)
+			refusal.OfKind(
+				refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"),
+				"no-proof"), err)
 	}
 	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, nil
 }

@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -172,8 +173,10 @@ func (v *viewer) requestFilter(
 	}
 	if f.IDPart = strings.ToLower(ask.GetIdPart()); f.IDPart != "" &&
 		(len(f.IDPart) < shortestPart || strings.Trim(f.IDPart, "0123456789abcdef-") != "") {
-		return f, refusal.Invalid(field+".id_part", "R25",
-			"is not part of a request ID: at least %d characters of its start or end", shortestPart)
+		return f, refusal.Naming(
+			refusal.Invalid(field+".id_part", "R25",
+				"is not part of a request ID: at least %d characters of its start or end", shortestPart),
+			"least", strconv.Itoa(shortestPart))
 	}
 	if ask.GetAwaitingMe() {
 		f.Waiting = append(groups(v.by), projection.Person(v.by.GetPerson()))
@@ -246,8 +249,10 @@ func placed(
 		f.ByDeadline = true
 		ended := func(s request.Status) bool { return s >= request.Completed }
 		if !ask.GetAwaitingMe() && (len(f.Statuses) == 0 || slices.ContainsFunc(f.Statuses, ended)) {
-			return f, refusal.Invalid(field+".order", "R25",
-				"by deadline are listed only requests that have not ended: name their statuses")
+			return f, refusal.OfKind(
+				refusal.Invalid(field+".order", "R25",
+					"by deadline are listed only requests that have not ended: name their statuses"),
+				"order-of-ended")
 		}
 	default:
 		return f, refusal.Invalid(field+".order", "R25", "there is no order %d", ask.GetOrder())
@@ -302,8 +307,10 @@ func (v *viewer) history(
 	case len(rows) == 0:
 		return projection.Row{}, nil, notFound()
 	case len(rows) > 1:
-		return projection.Row{}, nil, refusal.Invalid("tenant", "I9",
-			"is required: several tenants have a request of that id")
+		return projection.Row{}, nil, refusal.OfKind(
+			refusal.Invalid("tenant", "I9",
+				"is required: several tenants have a request of that id"),
+			"tenant-needed")
 	}
 	events, err := v.History(ctx, rows, reports)
 	return rows[0], events[rows[0].Sequence], err

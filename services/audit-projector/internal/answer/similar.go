@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -30,7 +31,9 @@ func (v *viewer) listSimilar(ctx context.Context, ask *lockboxv1.ListSimilar) (*
 		return nil, notFound()
 	}
 	if len(ask.GetResourceIds()) > mostResources {
-		return nil, refusal.Invalid("list_similar.resource_ids", "R18", "names more than %d resources", mostResources)
+		return nil, refusal.OfKind(
+			refusal.Invalid("list_similar.resource_ids", "R18", "names more than %d resources", mostResources),
+			"resources-count", "most", strconv.Itoa(mostResources))
 	}
 	wanted := map[string]bool{}
 	for _, id := range ask.GetResourceIds() {

@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -55,7 +56,9 @@ func (a *Answerer) toolsOwn(ctx context.Context, subject string, data []byte) (*
 	limit := int(ask.GetLimit())
 	switch {
 	case limit > mostUpdates:
-		return nil, refusal.Invalid("limit", "bad input", "must be at most %d", mostUpdates)
+		return nil, refusal.OfKind(
+			refusal.Invalid("limit", "bad input", "must be at most %d", mostUpdates),
+			"limit", "most", strconv.Itoa(mostUpdates))
 	case limit == 0:
 		limit = usualUpdates
 	}

@@ -94,7 +94,9 @@ func (a *Answerer) elsewhere(
 	case len(others) == 0:
 		return untrusted
 	case q.GetTenant() == "":
-		return refusal.Invalid("tenant", "I9", "is required: only the provider's people ask across tenants")
+		return refusal.OfKind(
+			refusal.Invalid("tenant", "I9", "is required: only the provider's people ask across tenants"),
+			"tenant-required")
 	}
 	return notFound()
 }
@@ -187,8 +189,10 @@ func groups(by *lockboxv1.Actor) []string {
 func (v *viewer) customersOwn() error {
 	c := v.customer
 	if c.Tenant.Fault != nil {
-		return refusal.Unavailable("tenant", "I11",
-			"the tenant's history contradicts itself, so nobody knows who may see what")
+		return refusal.OfKind(
+			refusal.Unavailable("tenant", "I11",
+				"the tenant's history contradicts itself, so nobody knows who may see what"),
+			"history")
 	}
 	v.scope.All = holds(c.Tenant.Roles.Held(v.by.GetPerson(), v.now),
 		lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, lockboxv1.Role_ROLE_AUDITOR)

@@ -133,7 +133,7 @@ func number(r *http.Request, name string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return 0, refusal.Invalid(name, "bad input", "is a size: a number from 0")
+		return 0, refusal.OfKind(refusal.Invalid(name, "bad input", "is a size: a number from 0"), "tree-size")
 	}
 	return n, nil
 }

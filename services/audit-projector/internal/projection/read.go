@@ -66,7 +66,9 @@ func (s *Store) readers() (readers, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.all == nil {
-		return nil, refusal.Unavailable("", "I11", "the projection is being built; it is at sequence %d", s.sequence)
+		return nil, refusal.OfKind(
+			refusal.Unavailable("", "I11", "the projection is being built; it is at sequence %d", s.sequence),
+			"being-built")
 	}
 	return s.all, nil
 }

@@ -37,7 +37,7 @@ func (o *occurrence) register(c *cobra.Command) {
 	o.yes = askAlways(c)
 }
 
-// disclose sends the disclosure that the flags describe.
+// disclose sends the disclosure that the flags describe. The command is there even if something is wrong with it.
 func (a *app) disclose(
 	ctx context.Context, s *session, o *occurrence, command func(*lockboxv1.Occurrence) (*lockboxv1.Command, error),
 	needed ...string,
@@ -46,15 +46,11 @@ func (a *app) disclose(
 	if err != nil {
 		return err
 	}
-	at, err := a.parseTime(o.when)
-	if o.when != "" && err != nil {
-		err = usage(s.command, "--when: %w", err)
-	} else {
-		err = nil
-	}
-	needed = append([]string{"what", o.What, "when", o.when, "reason", o.Reason}, needed...)
-	if err := allOf([]error{missing(s.command, needed...), err}); err != nil {
-		return err
+	at, wrong := a.Now(), error(nil)
+	if o.when != "" {
+		if at, wrong = a.parseTime(o.when); wrong != nil {
+			at, wrong = a.Now(), flagged("when", usage(s.command, "--when: %w", wrong))
+		}
 	}
 	o.HappenedAt = timestamppb.New(at)
 	if o.id == "" {
@@ -64,8 +60,9 @@ func (a *app) disclose(
 		}
 		o.id = id.String()
 	}
-	c, err := command(&o.Occurrence)
-	if err != nil {
+	c, later := command(&o.Occurrence)
+	needed = append([]string{"what", o.What, "when", o.when, "reason", o.Reason}, needed...)
+	if err := s.check(c, needed, wrong, later); err != nil {
 		return err
 	}
 	told := "the customer is told now"
@@ -119,15 +116,16 @@ func (a *app) discloseLegalDemandCommand() *cobra.Command {
 	}
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		return a.disclose(ctx, s, o, func(what *lockboxv1.Occurrence) (*lockboxv1.Command, error) {
-			d.Occurrence = what
-			if embargo != "" {
+			var wrong error
+			if d.Occurrence = what; embargo != "" {
 				end, err := a.parseTime(embargo)
-				if err != nil {
-					return nil, usage(s.command, "--embargo-until: %w", err)
+				if err == nil {
+					d.EmbargoUntil = timestamppb.New(end)
+				} else {
+					wrong = flagged("embargo-until", usage(s.command, "--embargo-until: %w", err))
 				}
-				d.EmbargoUntil = timestamppb.New(end)
 			}
-			return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: d}}, nil
+			return &lockboxv1.Command{Action: &lockboxv1.Command_DiscloseLegalDemand{DiscloseLegalDemand: d}}, wrong
 		}, "authority", d.GetAuthority(), "reference", d.GetReference())
 	})
 	return c

@@ -20,7 +20,9 @@ const exportedAtOnce = 1000
 
 // activityFilter adds the activity log's filter flags to a command, and returns a function that reads them when the
 // command runs.
-func (a *app) activityFilter(c *cobra.Command) func(context.Context, *session) (*lockboxv1.ListActivity, error) {
+func (a *app) activityFilter(
+	c *cobra.Command,
+) func(context.Context, *session, ...error) (*lockboxv1.ListActivity, error) {
 	q := &lockboxv1.ListActivity{}
 	since, until := &timeFlag{app: a}, &timeFlag{app: a}
 	f := c.Flags()
@@ -37,11 +39,14 @@ func (a *app) activityFilter(c *cobra.Command) func(context.Context, *session) (
 	complete(c, "request", func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return a.requests()(c, nil, typed)
 	})
-	return func(ctx context.Context, s *session) (*lockboxv1.ListActivity, error) {
+	return func(ctx context.Context, s *session, others ...error) (*lockboxv1.ListActivity, error) {
+		faults := others
 		for _, action := range q.GetActions() {
-			if len(activity.Types(action)) == 0 {
-				return nil, usage(c, "there is no action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))
-			}
+			faults = append(faults, only(len(activity.Types(action)) == 0,
+				usage(c, "there is no action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))))
+		}
+		if err := allOf(faults); err != nil {
+			return nil, err
 		}
 		if !since.IsZero() {
 			q.Since = timestamppb.New(since.Time)
@@ -103,17 +108,13 @@ For the events of the stream itself, with the compliance team's key, there is au
 	c.Flags().StringVar(&file, "file", "", "write to this new `file`")
 	_ = c.MarkFlagFilename("file") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if format.Name == "" {
-			return usage(c, "--format is required: %s", strings.Join(export.Names(), ", "))
-		}
+		faults := []error{only(format.Name == "", usage(c, "--format is required: %s", strings.Join(export.Names(), ", ")))}
 		if *bom {
 			marked, known := export.Named(strings.TrimSuffix(format.Name, "-bom") + "-bom")
-			if !known {
-				return usage(c, "--bom is for --format csv")
-			}
+			faults = append(faults, only(!known, usage(c, "--bom is for --format csv")))
 			format.Format = marked
 		}
-		q, err := filter(ctx, s)
+		q, err := filter(ctx, s, faults...)
 		if err != nil {
 			return err
 		}

@@ -1,17 +1,114 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
+
+// flagFault is what is wrong with the value of a flag.
+type flagFault struct {
+	flag string
+	error
+}
+
+func (f flagFault) Unwrap() error { return f.error }
+
+// flags names those whose names are not their field's in a command.
+var flags = map[string][]string{
+	"audience": {"audience", "also-audience"}, "audiences": {"also-audience"}, "default_language": {"language"},
+	"deciders_shown": {"show-deciders"}, "display_name": {"name"}, "happened_at": {"when"}, "note": {"for"},
+	"required_approvals": {"approvals"}, "resource_ids": {"resource"}, "secret_url": {"url", "url-file"},
+	"subject": {"engineer", "person"}, "subscription_id": {"subscription"}, "types": {"event"}, "issuer.url": {"issuer"},
+	"signed_approvals_only": {"signed-approvals-only"},
+}
+
+// flagOf returns the flag of a command line that a field of what it sends comes from; empty if it is none of one.
+func flagOf(c *cobra.Command, field string) string {
+	path := strings.Split(field, ".")
+	last := path[len(path)-1]
+	names := slices.Concat(flags[last], []string{strings.ReplaceAll(last, "_", "-")})
+	switch {
+	case last == "tenant" && !c.Flags().Changed(last): // an argument, or the only one that there is
+		return ""
+	case slices.Contains(path, "alternates"):
+		names = []string{"also-tell"}
+	case slices.Contains(path, "administrators"):
+		names = []string{"admin"}
+	case slices.Contains(path, "administrator"):
+		names = []string{"admin-" + strings.TrimPrefix(last, "display_")}
+	case strings.HasSuffix(field, "issuer.url"):
+		names = flags["issuer.url"]
+	}
+	for _, name := range names {
+		if c.Flags().Lookup(name) != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// check returns all that is wrong with a command line and with the command that it makes: the flags that it needs and
+// that are empty (pairs of name and value), others of its own, and what the services would refuse of what it says. Of a
+// flag, the first is said.
+func (s *session) check(command *lockboxv1.Command, needed []string, others ...error) error {
+	prose.Message(command)
+	found, said := []error{missing(s.command, needed...)}, map[string]bool{}
+	for i := 0; i+1 < len(needed); i += 2 {
+		said[needed[i]] = strings.TrimSpace(needed[i+1]) == ""
+	}
+	for _, err := range others {
+		of := flagFault{}
+		if r, refused := refusal.As(err); refused {
+			err = flagged(flagOf(s.command, r.GetField()), err)
+		}
+		if errors.As(err, &of) {
+			said[of.flag] = true
+		}
+		found = append(found, err)
+	}
+	for _, err := range slices.Concat(tenant.Faults(command), ticket.Faults(command),
+		disclosure.Faults(command, s.app.Now())) {
+		r, refused := refusal.As(err)
+		if !refused {
+			continue
+		}
+		if flag := flagOf(s.command, r.GetField()); flag == "" || !said[flag] {
+			said[flag] = true
+			found = append(found, flagged(flag, err))
+		}
+	}
+	return allOf(found)
+}
+
+// flagged says of which flag a fault is.
+func flagged(flag string, err error) error {
+	if flag == "" || err == nil {
+		return err
+	}
+	return flagFault{flag, err}
+}
+
+// Do sends a command with the caller's token, unless something is wrong with what it says: all of that is told at once.
+func (s *session) Do(ctx context.Context, command *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
+	if err := s.check(command, nil); err != nil {
+		return nil, err
+	}
+	return s.Client.Do(ctx, command)
+}
 
 // faultsError is everything that is wrong with one input. To programs it is the first fault.
 type faultsError struct{ all []error }
@@ -21,7 +118,11 @@ func (e *faultsError) Error() string { return strings.Join(e.sentences(), " ") }
 func (e *faultsError) sentences() []string {
 	list := make([]string, len(e.all))
 	for i, err := range e.all {
-		if r, refused := refusal.As(err); refused {
+		r, refused := refusal.As(err)
+		var of flagFault
+		if errors.As(err, &of) && refused {
+			list[i] = "--" + of.flag + ": " + render.Clean(r.GetMessage())
+		} else if refused {
 			list[i] = render.RefusalSentence(r)
 		} else {
 			list[i] = err.Error()
@@ -42,6 +143,14 @@ func allOf(faults []error) error {
 		return faults[0]
 	}
 	return &faultsError{faults}
+}
+
+// only returns an error if it is so.
+func only(so bool, err error) error {
+	if so {
+		return err
+	}
+	return nil
 }
 
 // missing refuses a command line in which flags are empty that it needs, given as pairs of name and value.

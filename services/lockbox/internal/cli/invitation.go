@@ -13,6 +13,7 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -129,8 +130,12 @@ once and kept nowhere: send it yourself.`,
 	complete(c, "subscription", a.subscriptions)
 	complete(c, "for", nothing)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if in.role.value == 0 || i.GetNote() == "" {
-			return usage(c, "--role and --for are needed")
+		draft := proto.CloneOf(i)
+		draft.Id = "made" // later
+		if err := s.check(&lockboxv1.Command{Action: &lockboxv1.Command_InviteRole{
+			InviteRole: &lockboxv1.InviteRole{Invitation: draft}}},
+			[]string{"role", in.role.String(), "for", i.GetNote()}); err != nil {
+			return err
 		}
 		id, err := s.oneTenant(ctx)
 		if err != nil {

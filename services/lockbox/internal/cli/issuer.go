@@ -87,13 +87,8 @@ func issuerLimits(f *pflag.FlagSet, in *issuerFlags) {
 func (in *issuerFlags) read(
 	ctx context.Context, a *app, c *cobra.Command,
 ) (*lockboxv1.TenantIssuer, *jwks.Found, error) {
-	switch {
-	case in.jwks != "" && in.GetJwksUrl() != "":
-		return nil, nil, usage(c,
-			"either --jwks names the file with the issuer's public keys, or --jwks-url where they are")
-	case in.unseen && in.jwks == "":
-		return nil, nil, usage(c, "--no-check needs --jwks: keys that are fetched can be "+
-			"looked at, and a mistake in where they are would lock the customer out")
+	if err := in.keys(c); err != nil {
+		return nil, nil, err
 	}
 	ti := proto.CloneOf(&in.TenantIssuer)
 	if ti.GetJwks() == nil {
@@ -142,6 +137,18 @@ func (in *issuerFlags) read(
 		found.Remarks = append(found.Remarks, "its servers are known by the authority "+authority+", and by no public one")
 	}
 	return ti, &found, err
+}
+
+// keys refuses flags about the issuer's keys that contradict each other.
+func (in *issuerFlags) keys(c *cobra.Command) error {
+	switch {
+	case in.jwks != "" && in.GetJwksUrl() != "":
+		return usage(c, "either --jwks names the file with the issuer's public keys, or --jwks-url where they are")
+	case in.unseen && in.jwks == "":
+		return usage(c, "--no-check needs --jwks: keys that are fetched can be "+
+			"looked at, and a mistake in where they are would lock the customer out")
+	}
+	return nil
 }
 
 // groupMap reads a map of groups: the tenant's name of each, `=`, and what the issuer's tokens call it. The first `=`
@@ -211,6 +218,30 @@ func plausible(ti *lockboxv1.TenantIssuer) (remarks []string, err error) {
 		}
 	}
 	return remarks, identity.CheckTenantIssuer(checked, nil)
+}
+
+// faults returns what is wrong with the flags of an issuer, before it is asked and files are read.
+func (in *issuerFlags) faults() (found []error) {
+	draft := proto.CloneOf(&in.TenantIssuer)
+	if draft.GetJwksUrl() == "" {
+		draft.JwksUrl = draft.GetUrl() // not known before the issuer said it
+	}
+	if _, err := plausible(&in.TenantIssuer); err != nil && in.jwks == "" {
+		found = append(found, err)
+	}
+	for _, err := range identity.TenantIssuerFaults(draft, nil) {
+		if r, refused := refusal.As(err); refused && (len(found) == 0 || !fieldOf(found[0], r.GetField())) &&
+			!strings.HasSuffix(r.GetField(), "jwks_url") {
+			found = append(found, err)
+		}
+	}
+	return found
+}
+
+// fieldOf reports whether an error is about the same part of a message as a field.
+func fieldOf(err error, field string) bool {
+	r, refused := refusal.As(err)
+	return refused && r.GetField()[strings.LastIndex(r.GetField(), ".")+1:] == field[strings.LastIndex(field, ".")+1:]
 }
 
 // sound refuses a person whose address or subject cannot be right.
@@ -316,14 +347,22 @@ can correct what was stored (lockbox tenant correct).`,
 	complete(c, "admin-language", fixed(tenant.Languages...))
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		var made issued
-		if invite == "" {
-			if err := sound("administrator", t.GetAdministrator()); err != nil {
-				return err
-			}
-		} else {
-			if t.GetAdministrator().GetSubject() != "" {
-				return usage(c, "the first Global Administrator is named with --admin-subject or invited with --invite, not both")
-			}
+		t.Plan = plan.value
+		draft := proto.CloneOf(t)
+		var wrong error
+		switch {
+		case invite == "":
+			wrong = sound("administrator", t.GetAdministrator())
+		case t.GetAdministrator().GetSubject() != "":
+			wrong = usage(c, "the first Global Administrator is named with --admin-subject or invited with --invite, not both")
+		default:
+			draft.Administrator = nil
+		}
+		if err := s.check(&lockboxv1.Command{Tenant: args[0], Action: &lockboxv1.Command_CreateTenant{CreateTenant: draft}},
+			nil, append([]error{in.keys(c)}, append(in.faults(), wrong)...)...); err != nil {
+			return err
+		}
+		if invite != "" {
 			i := &lockboxv1.RoleInvitation{Id: "first-administrator", Note: invite,
 				Role: lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR}
 			var err error
@@ -339,7 +378,7 @@ can correct what was stored (lockbox tenant correct).`,
 		if err != nil {
 			return err
 		}
-		if t.Issuer, t.Plan = ti, plan.value; t.GetAdministrator() != nil {
+		if t.Issuer = ti; t.GetAdministrator() != nil {
 			t.Administrator.Issuer = ti.GetUrl()
 		}
 		if in.onlyTry {

@@ -64,15 +64,13 @@ lockbox help sign-in says more.`,
   lockbox login --max-age 0
   lockbox login --device`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if device && noBrowser {
-				return usage(c, "--no-browser says nothing that --device does not say already")
-			}
 			anew := c.Flags().Changed("max-age")
-			if device && anew {
-				return usage(c, "--max-age cannot be asked for with --device: RFC 8628 has no such demand")
-			}
-			if maxAge < 0 {
-				return usage(c, "--max-age is 0 or more")
+			if err := allOf([]error{
+				only(device && noBrowser, usage(c, "--no-browser says nothing that --device does not say already")),
+				only(device && anew, usage(c, "--max-age cannot be asked for with --device: RFC 8628 has no such demand")),
+				only(maxAge < 0, usage(c, "--max-age is 0 or more")),
+			}); err != nil {
+				return err
 			}
 			store, profile, err := a.profileNamed()
 			if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"net/mail"
 	"slices"
 	"strings"
@@ -51,28 +52,60 @@ type listed struct {
 	more int
 }
 
+// reader reads one mail of a mailbox.
+type reader func(dir, id string) (mailbox.Message, error)
+
 // newestMails reads mails until there are as many as wanted, newest first, optionally only those to one recipient.
-func newestMails(dir, to string, wanted int, read func(dir, id string) (mailbox.Message, error)) (listed, error) {
+func newestMails(dir, to string, wanted int, read reader) (found listed, err error) {
+	found.more, err = eachMail(dir, to, wanted, mailbox.Head, read, func(m mailbox.Message) error {
+		found.mails = append(found.mails, m)
+		return nil
+	})
+	return found, err
+}
+
+// eachMail gives mails to a function one by one, newest first, until there were as many as wanted, optionally only
+// those to one recipient, and returns how many it did not look at. Of the others only the head is read.
+func eachMail(dir, to string, wanted int, head, read reader, give func(mailbox.Message) error) (more int, err error) {
 	ids, err := mailbox.IDs(dir)
 	if err != nil {
-		return listed{}, err
+		return 0, err
 	}
 	got := func(address string) bool { return strings.Contains(strings.ToLower(address), strings.ToLower(to)) }
-	var found listed
+	given := 0
 	for i, id := range slices.Backward(ids) {
-		if len(found.mails) == wanted {
-			found.more = i + 1
-			break
+		if given == wanted {
+			return i + 1, nil
+		}
+		if to != "" {
+			m, err := head(dir, id)
+			if err != nil {
+				return 0, err
+			}
+			if !slices.ContainsFunc(m.Recipients, got) && !slices.ContainsFunc(m.To, got) {
+				continue
+			}
 		}
 		m, err := read(dir, id)
+		if err == nil {
+			err = give(m)
+		}
 		if err != nil {
-			return listed{}, err
+			return 0, err
 		}
-		if slices.ContainsFunc(m.Recipients, got) || slices.ContainsFunc(m.To, got) {
-			found.mails = append(found.mails, m)
-		}
+		given++
 	}
-	return found, nil
+	return 0, nil
+}
+
+// streamMails writes mails as JSON, each as soon as it is read: a mailbox of thousands of mails, with their texts, is
+// hundreds of megabytes.
+func streamMails(to io.Writer, each func(give func(mailbox.Message) error) error) error {
+	list := render.NewList(to, "mails")
+	if err := each(func(m mailbox.Message) error { return list.Add(letterOf(m)) }); err != nil {
+		return err
+	}
+	return list.Close()
 }
 
 func letterOf(m mailbox.Message) letter {
@@ -113,6 +146,12 @@ func (a *app) mailListCommand() *cobra.Command {
 		}
 		if a.output == formatTable && !*watch { // a watch compares whole mails
 			read = mailbox.Head
+		}
+		if a.output == formatJSON && !*watch {
+			return streamMails(a.Out, func(give func(mailbox.Message) error) error {
+				_, err := eachMail(dir, to, wanted, mailbox.Head, mailbox.Get, give)
+				return err
+			})
 		}
 		return a.list(c.Context(), *watch, func() (page, error) {
 			found, err := newestMails(dir, to, wanted, read)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
+	"github.com/openlockbox/lockbox/services/notifier/mailbox"
 )
 
 // manyMails fills a mailbox with mails as they are, of some 20 kB; every hundredth is to Fleur.
@@ -68,6 +72,40 @@ func TestManyMailsArePaged(t *testing.T) {
 		out := mailLine(t, line+" --dir "+dir)
 		if !strings.Contains(out, want[0]) || !strings.Contains(out, want[1]) {
 			t.Errorf("%s says\n%.800s", line, out)
+		}
+	}
+}
+
+// Mails for programs go out one by one, each as soon as it is read: nothing waits for the oldest, or is kept in memory,
+// and of mails to others only the head is read.
+func TestMailsForProgramsAreWrittenAsTheyAreRead(t *testing.T) {
+	dir := manyMails(t, 300)
+	for to, want := range map[string]int{"": 300, "fleur": 3, "nobody": 0} {
+		var out bytes.Buffer
+		heads, whole, shown := 0, 0, []letter{}
+		counting := func(n *int, read reader) reader {
+			return func(dir, id string) (mailbox.Message, error) {
+				*n++
+				return read(dir, id)
+			}
+		}
+		err := streamMails(&out, func(give func(mailbox.Message) error) error {
+			_, err := eachMail(dir, to, everything, counting(&heads, mailbox.Head), counting(&whole, mailbox.Get),
+				func(m mailbox.Message) error {
+					if before := bytes.Count(out.Bytes(), []byte(`"message_id"`)); before != whole-1 {
+						t.Errorf("to %q: %d mails were read, and %d written", to, whole, before)
+					}
+					shown = append(shown, letterOf(m))
+					return give(m)
+				})
+			return err
+		})
+		if err != nil || whole != want || to == "" && heads != 0 || len(shown) != want {
+			t.Errorf("to %q: read %d heads and %d mails: %v", to, heads, whole, err)
+		}
+		atOnce, err := render.ValueJSON(map[string][]letter{"mails": shown})
+		if err != nil || out.String() != atOnce {
+			t.Errorf("to %q: it is other JSON than at once: %v", to, err)
 		}
 	}
 }

@@ -86,22 +86,26 @@ as well, each event is in that file exactly once.`,
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
 		// Compliance reads across customers unless one is named; a persona's own tenant is ignored here.
 		r.Tenant, r.Since, r.Until = first(a.tenant, a.Getenv("LOCKBOX_TENANT")), since.Time, until.Time
+		faults := []error{
+			only(want != "" && (r.ID != "" || r.Kind != ""),
+				usage(c, "--request stands for --kind request --id; leave those out")),
+			only(cursor != "" && r.From > 0, usage(c, "the cursor says from where; leave out --from")),
+		}
+		for _, action := range actions {
+			types := activity.Types(action)
+			faults = append(faults, only(len(types) == 0,
+				usage(c, "there is no fact or action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))))
+			r.types = append(r.types, types...)
+		}
+		if err := allOf(faults); err != nil {
+			return err
+		}
 		if want != "" {
-			if r.ID != "" || r.Kind != "" {
-				return usage(c, "--request stands for --kind request --id; leave those out")
-			}
 			id, err := s.streamed(ctx, want)
 			if err != nil {
 				return err
 			}
 			r.Kind, r.ID = aggregate.KindRequest, id
-		}
-		for _, action := range actions {
-			types := activity.Types(action)
-			if len(types) == 0 {
-				return usage(c, "there is no fact or action %q; there are: %s", action, strings.Join(activity.Actions(), ", "))
-			}
-			r.types = append(r.types, types...)
 		}
 		if len(r.types) == 1 { // which the stream filters itself
 			r.Type, r.types = r.types[0], nil
@@ -109,18 +113,15 @@ as well, each event is in that file exactly once.`,
 		if cursor == "" {
 			return a.into(file, func(out io.Writer) error { return s.replayInto(ctx, r, format.Format, out) })
 		}
-		return s.resume(ctx, c, r, format.Format, cursor, file)
+		return s.resume(ctx, r, format.Format, cursor, file)
 	})
 	return c
 }
 
 // resume continues from the cursor.
 func (s *session) resume(
-	ctx context.Context, c *cobra.Command, r *replaying, format export.Format, name, file string,
+	ctx context.Context, r *replaying, format export.Format, name, file string,
 ) (err error) {
-	if r.From > 0 {
-		return usage(c, "the cursor says from where; leave out --from")
-	}
 	if r.cursor, err = openCursor(name, file, s.app.Now); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -111,8 +112,13 @@ token names the group can activate it, for a day at most, and only those who hav
 	complete(c, "person", a.personas)
 	complete(c, "language", fixed(tenant.Languages...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
-		if role.value == 0 || (as.GetPerson().GetSubject() == "") == (as.GetGroup() == "") {
-			return usage(c, "--role is needed, and either --person or --group")
+		var who error
+		draft := s.drafted(as)
+		if (as.GetPerson().GetSubject() == "") == (as.GetGroup() == "") {
+			who, draft = usage(c, "either --person or --group is needed"), &lockboxv1.Command{}
+		}
+		if err := s.check(draft, []string{"role", role.String()}, who); err != nil {
+			return err
 		}
 		id, err := s.oneTenant(ctx)
 		if err != nil {
@@ -160,6 +166,14 @@ token names the group can activate it, for a day at most, and only those who hav
 			tenant.RoleName(as.GetRole()), render.Clean(first(subscription, id)), render.Clean(as.GetId()))
 	})
 	return c
+}
+
+// drafted is the command of an assignment as far as its flags say it: what is filled in later is not wrong.
+func (s *session) drafted(as *lockboxv1.RoleAssignment) *lockboxv1.Command {
+	as = proto.CloneOf(as)
+	as.Id = first(as.GetId(), "made")
+	s.introduce(as.GetPerson())
+	return &lockboxv1.Command{Action: &lockboxv1.Command_AssignRole{AssignRole: &lockboxv1.AssignRole{Assignment: as}}}
 }
 
 // introduce completes the details of a demo persona.

@@ -37,8 +37,16 @@ func (in *changeFlags) read(
 	change := &lockboxv1.SignInChange{DisplayName: in.name, Reason: in.reason}
 	var found *jwks.Found
 	issuer := now.GetIssuer().GetUrl()
-	if in.touchesIssuer(c) {
+	people, wrong := in.people(c)
+	touches := in.touchesIssuer(c)
+	if touches {
 		in.keep(c, now.GetIssuer())
+		wrong = append([]error{in.issuerFlags.keys(c)}, append(in.issuerFlags.faults(), wrong...)...)
+	}
+	if err := allOf(wrong); err != nil {
+		return nil, nil, err
+	}
+	if touches {
 		looking, cancel := context.WithTimeout(ctx, max(a.timeout, 10*time.Second))
 		defer cancel()
 		var err error
@@ -47,21 +55,28 @@ func (in *changeFlags) read(
 		}
 		issuer = change.GetIssuer().GetUrl()
 	}
-	for _, text := range in.administrators {
-		parts := strings.Split(text, ",")
-		if len(parts) < 3 || len(parts) > 4 {
-			return nil, nil, usage(c, "--admin is subject,name,address or subject,name,address,language")
-		}
-		p := &lockboxv1.Person{Issuer: issuer, Subject: parts[0], DisplayName: parts[1], Email: parts[2]}
-		if len(parts) == 4 {
-			p.Language = parts[3]
-		}
-		if err := sound("administrators", p); err != nil {
-			return nil, nil, err
-		}
+	for _, p := range people {
+		p.Issuer = issuer
 		change.Administrators = append(change.Administrators, p)
 	}
 	return change, found, nil
+}
+
+// people reads the administrators that flags name, and returns what is wrong with them.
+func (in *changeFlags) people(c *cobra.Command) (list []*lockboxv1.Person, wrong []error) {
+	for _, text := range in.administrators {
+		parts := strings.Split(text, ",")
+		if len(parts) < 3 || len(parts) > 4 {
+			wrong = append(wrong, usage(c, "--admin is subject,name,address or subject,name,address,language"))
+			continue
+		}
+		p := &lockboxv1.Person{Subject: parts[0], DisplayName: parts[1], Email: parts[2]}
+		if len(parts) == 4 {
+			p.Language = parts[3]
+		}
+		list, wrong = append(list, p), append(wrong, flagged("admin", sound("administrators", p)))
+	}
+	return list, wrong
 }
 
 // touchesIssuer reports whether anything about the issuer is to change.

@@ -54,6 +54,11 @@ func TestOutputCitesNoNumbers(t *testing.T) {
 		"--as grace tenant approvers --subscription meadow-production", "--as otto approval deny " + uuid(1),
 		"--as erin approval approve " + uuid(3) + " --yes", "--as otto approval approve " + uuid(1) + " --for 9h --yes",
 		"--as grace audit list", "--as grace audit access", "--as grace ticket list", "audit verify", "audit replay",
+		"--as grace role invitations", "--as grace tenant webhook list", "--as olga disclose list --tenant meadowbank",
+		"--as erin request list", "--as grace tenant settings --language de --time-zone Moon/Base --signed-approvals-only",
+		"--as grace role assign --role owner --person x --email x", "--as otto ticket open --title x --reference SR-1",
+		"--as olga disclose exposure --tenant meadowbank --what x --when 1h --reason x --resource x",
+		"--as grace tenant webhook add x --kind slack --url http://x.example --event x",
 		"--as grace overview", "--as olga overview --provider", "--as grace overview --provider",
 	} {
 		_, out, errs := scripted(t, dir, strings.Fields(line)...)

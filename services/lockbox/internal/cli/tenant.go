@@ -265,8 +265,10 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		if before.GetSettings() == nil || before.GetPartial() {
 			return refusal.Forbidden("token", "R30", "only a Global Administrator of the tenant changes its settings")
 		}
-		next, err := in.apply(c, before.GetSettings())
-		if err != nil {
+		next, wrong := in.apply(c, before.GetSettings())
+		command := &lockboxv1.Command{SeenVersion: before.GetVersion(),
+			Action: &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}}}
+		if err := s.check(command, nil, wrong...); err != nil {
 			return err
 		}
 		if warning := weakened(before.GetSettings(), next); warning != "" {
@@ -274,10 +276,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 				return err
 			}
 		}
-		reply, err := s.do(ctx, id, "", &lockboxv1.Command{
-			SeenVersion: before.GetVersion(),
-			Action:      &lockboxv1.Command_ChangeSettings{ChangeSettings: &lockboxv1.ChangeSettings{Settings: next}},
-		})
+		reply, err := s.do(ctx, id, "", command)
 		if err != nil {
 			return err
 		}
@@ -329,11 +328,11 @@ func weakened(before, after *lockboxv1.TenantSettings) string {
 	return strings.Join(losses, " ")
 }
 
-// apply applies the given flags. A command always carries all settings.
+// apply applies the given flags, and returns what is wrong with them. A command always carries all settings.
 func (in *settingsFlags) apply(
 	c *cobra.Command, settings *lockboxv1.TenantSettings,
-) (*lockboxv1.TenantSettings, error) {
-	next := proto.CloneOf(settings)
+) (next *lockboxv1.TenantSettings, wrong []error) {
+	next = proto.CloneOf(settings)
 	given := func(flag string) bool { return c.Flags().Changed(flag) }
 	if given("language") {
 		next.DefaultLanguage = in.language
@@ -343,7 +342,8 @@ func (in *settingsFlags) apply(
 	}
 	if given("approvals") {
 		if in.approvals == 0 {
-			return nil, usage(c, "--approvals is 1 or more: without an approval there is no lockbox")
+			wrong = append(wrong,
+				flagged("approvals", usage(c, "--approvals is 1 or more: without an approval there is no lockbox")))
 		}
 		next.RequiredApprovals = in.approvals
 	}
@@ -365,20 +365,22 @@ func (in *settingsFlags) apply(
 		i := slices.IndexFunc(next.GetAlternates(),
 			func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
 		if i < 0 {
-			return nil, usage(c, "%s is not told anyway", address)
+			wrong = append(wrong, usage(c, "--stop-telling: %s is not told anyway", address))
+			continue
 		}
 		next.Alternates = slices.Delete(next.GetAlternates(), i, i+1)
 	}
 	for _, entry := range in.also {
 		address, language, _ := strings.Cut(entry, ":")
 		if _, err := mail.ParseAddress(address); err != nil {
-			return nil, usage(c, "%q is no address", address)
+			wrong = append(wrong, flagged("also-tell", usage(c, "--also-tell: %q is no address", address)))
+			continue
 		}
 		next.Alternates = slices.DeleteFunc(next.GetAlternates(),
 			func(a *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), address) })
 		next.Alternates = append(next.Alternates, &lockboxv1.AlternateAddress{Email: address, Language: language})
 	}
-	return next, nil
+	return next, wrong
 }
 
 func (a *app) tenantApproversCommand() *cobra.Command {
@@ -441,9 +443,11 @@ func (a *app) subscriptionTransferCommand() *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "the `tenant` that it belonged to; none if several had registered it")
 	c.Flags().StringVar(&name, "name", "", "the `name` that people call it by at its new owner; none: its id")
 	c.Flags().StringVar(&reason, "reason", "", "`why`; both customers see it")
-	_ = c.MarkFlagRequired("reason")
 	yes := askAlways(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if err := missing(c, "reason", reason); err != nil {
+			return err
+		}
 		id, err := s.oneTenant(ctx)
 		if err != nil {
 			return err

@@ -89,14 +89,18 @@ func (a *app) ticketOpenCommand() *cobra.Command {
 	f.StringVar(&t.SubscriptionId, "subscription", "", "the `subscription` that it is about")
 	complete(c, "subscription", a.subscriptions)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {
+		if t.Reference = strings.TrimSpace(t.GetReference()); t.GetReference() == "" {
+			t.Reference = "SR-" + a.Now().UTC().Format("20060102") + "-" + strings.ToUpper(rand.Text()[:6])
+		}
+		command := &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: t}}
+		if err := s.check(command, []string{"title", t.GetTitle()}); err != nil {
+			return err
+		}
 		tenant, err := s.oneTenant(ctx)
 		if err != nil {
 			return err
 		}
-		if t.Reference = strings.TrimSpace(t.GetReference()); t.GetReference() == "" {
-			t.Reference = "SR-" + a.Now().UTC().Format("20060102") + "-" + strings.ToUpper(rand.Text()[:6])
-		}
-		reply, err := s.do(ctx, tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_OpenTicket{OpenTicket: t}})
+		reply, err := s.do(ctx, tenant, "", command)
 		if err != nil {
 			return err
 		}
@@ -128,9 +132,13 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 	f.StringVar(&as.Reason, "reason", "", "`why` it is handed on")
 	complete(c, "engineer", a.personas)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		if as.GetEngineer().GetSubject() == "" {
-			return usage(c, "--engineer is needed")
+		name := as.GetEngineer().GetDisplayName()
+		as.Engineer.DisplayName = first(name, as.GetEngineer().GetSubject(), "unnamed") // as it is called if it has none
+		command := &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}}
+		if err := s.check(command, []string{"engineer", as.GetEngineer().GetSubject()}); err != nil {
+			return err
 		}
+		as.Engineer.DisplayName = name
 		tenant, err := s.ticketTenant(ctx, args[0])
 		if err != nil {
 			return err
@@ -142,7 +150,7 @@ func (a *app) ticketAssignCommand() *cobra.Command {
 		as.Engineer.Issuer = claims.Issuer // the engineer is a colleague of the caller
 		s.introduce(as.GetEngineer())
 		as.Engineer.DisplayName = first(as.GetEngineer().GetDisplayName(), as.GetEngineer().GetSubject())
-		return s.order(ctx, tenant, args[0], &lockboxv1.Command{Action: &lockboxv1.Command_AssignTicket{AssignTicket: as}},
+		return s.order(ctx, tenant, args[0], command,
 			"%s is now %s's.", render.Clean(args[0]), render.PersonName(as.GetEngineer()))
 	})
 	return c

@@ -93,10 +93,11 @@ var verbs = map[string]struct {
 	"catalogue list": {}, "catalogue show": {}, "catalogue check": {},
 	"catalogue publish": {dangerous, "--as olga catalogue publish CATALOGUE", "will say what every intent"},
 	"disclose list":     {},
-	"disclose exposure": {dangerous, "--as olga disclose exposure --what x --when 1h --description y --reason z",
+	"disclose exposure": {dangerous,
+		"--as olga disclose exposure --what Capture --when 1h --description y --reason Maintenance",
 		"the customer is told now"},
 	"disclose legal-demand": {dangerous,
-		"--as olga disclose legal-demand --what x --when 1h --authority a --reference r --description y --reason z",
+		"--as olga disclose legal-demand --what Demand --when 1h --authority a --reference r --description y --reason Court-order",
 		"the customer is told now"},
 	"mail list": {}, "mail show": {}, "overview": {},
 }

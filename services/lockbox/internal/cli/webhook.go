@@ -52,20 +52,13 @@ recorded, and only its host is ever shown again. That of a chat is a secret: giv
 		"`type` of event that is sent (repeat for several); none: what is usual for the kind")
 	f.StringVar(&in.Language, "language", "", "`language` of messages to people: "+strings.Join(tenant.Languages, ", ")+
 		"; none: the tenant's")
-	_ = c.MarkFlagRequired("kind")
 	complete(c, "kind", fixed(spellings[lockboxv1.WebhookKind]()...))
 	complete(c, "event", fixed(eventTypes()...))
 	complete(c, "language", fixed(tenant.Languages...))
 	_ = c.MarkFlagFilename("url-file") // fails only for an unknown flag
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
-		id, err := s.oneTenant(ctx)
-		if err != nil {
-			return err
-		}
 		in.Name, in.Kind = args[0], kind.value
-		if err := a.address(c, in, file); err != nil {
-			return err
-		}
+		unread := flagged("url", a.address(c, in, file))
 		if in.GetKind() == lockboxv1.WebhookKind_WEBHOOK_KIND_STANDARD {
 			key := make([]byte, tenant.WebhookKeySize)
 			_, _ = rand.Read(key) // never fails
@@ -75,8 +68,15 @@ recorded, and only its host is ever shown again. That of a chat is a secret: giv
 		if err != nil {
 			return err
 		}
-		reply, err := s.do(ctx, id, "", &lockboxv1.Command{Id: hook.String(),
-			Action: &lockboxv1.Command_AddWebhook{AddWebhook: in}})
+		command := &lockboxv1.Command{Id: hook.String(), Action: &lockboxv1.Command_AddWebhook{AddWebhook: in}}
+		if err := s.check(command, []string{"kind", kind.String()}, unread); err != nil {
+			return err
+		}
+		id, err := s.oneTenant(ctx)
+		if err != nil {
+			return err
+		}
+		reply, err := s.do(ctx, id, "", command)
 		if err != nil {
 			return err
 		}

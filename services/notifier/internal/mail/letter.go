@@ -279,7 +279,7 @@ func (w *writer) quote(label string) {
 			return
 		}
 		if label == "quote/recorded" || d.ByLockbox {
-			label, foreign = "quote/recorded", reason.Plain(foreign)
+			label, foreign = "quote/recorded", foreign
 		}
 	}
 	if t := text(foreign); t != "" {

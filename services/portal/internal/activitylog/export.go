@@ -134,7 +134,9 @@ func supported(err error) error {
 // unreadable turns a form's problems into a refusal, for there is no page on which to correct them.
 func unreadable(f *form.Form) error {
 	for _, p := range f.Problems {
-		return refusal.Invalid(p.Name, "R39", "is no date and time such as 2026-08-31 17:00")
+		return refusal.OfKind(
+			refusal.Invalid(p.Name, "R39", "is no date and time such as 2026-08-31 17:00"),
+			"date-and-time")
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func look(v *site.Visit, f *form.Form) (looking, error) {
 func whole(v *site.Visit, f *form.Form) (looking, error) {
 	l, err := look(v, f)
 	if err == nil && l.Tenant.GetPartial() {
-		err = refusal.NotFound("", "I9", "there is nothing here")
+		err = refusal.NotFound("path", "I9", "there is nothing here")
 	}
 	return l, err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -201,7 +202,9 @@ func TestOnlyAGlobalAdministratorGetsForms(t *testing.T) {
 func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 	b := auditor()
 	refuse := func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-		return nil, refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this")
+		return nil, refusal.Because(
+			refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_ADMINISTRATORS_ONLY))
 	}
 	for _, verb := range []string{"enable_lockbox", "disable_lockbox", "change_settings", "sign_up_preview",
 		"sign_off_preview", "assign_role", "remove_role"} {
@@ -224,7 +227,7 @@ func TestAForgedFormIsRefusedByTheService(t *testing.T) {
 			"role": {"ROLE_GLOBAL_ADMINISTRATOR"}, "subject": {"audrey"}, "assignment": {"first-administrator"}, "for": {"1h"},
 		})
 		if w.Code != status || !strings.Contains(w.Body.String(), "<h1>") || status == http.StatusForbidden &&
-			!strings.Contains(w.Body.String(), "only a Global Administrator") {
+			!strings.Contains(w.Body.String(), "Only a Global Administrator of the organisation can do this.") {
 			t.Errorf("%v: %d, want %d", forged, w.Code, status)
 		}
 		if len(b.Done) != sent+1 {

@@ -287,7 +287,7 @@ func TestASettingChangedInTheMeantimeIsNotOverwritten(t *testing.T) {
 	}
 	holds(t, w.Body.String(), `value="desk@meadowbank.example"`)
 	for lang, want := range map[string]string{"fr": "Greta Hall a effectué une modification depuis que vous avez consulté",
-		"ja": "Greta Hall さんが変更しました。"} {
+		"ja": "Greta Hall 様が変更しました。"} {
 		holds(t, sitetest.Post(h, base+"/settings/approvals?lang="+lang, values).Body.String(), want)
 	}
 	// Seen, they do it all the same: on what is there now.

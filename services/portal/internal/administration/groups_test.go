@@ -75,10 +75,11 @@ func TestR67ARoleIsAssignedToAGroup(t *testing.T) {
 		t.Error(d)
 	}
 	b.Commands["assign_role"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-		return nil, refusal.Invalid("assign_role.assignment.group", "R67", "the map has changed")
+		return nil, refusal.Naming(refusal.Invalid("assign_role.assignment.group", "R67", "the map has changed"),
+			"group", "On call")
 	}
 	w := sitetest.Post(h, base+production+"/assign", values)
-	holds(t, w.Body.String(), `<a href="#group">Group</a>`, "sign-in has no such group")
+	holds(t, w.Body.String(), `<a href="#group">Group</a>`, "sign-in has no group “On call”")
 	holds(t, get(t, h, production+"/remove/on-call-owner", http.StatusOK), "loses it at once")
 }
 

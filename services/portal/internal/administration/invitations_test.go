@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/invitation"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
@@ -151,8 +152,9 @@ func TestR66WhoeverHasALinkSeesWhatItIsBeforeTheyAccept(t *testing.T) {
 		c.GetRedeemInvitation().GetEmail() != "lena@meadowbank.example" || len(c.GetRedeemInvitation().GetProof()) != 32 {
 		t.Errorf("did %v", c)
 	}
-	refused = refusal.Forbidden("token", "R66", "this invitation is for others")
-	holds(t, send(http.StatusConflict, "do", "accept", "email", "x@meadowbank.example"), "this invitation is for others")
+	refused = refusal.Because(refusal.Forbidden("token", "R66", "it is your own"),
+		reason.Of(lockboxv1.ReasonCode_REASON_CODE_OWN_INVITATION))
+	holds(t, send(http.StatusConflict, "do", "accept", "email", "x@meadowbank.example"), "you cannot accept it")
 	refused = refusal.Invalid("redeem_invitation.email", "R24", "is no address")
 	holds(t, send(http.StatusBadRequest, "do", "accept", "email", "x"), `id="email-wrong"`)
 	offer.State = lockboxv1.InvitationState_INVITATION_STATE_EXPIRED

@@ -88,7 +88,8 @@ func TestR65AnAdministratorProposesAChangeOfSignIn(t *testing.T) {
 func TestR65AProposalAtTheSameIssuerKeepsTheRest(t *testing.T) {
 	b := settled(administrator())
 	b.Commands["propose_sign_in_change"] = func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
-		return nil, refusal.Invalid("propose_sign_in_change.change.issuer.client_id", "R13", "must be ASCII")
+		return nil, refusal.Naming(
+			refusal.Invalid("propose_sign_in_change.change.issuer.client_id", "R13", "must be ASCII"), "most", "256")
 	}
 	h := served(t, b)
 	form := proposal("client", "portal-2")
@@ -101,7 +102,7 @@ func TestR65AProposalAtTheSameIssuerKeepsTheRest(t *testing.T) {
 	if sent.Code != http.StatusBadRequest || len(b.Done) != 1 {
 		t.Fatalf("%d: %v", sent.Code, b.Done)
 	}
-	holds(t, sent.Body.String(), "Indiquez l’identifiant de l’application", `value="portal-2"`)
+	holds(t, sent.Body.String(), "Indiquez l’identifiant client, 256 caractères", `value="portal-2"`)
 	if next := b.Done[0].GetProposeSignInChange().GetChange().GetIssuer(); len(next.GetGroupMap()) != 1 {
 		t.Errorf("the groups are gone: %v", next)
 	}

@@ -45,7 +45,9 @@ func lookAt(v *site.Visit, f *form.Form) (scoped, error) {
 				Assignments: s.GetAssignments(), Invitations: s.GetInvitations()}, nil
 		}
 	}
-	return scoped{}, refusal.NotFound("subscription", "I9", "there is no such subscription")
+	return scoped{}, refusal.OfKind(
+		refusal.NotFound("subscription", "I9", "there is no such subscription"),
+		"subscription")
 }
 
 // scope is the page of a scope: who would be asked to approve (R23), and which assignments exist and are active.

@@ -89,7 +89,7 @@ func identify(c *bearer.Call, command *lockboxv1.Command) error {
 		return nil
 	case 1:
 	default:
-		return refusal.Invalid(key, rule, "is given more than once")
+		return refusal.OfKind(refusal.Invalid(key, rule, "is given more than once"), "given-twice")
 	}
 	meaning, err := proto.MarshalOptions{Deterministic: true}.Marshal(command)
 	if err != nil {

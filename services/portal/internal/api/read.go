@@ -183,18 +183,20 @@ func many(read func(string) bool) parameter { return parameter{read: read, many:
 func (p parameters) read(c *bearer.Call) error {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {
-		return refusal.Invalid("query", rule, "cannot be read")
+		return refusal.OfKind(refusal.Invalid("query", rule, "cannot be read"), "query-unreadable")
 	}
 	for name, values := range query {
 		known, is := p[name]
 		if !is {
-			return refusal.Invalid(name, rule, "is not a parameter of this path")
+			return refusal.OfKind(
+				refusal.Invalid(name, rule, "is not a parameter of this path"),
+				"parameter-unknown", "name", name)
 		}
 		if len(values) > 1 && !known.many {
-			return refusal.Invalid(name, rule, "is given more than once")
+			return refusal.OfKind(refusal.Invalid(name, rule, "is given more than once"), "given-twice")
 		}
 		if slices.ContainsFunc(values, func(v string) bool { return !known.read(v) }) {
-			return refusal.Invalid(name, rule, "is not of the right kind")
+			return refusal.OfKind(refusal.Invalid(name, rule, "is not of the right kind"), "wrong-kind")
 		}
 	}
 	return nil

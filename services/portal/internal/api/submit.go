@@ -95,7 +95,9 @@ func readIntent(c *bearer.Call, tenant string, body []byte) (message *lockboxv1.
 		return nil, "", err
 	}
 	if in.GetTenant() != "" && in.GetTenant() != tenant {
-		return nil, "", refusal.Invalid("tenant", "I9", "is not the customer that the path names")
+		return nil, "", refusal.OfKind(
+			refusal.Invalid("tenant", "I9", "is not the customer that the path names"),
+			"tenant-of-path")
 	}
 	tool, signature := c.R.Header.Values(toolHeader), c.R.Header.Values(signatureHeader)
 	if len(tool) == 0 && len(signature) == 0 {
@@ -109,12 +111,14 @@ func readIntent(c *bearer.Call, tenant string, body []byte) (message *lockboxv1.
 		return in, in.GetId(), input.UUIDv7("id", in.GetId())
 	}
 	if len(tool) != 1 || len(signature) != 1 || tool[0] == "" {
-		return nil, "", refusal.Invalid(signatureHeader, "R62", "%s and %s belong together, each once", toolHeader,
-			signatureHeader)
+		return nil, "", refusal.OfKind(
+			refusal.Invalid(signatureHeader, "R62", "%s and %s belong together, each once", toolHeader,
+				signatureHeader),
+			"signature-headers", "tool", toolHeader, "signature", signatureHeader)
 	}
 	signed, err := base64.StdEncoding.DecodeString(signature[0])
 	if err != nil {
-		return nil, "", refusal.Invalid(signatureHeader, "R62", "is no Base64")
+		return nil, "", refusal.OfKind(refusal.Invalid(signatureHeader, "R62", "is no Base64"), "signature-base64")
 	}
 	message = &lockboxv1.AccessIntent{Tenant: tenant, SignedBy: tool[0], Signature: signed, Signed: body}
 	if _, err := request.Unwrap(message); err != nil {

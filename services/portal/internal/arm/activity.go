@@ -79,8 +79,10 @@ func selection(c *bearer.Call) ([]string, error) {
 		name = strings.TrimSpace(name)
 		is := func(other string) bool { return strings.EqualFold(name, other) }
 		if !slices.ContainsFunc(documented, is) {
-			return nil, refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name,
-				strings.Join(documented, ", "))
+			return nil, refusal.Naming(
+				refusal.Invalid("$select", rule, "there is no property %q; those that there are: %s", name,
+					strings.Join(documented, ", ")),
+				"name", name, "known", strings.Join(documented, ", "))
 		}
 		selected = append(selected, strings.ToLower(name))
 	}
@@ -178,7 +180,8 @@ func (f *activityFilter) add(t term) error {
 			f.one(&f.ask.Resource, t.value)
 		}
 	default:
-		return invalidFilter("there is no filter by %q; %s", t.field, understoodActivity)
+		return refusal.OfKind(invalidFilter("there is no filter by %q; %s", t.field, understoodActivity),
+			"filter-field", "name", t.field)
 	}
 	return nil
 }
@@ -239,5 +242,6 @@ func readTime(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, invalidFilter("%q is not a time as in 2026-08-03T09:30:00Z", s)
+	return time.Time{}, refusal.OfKind(invalidFilter("%q is not a time as in 2026-08-03T09:30:00Z", s),
+		"filter-time", "given", s)
 }

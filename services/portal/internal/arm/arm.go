@@ -90,10 +90,14 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 		case err != nil:
 			return err
 		case got == "" && wanted != "":
-			return refusal.Invalid("api-version", rule, "the query parameter ?api-version=%s is required", supported)
+			return refusal.OfKind(
+				refusal.Invalid("api-version", rule, "the query parameter ?api-version=%s is required", supported),
+				"version-required", "known", supported)
 		case supported == lockboxVersion && strings.EqualFold(got, laterVersion):
 		case got != "" && !strings.EqualFold(got, supported):
-			return refusal.Invalid("api-version", rule, "%q is not supported; %s is", got, supported)
+			return refusal.OfKind(
+				refusal.Invalid("api-version", rule, "%q is not supported; %s is", got, supported),
+				"version-unsupported", "given", got, "known", supported)
 		}
 		return serve(c)
 	}
@@ -104,7 +108,7 @@ func version(wanted string, serve func(*bearer.Call) error) func(*bearer.Call) e
 func param(c *bearer.Call, name string) (string, error) {
 	query, err := url.ParseQuery(c.R.URL.RawQuery)
 	if err != nil {
-		return "", refusal.Invalid("query", rule, "cannot be read")
+		return "", refusal.OfKind(refusal.Invalid("query", rule, "cannot be read"), "query-unreadable")
 	}
 	var found []string
 	for key, values := range query {
@@ -119,7 +123,7 @@ func param(c *bearer.Call, name string) (string, error) {
 	case 1:
 		return found[0], nil
 	}
-	return "", refusal.Invalid(name, rule, "is given more than once")
+	return "", refusal.OfKind(refusal.Invalid(name, rule, "is given more than once"), "given-twice")
 }
 
 func named(key, name string) bool {
@@ -148,7 +152,9 @@ func page(c *bearer.Call) (token string, limit uint32, err error) {
 	}
 	n, err := strconv.ParseUint(top, 10, 32)
 	if err != nil || n < 1 || n > mostListed {
-		return "", 0, refusal.Invalid("$top", rule, "is a number from 1 to %d", mostListed)
+		return "", 0, refusal.Naming(
+			refusal.Invalid("$top", rule, "is a number from 1 to %d", mostListed),
+			"most", strconv.Itoa(mostListed))
 	}
 	return token, uint32(n), nil
 }

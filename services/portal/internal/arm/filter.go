@@ -2,6 +2,7 @@ package arm
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -25,7 +26,8 @@ type term struct {
 // in disjunctive normal form: a non-empty list of alternatives, each a list of terms that must all hold.
 func parseFilter(s string) ([][]term, error) {
 	if len(s) > longestFilter {
-		return nil, invalidFilter("is longer than %d bytes", longestFilter)
+		return nil, refusal.OfKind(invalidFilter("is longer than %d bytes", longestFilter),
+			"filter-too-long", "most", strconv.Itoa(longestFilter))
 	}
 	words, err := filterWords(s)
 	if err != nil {
@@ -87,7 +89,8 @@ func tooMany(alternatives [][]term, err error) error {
 		n += len(terms)
 	}
 	if err == nil && n > mostTerms {
-		return invalidFilter("has more than %d comparisons", mostTerms)
+		return refusal.OfKind(invalidFilter("has more than %d comparisons", mostTerms),
+			"filter-comparisons", "most", strconv.Itoa(mostTerms))
 	}
 	return err
 }
@@ -95,11 +98,12 @@ func tooMany(alternatives [][]term, err error) error {
 func (p *filterParser) one(depth int) ([][]term, error) {
 	if p.next("(") {
 		if depth == deepestFilter {
-			return nil, invalidFilter("has more than %d parentheses within each other", deepestFilter)
+			return nil, refusal.OfKind(invalidFilter("has more than %d parentheses within each other", deepestFilter),
+				"filter-parentheses", "most", strconv.Itoa(deepestFilter))
 		}
 		alternatives, err := p.either(depth + 1)
 		if err == nil && !p.next(")") {
-			err = invalidFilter("a closing parenthesis is missing")
+			err = refusal.OfKind(invalidFilter("a closing parenthesis is missing"), "filter-parenthesis")
 		}
 		return alternatives, err
 	}
@@ -162,7 +166,7 @@ func quotedText(s string) (text, rest string, err error) {
 	for {
 		end := strings.IndexByte(s, '\'')
 		if end < 0 {
-			return "", "", invalidFilter("a value's closing quote is missing")
+			return "", "", refusal.OfKind(invalidFilter("a value's closing quote is missing"), "filter-quote")
 		}
 		b.WriteString(s[:end])
 		if s = s[end+1:]; s == "" || s[0] != '\'' {

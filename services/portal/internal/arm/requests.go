@@ -97,7 +97,9 @@ func updateApproval(c *bearer.Call) error {
 		return err
 	}
 	if status != "" && decision != "" && !strings.EqualFold(status, decision) {
-		return refusal.Invalid("status", rule, "and `decision` say different things")
+		return refusal.OfKind(
+			refusal.Invalid("status", rule, "and `decision` say different things"),
+			"status-decision")
 	}
 	var verb request.Verb
 	switch verdict := cmp.Or(status, decision); {
@@ -247,8 +249,9 @@ func statusFilter(filter string) ([]lockboxv1.RequestStatus, error) {
 					"understood is: properties/status eq 'Pending', several of them with `and` and `or` between them")
 			}
 			if !isStatus(t.value) {
-				return nil, invalidFilter("there is no status %q; those that there are: %s", t.value,
-					strings.Join(statusNames(), ", "))
+				known := strings.Join(statusNames(), ", ")
+				return nil, refusal.OfKind(invalidFilter("there is no status %q; those that there are: %s", t.value, known),
+					"filter-status", "given", t.value, "known", known)
 			}
 			if !strings.EqualFold(t.value, name) {
 				name = "" // no request has two statuses at once

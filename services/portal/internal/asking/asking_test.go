@@ -169,14 +169,18 @@ func TestWhatTheEvaluatorRefusesIsSaidAtItsField(t *testing.T) {
 		status  int
 		texts   []string
 	}{
-		"resources": {refusal.Of(refusal.Invalid("resource_ids", "R18", "must be /subscriptions/x or a path below it")),
-			http.StatusBadRequest, []string{`href="#resources"`, "1 à 50 identifiants", "chacune une seule fois"}},
+		"resources": {refusal.Of(refusal.OfKind(
+			refusal.Invalid("resource_ids", "R18", "must be /subscriptions/x or a path below it"),
+			"resource-outside", "root", "/subscriptions/x")),
+			http.StatusBadRequest,
+			[]string{`href="#resources"`, "1 à 50 identifiants", "Indiquez /subscriptions/x ou un chemin"}},
 		"a ticket": {refusal.Of(refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket")),
 			http.StatusBadRequest, []string{`href="#ticket"`, "Saisissez un ticket", "ou vous n’y avez pas accès"}},
-		"a limit": {refusal.Of(refusal.Precondition("requests", "R52", "there are too many")), http.StatusConflict,
-			[]string{"pas possible pour le moment"}},
+		"a limit": {refusal.Of(refusal.OfKind(refusal.Precondition("token", "R52", "there are too many"),
+			"waiting-engineer", "count", "60", "most", "50")), http.StatusConflict,
+			[]string{"60 de vos demandes attendent une décision", "le maximum est de 50"}},
 		"the engineer": {refusal.Of(refusal.Forbidden("token", "R13", "no second factor")), http.StatusConflict,
-			[]string{"pas autorisé"}},
+			[]string{"Une règle du fournisseur n’autorise pas"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := world()

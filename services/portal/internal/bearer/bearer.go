@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,22 +124,28 @@ func (c *Call) Write(status int, mediaType string, data []byte) {
 func (c *Call) authenticate() error {
 	headers := c.R.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return refusal.Unauthenticated("Authorization", rule,
-			"a bearer token of your organisation's issuer is needed in this header")
+		return refusal.OfKind(
+			refusal.Unauthenticated("Authorization", rule,
+				"a bearer token of your organisation's issuer is needed in this header"),
+			"token-needed")
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	token = strings.TrimSpace(token)
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > identity.MaxToken {
-		return refusal.Unauthenticated("Authorization", rule, "must hold one bearer token of at most %d bytes",
-			identity.MaxToken)
+		return refusal.OfKind(
+			refusal.Unauthenticated("Authorization", rule, "must hold one bearer token of at most %d bytes",
+				identity.MaxToken),
+			"one-token", "most", strconv.Itoa(identity.MaxToken))
 	}
 	issuer, subject, audiences := claimed(token)
 	if c.Organisation = c.Organisations.OfToken(issuer, audiences); c.Organisation == nil {
 		c.Organisation = c.Registered.OfToken(c.Context(), token)
 	}
 	if c.Organisation == nil {
-		return refusal.Unauthenticated("Authorization", rule,
-			"the token is not of one issuer and audience that are known here")
+		return refusal.OfKind(
+			refusal.Unauthenticated("Authorization", rule,
+				"the token is not of one issuer and audience that are known here"),
+			"token-unknown")
 	}
 	c.token, c.Subject = token, subject
 	return nil

@@ -27,8 +27,10 @@ type Fields map[string]any
 func (c *Call) Body(fields Fields) error {
 	return c.body(func(name string) (string, error) {
 		if _, known := fields[name]; !known {
-			return "", refusal.Invalid(name, rule, "is not known here%s",
-				input.DidYouMean(name, slices.Sorted(maps.Keys(fields))))
+			return "", refusal.OfKind(
+				refusal.Invalid(name, rule, "is not known here%s",
+					input.DidYouMean(name, slices.Sorted(maps.Keys(fields)))),
+				"member-unknown", "name", name)
 		}
 		return name, nil
 	}, fields)
@@ -51,15 +53,16 @@ func (c *Call) ARMBody(fields Fields) error {
 func (c *Call) JSONBody() ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, input.MaxMessage))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, &UnfitError{Status: http.StatusRequestEntityTooLarge, Message: "a body is at most " +
-			strconv.Itoa(input.MaxMessage) + " bytes long"}
+		most := strconv.Itoa(input.MaxMessage)
+		return nil, &UnfitError{Status: http.StatusRequestEntityTooLarge, Kind: "body-too-large",
+			Message: "a body is at most " + most + " bytes long", Names: []string{"most", most}}
 	}
 	if err != nil {
-		return nil, refusal.Invalid("body", rule, "cannot be read")
+		return nil, refusal.OfKind(refusal.Invalid("body", rule, "cannot be read"), "body-unreadable")
 	}
 	if media, _, err := mime.ParseMediaType(c.R.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, &UnfitError{Status: http.StatusUnsupportedMediaType,
-			Message: "a body is JSON, and says so: Content-Type: application/json"}
+			Message: "a body is JSON, and says so: Content-Type: application/json", Kind: "body-type"}
 	}
 	return data, nil
 }
@@ -73,7 +76,9 @@ func (c *Call) body(named func(string) (string, error), fields Fields) error {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	members, given := map[string]josejson.RawMessage{}, map[string]bool{}
 	if !utf8.Valid(data) || josejson.Unmarshal(data, &members) != nil || members == nil {
-		return refusal.Invalid("body", rule, "must be one JSON object in UTF-8 in which no name is given twice")
+		return refusal.OfKind(
+			refusal.Invalid("body", rule, "must be one JSON object in UTF-8 in which no name is given twice"),
+			"body-json")
 	}
 	for _, as := range slices.Sorted(maps.Keys(members)) {
 		name, err := named(as)
@@ -83,14 +88,14 @@ func (c *Call) body(named func(string) (string, error), fields Fields) error {
 		case name == "" || string(members[as]) == "null":
 			continue
 		case given[name]:
-			return refusal.Invalid(name, rule, "is given twice")
+			return refusal.OfKind(refusal.Invalid(name, rule, "is given twice"), "given-twice")
 		}
 		given[name] = true
 		if err := json.Unmarshal(members[as], fields[name]); err != nil {
 			if _, refused := refusal.As(err); refused {
 				return err
 			}
-			return refusal.Invalid(name, rule, "is not of the right kind")
+			return refusal.OfKind(refusal.Invalid(name, rule, "is not of the right kind"), "wrong-kind")
 		}
 	}
 	return nil

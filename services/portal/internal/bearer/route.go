@@ -16,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/traced"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 )
 
 // Route is an operation: "/requests/{id}". GET routes also serve HEAD.
@@ -42,6 +43,9 @@ type API struct {
 type UnfitError struct {
 	Status  int
 	Message string
+	// Kind and Names are what its sentence in every language is made from, as package refusal has them.
+	Kind  string
+	Names []string
 }
 
 func (u *UnfitError) Error() string { return u.Message }
@@ -119,7 +123,8 @@ func (a *API) serve(c *Call) error {
 			c.W.WriteHeader(http.StatusNoContent)
 			return nil
 		}
-		return &UnfitError{Status: http.StatusMethodNotAllowed, Message: "this path does not take " + method}
+		return &UnfitError{Status: http.StatusMethodNotAllowed, Message: "this path does not take " + method,
+			Kind: "method-not-taken", Names: []string{"name", method}}
 	}
 	if !route.Open {
 		if err := c.authenticate(); err != nil {
@@ -177,7 +182,8 @@ func (a *API) fail(c *Call, err error) {
 	}
 	status := site.Status(err)
 	if unfit := (*UnfitError)(nil); errors.As(err, &unfit) {
-		status, err = unfit.Status, refusal.Invalid("", rule, "%s", unfit.Message)
+		status, err = unfit.Status, refusal.OfKind(refusal.Invalid("", rule, "%s", unfit.Message), unfit.Kind,
+			unfit.Names...)
 	}
 	r, refused := refusal.As(err)
 	if refused {
@@ -198,5 +204,15 @@ func (a *API) fail(c *Call, err error) {
 	case http.StatusServiceUnavailable:
 		c.W.Header().Set("Retry-After", "5")
 	}
-	a.Problem(c, status, r)
+	a.Problem(c, status, c.said(r))
+}
+
+// said returns a refusal with its sentence in the caller's language. In English it is the one that the service wrote.
+func (c *Call) said(r *lockboxv1.Refusal) *lockboxv1.Refusal {
+	if c.Language == "en" {
+		return r
+	}
+	r = proto.CloneOf(r)
+	r.Message = c.Words.In(c.Language).Refusal(r).Text
+	return r
 }

@@ -110,7 +110,7 @@ func (f *Form) Moment(field Field, zone *time.Location) time.Time {
 func (f *Form) Number(name string) (uint64, error) {
 	n, err := strconv.ParseUint(f.values.Get(name), 10, 64)
 	if err != nil || n == 0 {
-		return 0, refusal.Invalid(name, "bad input", "is not what the page's own form says")
+		return 0, refusal.OfKind(refusal.Invalid(name, "bad input", "is not what the page's own form says"), "form")
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@
 package live
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -74,7 +75,9 @@ func (h *Hub) join(who *session.Session) (s *stream, leave func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open[who.Token] >= perSession {
-		return nil, nil, refusal.Unavailable("", "bad input", "%d pages hear of changes already", perSession)
+		return nil, nil, refusal.OfKind(
+			refusal.Unavailable("", "bad input", "%d pages hear of changes already", perSession),
+			"pages", "most", strconv.Itoa(perSession))
 	}
 	s = &stream{tenant: who.Tenant, woken: make(chan struct{}, 1)}
 	h.open[who.Token]++

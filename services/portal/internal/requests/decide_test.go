@@ -132,7 +132,7 @@ func TestTheConfirmationSpeaksTheReadersLanguage(t *testing.T) {
 	h := newWorld(otto, alone()).portal(t, sitetest.Otto())
 	for language, want := range map[string]string{
 		"fr": "Vous accordez à Erin Ellis (Nimbus Cloud) l’autorisation suivante : un vidage de la mémoire de payments-1 et payments-2, pendant 8 heures à compter de votre approbation, et vous pouvez la révoquer à tout moment.",
-		"ja": "Erin Ellis（Nimbus Cloud）に、payments-1、payments-2 のメモリ ダンプの取得を、あなたが承認した時点から 8 時間許可します（いつでも取り消せます）。",
+		"ja": "Erin Ellis（Nimbus Cloud）に、payments-1、payments-2 のメモリ ダンプの取得を、承認した時点から 8 時間許可します（いつでも取り消せます）。",
 	} {
 		path := "/requests/" + memoryDump + "/approve/confirm?seen=3&duration=8h&resource=1&resource=2&lang=" + language
 		has(t, get(t, h, bank+path, http.StatusOK), want)
@@ -389,7 +389,7 @@ func TestWhoComesTooLateHearsWhoDecidedAndWhen(t *testing.T) {
 		t.Errorf("%d", sent.Code)
 	}
 	has(t, sent.Body.String(), "Votre décision n’a pas été enregistrée.",
-		"La demande a été tranchée ou close entre-temps. Voyez ci-dessous où elle en est.",
+		"La demande a été décidée ou a pris fin entre-temps. Son état actuel figure ci-dessous.",
 		"Fleur Lefèvre a refusé la demande le lun. 3 août 2026 à 08 h 30 UTC.",
 		"Ce qui s’est passé depuis que vous l’avez consultée")
 }

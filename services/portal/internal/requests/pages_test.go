@@ -160,7 +160,7 @@ func TestTheFirstPageSaysWhatWaitsForTheVisitor(t *testing.T) {
 		"fr": {"1 demande attend votre décision.",
 			"Erin Ellis (Nimbus Cloud) demande un vidage de la mémoire de payments-1 et payments-2",
 			"Temps restant : 3 jours 4 heures", "Également en attente"},
-		"ja": {"1 件の要求があなたの判断を待っています。", "payments-1、payments-2 のメモリ ダンプの取得", "残り時間： 3 日 4 時間", "組織内のその他"},
+		"ja": {"承認待ちの要求が 1 件あります。", "payments-1、payments-2 のメモリ ダンプの取得", "残り時間： 3 日 4 時間", "組織内のその他"},
 	} {
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"?lang="+language, http.StatusOK)
 		has(t, page, want...)

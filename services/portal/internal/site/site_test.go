@@ -41,8 +41,8 @@ func TestWhoIsNotSignedInIsSentToSignInAndBack(t *testing.T) {
 }
 
 func TestARefusalIsAPageInTheVisitorsLanguage(t *testing.T) {
-	for lang, want := range map[string]string{"en": "There is nothing here", "fr": "Il n’y a rien ici",
-		"ja": "ここには何もありません"} {
+	for lang, want := range map[string]string{"en": "There is nothing here", "fr": "Page introuvable",
+		"ja": "ページが見つかりません"} {
 		h := sitetest.Server(sitetest.New(t, &sitetest.Backend{}, sitetest.Otto()),
 			[]site.Route{{Method: "GET", Path: "/x", Side: site.Both, Serve: func(*site.Visit) error {
 				return refusal.NotFound("x", "I9", "the name of a secret")
@@ -73,7 +73,7 @@ func TestAnAddressOfNothingIsAPageToo(t *testing.T) {
 		[]site.Route{{Method: "GET", Path: "/x", Side: site.Provider}})
 	for _, address := range []string{"/nothing", "/t/meadowbank/x", "/t/meadowbank/"} {
 		w := sitetest.Get(h, address+"?lang=fr")
-		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Il n’y a rien ici") {
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Page introuvable") {
 			t.Errorf("%s: %d %s", address, w.Code, w.Body)
 		}
 	}
@@ -121,7 +121,7 @@ func TestWhoLostARoleIsToldByWhomAndWhen(t *testing.T) {
 		"en": {"Grace Global removed your role Owner (Production) on", "Your role Auditor (Meadow Bank) ended on"},
 		"fr": {"Grace Global vous a retiré le rôle Propriétaire (Production) le",
 			"Votre rôle Auditeur (Meadow Bank) a pris fin"},
-		"ja": {"Grace Global 様があなたのロール「所有者」（Production）を解除しました", "（Meadow Bank）は、"},
+		"ja": {"Grace Global 様がロール「所有者」（Production）を解除しました", "（Meadow Bank）は、"},
 	} {
 		for _, path := range []string{"/lost", "/forbidden"} {
 			page := sitetest.Post(h, "/t/meadowbank"+path+"?lang="+lang, nil).Body.String()

@@ -25,8 +25,14 @@ func TestARefusalIsSaidInTheReadersLanguage(t *testing.T) {
 	}{
 		{err: refusal.Invalid("approve.duration", "R27", "is too long"), want: map[string]string{
 			"en": "You may shorten the time", "fr": "Vous pouvez raccourcir la durée", "ja": "要求された時間は短縮できますが"}},
-		{err: refusal.Invalid("add_webhook.address", "R57", "is not https"), want: map[string]string{
-			"en": "Enter a whole https address", "fr": "Indiquez une adresse https", "ja": "インターネットから到達できる"}},
+		{err: refusal.OfKind(refusal.Invalid("add_webhook.address", "R57", "is too long"), "webhook-address-too-long",
+			"most", "2048"), want: map[string]string{
+			"en": "at most 2,048 bytes", "fr": "2\u00a0048 octets", "ja": "2,048 バイト"}},
+		{err: refusal.OfKind(refusal.Precondition("aggregate_id", "R15", "is late"), "late", "at", "2026-12-02T18:44:00Z"),
+			want: map[string]string{"en": "to answer ended on Wed", "fr": "a pris fin le mer.", "ja": "12月2日"}},
+		{err: refusal.OfKind(refusal.Invalid("x", "configuration", "this is of a later version"), "a-kind-of-tomorrow"),
+			english: true, want: map[string]string{
+				"en": "of a later version", "fr": "ne peut pas être acceptée", "ja": "受け付けられません"}},
 		{err: refusal.Because(refusal.Forbidden("token", "R51", "you made it with another account"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_YOUR_OWN_REQUEST_OTHER_ACCOUNT)), want: map[string]string{
 			"en": "with another account", "fr": "avec un autre compte", "ja": "別のアカウントで"}},
@@ -41,7 +47,7 @@ func TestARefusalIsSaidInTheReadersLanguage(t *testing.T) {
 			"en": "sign in with multi-factor", "fr": "l’authentification multifacteur", "ja": "多要素認証"}},
 		{err: refusal.Because(refusal.Forbidden("token", "R13", "our own rule"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_RULE_MATCHED, "rule", "second-factor")), english: true,
-			want: map[string]string{"en": "our own rule", "fr": "autorisé", "ja": "権限がありません"}},
+			want: map[string]string{"en": "our own rule", "fr": "Une règle du fournisseur", "ja": "プロバイダーのルール"}},
 	} {
 		for _, tag := range tenant.Languages {
 			got := all.In(tag).Refusal(refusal.Of(c.err))

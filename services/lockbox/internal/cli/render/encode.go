@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -40,6 +41,45 @@ func indentJSON(raw []byte) (string, error) {
 		return "", err
 	}
 	return escape(strings.TrimSuffix(b.String(), "\n")) + "\n", nil
+}
+
+// List writes a JSON object with one list, as ValueJSON would, entry by entry.
+type List struct {
+	to    io.Writer
+	name  string
+	begun bool
+}
+
+// NewList returns a list that is the member of that name.
+func NewList(to io.Writer, name string) *List { return &List{to: to, name: name} }
+
+// Add writes one more entry.
+func (l *List) Add(v any) error {
+	raw, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if b.WriteString(",\n    "); !l.begun {
+		b.Reset()
+		fmt.Fprintf(&b, "{\n  %q: [\n    ", l.name)
+	}
+	l.begun = true
+	if err := json.Indent(&b, bytes.TrimSuffix(raw, []byte("\n")), "    ", "  "); err != nil {
+		return err
+	}
+	_, err = io.WriteString(l.to, escape(b.String()))
+	return err
+}
+
+// Close ends the list.
+func (l *List) Close() error {
+	end := "\n  ]\n}\n"
+	if !l.begun {
+		end = fmt.Sprintf("{\n  %q: []\n}\n", l.name)
+	}
+	_, err := io.WriteString(l.to, end)
+	return err
 }
 
 // RecordJSON encodes a message without empty fields: stored events are shown as they are. The result has no line
@@ -137,7 +177,9 @@ func ambiguous(s string) bool {
 }
 
 // mustEscape reports characters that JSON and YAML allow but that could control a terminal.
-func mustEscape(r rune) bool { return r != '\n' && r != '\t' && !harmless(r) }
+func mustEscape(r rune) bool {
+	return (r < ' ' || r > '~') && r != '\n' && r != '\t' && !harmless(r) // most are plain: no table is needed for them
+}
 
 // escape replaces such characters by JSON escapes; they can occur only in quoted strings.
 func escape(jsonText string) string { return escapeAs(jsonText, jsonEscape) }

@@ -29,7 +29,11 @@ var (
 		`from|which|not|been|will|who|when|by|to|until|request|requests|role|roles|approved|denied|view|show|back)\b`)
 )
 
-// englishIn returns the pieces of a page in another language that read like English.
+// names are what programs call things: the number of a requirement, the value of an enumeration, a group or a type.
+var names = regexp.MustCompile(`\b[RI][1-9][0-9]?\b|\b[A-Z]{2,}_[A-Z_]{2,}\b|\bcompute/[a-z-]+|` +
+	`\b(?:support-engineers|customer-support-leads|devops-managers|security-officers|emergency-responders)\b`)
+
+// englishIn returns the pieces of a page in another language that read like English, or like a program.
 func englishIn(body string) (left []string) {
 	_, body, _ = strings.Cut(body, "<html")
 	for _, part := range foreign {
@@ -37,7 +41,8 @@ func englishIn(body string) (left []string) {
 	}
 	for _, text := range strings.Split(markup.ReplaceAllString(body, "\x00"), "\x00") {
 		text = quoted.ReplaceAllString(html.UnescapeString(text), " ")
-		if text = strings.TrimSpace(text); wordsOfEnglish.MatchString(text) && !slices.Contains(left, text) {
+		if text = strings.TrimSpace(text); (wordsOfEnglish.MatchString(text) || names.MatchString(text)) &&
+			!slices.Contains(left, text) {
 			left = append(left, text)
 		}
 	}
@@ -69,7 +74,7 @@ func TestNoEnglishIsLeftOnPagesInOtherLanguages(t *testing.T) {
 				shown++
 				_, body := w.sees(t, client, side.base+side.place.in(p.Path))
 				if left := englishIn(body); len(left) > 0 {
-					t.Errorf("%s of %s says in English: %q", p.Path, language, left)
+					t.Errorf("%s of %s says in English, or as programs: %q", p.Path, language, left)
 				}
 			}
 			for _, path := range side.wrong() {
@@ -92,6 +97,7 @@ func TestEnglishIsFoundAndNothingElse(t *testing.T) {
 		"<li>Otto a demandé : « Is this the one? »</li><li>Filter: awaiting by role</li>":        1,
 		"<p>要求を閲覧しました（statuses=denied）</p>":                                                      1,
 		"<blockquote dir=auto>Why is that?</blockquote><p>承認待ち</p>":                              0,
+		"<p>Évaluation (R15)</p><p>État : REQUEST_STATUS_DENIED</p><p>devops-managers</p>":       3,
 	} {
 		if got := englishIn("<html>" + text); len(got) != want {
 			t.Errorf("%s: %q", text, got)
