@@ -359,7 +359,9 @@ var table = []row{
 			return l.say("CheckpointSigned", "Size", e.GetReportKey(), "Sequence", decimal(f.GetCoveredSequence()))
 		}),
 	fact((*lockboxv1.Event).GetLogKeyChanged,
-		func(l speaker, _ string, _ *lockboxv1.Event, _ *lockboxv1.LogKeyChanged) string { return l.say("LogKeyChanged") }),
+		func(l speaker, _ string, _ *lockboxv1.Event, _ *lockboxv1.LogKeyChanged) string {
+			return l.say("LogKeyChanged")
+		}),
 	fact((*lockboxv1.Event).GetDifferenceFound,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.DifferenceFound) string {
 			if f.GetKind() == lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT {

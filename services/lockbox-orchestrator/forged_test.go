@@ -25,13 +25,13 @@ func (s *scene) approval(key aggregate.Key, states repository.States) (subject s
 		Tenant: key.Tenant, AggregateId: key.ID, Action: &lockboxv1.Command_Approve{Approve: &lockboxv1.Approve{}}}},
 		tenant.Limits{}, time.Now())
 	if err == nil {
-		err = repository.Identify(e)
+		err = repository.Identify(e.Event)
 	}
 	if err == nil {
-		subject, err = bus.EventSubject(e)
+		subject, err = bus.EventSubject(e.Event)
 	}
 	if err == nil {
-		data, err = proto.Marshal(e)
+		data, err = proto.Marshal(e.Event)
 	}
 	if err != nil {
 		s.Fatal(err)
