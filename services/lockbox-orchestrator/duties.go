@@ -61,7 +61,8 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	}
 	switch e.Event.GetFact().(type) {
 	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_SubscriptionGivenUp,
-		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_RoleEnded:
+		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_RoleEnded,
+		*lockboxv1.Event_TicketClosed:
 		if err := o.checkOpen(ctx, about.Tenant, e.Event.GetId()); err != nil {
 			return err
 		}
@@ -127,7 +128,8 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 
 // setTimer sets the timer for the next duty and returns the leader's state after that. An aggregate has only one timer,
 // and a concurrent writer may have set it first, so setTimer reads again after setting it. Once the timer is set, the
-// check after a lost role or subscription finds the request through it, so no loss falls in between (R23, R48).
+// check after a lost role or subscription, or a closed ticket, finds the request through it, so nothing falls in between
+// (R23, R48, R61).
 func (o *orchestrator) setTimer(
 	ctx context.Context, about aggregate.Key, states repository.States,
 ) (repository.States, error) {
@@ -191,8 +193,8 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 }
 
 // checkOpen checks every request of a tenant that awaits the customer, after somebody lost a role or was found to have
-// several accounts, and all access, after the tenant lost a subscription. The pending timers list all open requests.
-// There may be thousands, so they are read in batches.
+// several accounts, and all access, after the tenant lost a subscription or a ticket was closed. The pending timers list
+// all open requests. There may be thousands, so they are read in batches.
 func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {
