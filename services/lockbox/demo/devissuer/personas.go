@@ -71,7 +71,7 @@ func Personas() []Persona {
 		"Rosa's other account, a security officer's: the same human")
 	rosaAdmin.Human = "rosa"
 	desk := nimbus("desk", "Nimbus Service Desk", aggregate.TicketSystems, "the provider's ticket system: opens tickets")
-	desk.Methods, desk.Email = password, "" // a program
+	desk.Methods = password // it is a program
 	ottoAdmin := customer(TenantBank, "otto-admin", "Otto Owens (admin)", "en",
 		"Otto's other account, without a role: the same human to Lockbox")
 	ottoAdmin.Human = "otto"
