@@ -203,7 +203,10 @@ func (l Look) standing(v *lockboxv1.RequestView) string {
 		return "access exists and " + when
 	default:
 		if why := Clean(reason.Show(english, v.GetCodedEndReason(), v.GetEndReason()).Text); why != "" {
-			return when + ": " + why
+			when += ": " + why
+		}
+		if by := v.GetTicketClosedBy(); by != nil {
+			when += " It was closed by " + ActorName(by) + "."
 		}
 		return when
 	}
@@ -248,11 +251,23 @@ func (p *page) about(v *lockboxv1.RequestView) {
 		p.field("Access for", Duration(d.AsDuration()))
 	}
 	p.field("Justification", CleanText(in.GetJustification()))
-	p.field("Reason", ReasonName(in.GetReasonType()))
+	if support := lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT; v.GetTicketOfProvider() &&
+		in.GetReasonType() == support {
+		p.field("Reason", "Support, on a ticket that the provider opened") // whatever the request says
+	} else {
+		p.field("Reason", ReasonName(in.GetReasonType()))
+	}
 	if in.GetEmergency() {
 		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
-	p.field("Ticket", Clean(in.GetTicketId()))
+	ticket := []string{Clean(in.GetTicketId())}
+	if v.GetTicketOfProvider() {
+		ticket = append(ticket, "opened by the provider")
+	}
+	if v.GetAccessEndsWithTicket() {
+		ticket = append(ticket, "access ends when it is closed")
+	}
+	p.field("Ticket", ticket...)
 	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
 	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
 	p.field("Submitted", p.Stamp(v.GetCreatedAt()))

@@ -229,6 +229,9 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before")
 	}
+	if s.GetAccessEndsWithTicket() {
+		p.field("Tickets", "access ends when its ticket is closed, and begins only while it is open")
+	}
 	if s.GetTimeZone() != "" {
 		p.field("Time zone", Clean(s.GetTimeZone()))
 	}
@@ -433,7 +436,11 @@ func (p *page) ticket(t *lockboxv1.TicketView) {
 	p.title("Ticket " + TicketName(t) + ": " + Clean(t.GetTitle()))
 	p.field("Tenant", Clean(t.GetTenant()))
 	p.field("Subscription", Clean(t.GetSubscriptionId()))
-	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))
+	opened := p.Stamp(t.GetOpenedAt()) + " by "
+	if t.GetOpenedByProvider() {
+		opened += "the provider's ticket system, "
+	}
+	p.field("Opened", opened+ActorName(t.GetOpenedBy()))
 	if t.GetClosedAt() != nil {
 		p.field("Closed", p.Stamp(t.GetClosedAt())+" by "+ActorName(t.GetClosedBy()))
 	}
