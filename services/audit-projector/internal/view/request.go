@@ -25,7 +25,7 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		EndReason:      s.EndReason,
 		CodedEndReason: s.CodedEndReason, EndedBy: s.EndedBy, TicketClosedBy: s.TicketClosedBy,
 		TicketOfProvider: s.Evaluation.GetFacts().GetTicketOfProvider(),
-		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		ServiceName:      s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
 	if s.Status == request.AwaitingInternalApproval {
