@@ -306,7 +306,8 @@ func TestR60SentencesNameTimesInAZone(t *testing.T) {
 		if _, got := l.Timed(time.UTC).Describe(e); got != before {
 			t.Errorf("%s: in UTC it is %q, and not %q", tag, got, before)
 		}
-		if _, got := l.Timed(timetext.Zone("Europe/Paris")).Naming(catalogue.Default()).Describe(e); !strings.Contains(got, want) {
+		renamed := l.Timed(timetext.Zone("Europe/Paris")).Naming(catalogue.Default())
+		if _, got := renamed.Describe(e); !strings.Contains(got, want) {
 			t.Errorf("%s: with other names it is %q", tag, got)
 		}
 	}

@@ -60,8 +60,8 @@ func TestI20ForgedNamesOfTicketsAreFound(t *testing.T) {
 	}
 }
 
-// I20: whoever holds the keys of the services cannot pass a ticket of the provider's off as the customer's, nor begin or
-// keep up access beside a closed ticket, nor end access by a closing that there was not (R61).
+// I20: whoever holds the keys of the services cannot pass a ticket of the provider's off as the customer's, nor begin
+// or keep up access beside a closed ticket, nor end access by a closing that there was not (R61).
 func TestI20ForgeriesAboutWhatRestsOnATicketAreFound(t *testing.T) {
 	desk := story.Provider("desk", aggregate.TicketSystems)
 	history := func(by *lockboxv1.Actor, closes, ends bool, later time.Duration) []invariant.Recorded {

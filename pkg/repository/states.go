@@ -142,9 +142,9 @@ func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Ke
 }
 
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
-// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner, its ticket if
-// access ends with that and, if the customer is not asked, the catalogue; of an ownership, the subscriptions that follow
-// it.
+// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner, its ticket
+// if access ends with that and, if the customer is not asked, the catalogue; of an ownership, the subscriptions that
+// follow it.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {

@@ -45,8 +45,8 @@ const (
 	Grant
 	// Complete ends a grant whose time is over.
 	Complete
-	// TakeAway ends access to a subscription that is no longer the customer's (R48), and access whose ticket was closed, if
-	// it ends with it (R61).
+	// TakeAway ends access to a subscription that is no longer the customer's (R48), and access whose ticket was closed,
+	// if it ends with it (R61).
 	TakeAway
 	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23), or too few humans can
 	// approve (R30, R51).

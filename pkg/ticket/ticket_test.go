@@ -173,7 +173,8 @@ func TestR61TheFoldBelievesNoOtherOpener(t *testing.T) {
 		faulty, provider bool
 	}{
 		"the customer": {cora, false, false}, "the ticket system": {desk, false, true}, "an engineer": {eve, true, false},
-		"Lockbox": {story.System("lockbox-orchestrator"), true, false}, "a customer's group of that name": {named, false, false},
+		"Lockbox":                         {story.System("lockbox-orchestrator"), true, false},
+		"a customer's group of that name": {named, false, false},
 	} {
 		s := ticket.Evolve(ticket.State{}, 1, &lockboxv1.Event{Tenant: story.Tenant, Kind: aggregate.KindTicket,
 			AggregateId: "sr-1", Version: 1, Time: timestamppb.New(start), Actor: row.by, Fact: &lockboxv1.Event_TicketOpened{

@@ -52,8 +52,8 @@ type Config struct {
 	// MailsWithin is how long after an event its mails have to be reported before there is an alarm; 0 means 15
 	// minutes. It must be longer than the notifier holds mails (digest_after), by five minutes at least.
 	MailsWithin time.Duration `yaml:"mails_within"`
-	// TimeZone is the IANA name of the time zone of the provider's people, in which the log's sentences name times to them,
-	// with UTC beside; if empty, UTC. Customers choose their own among their settings (R60).
+	// TimeZone is the IANA name of the time zone of the provider's people, in which the log's sentences name times to
+	// them, with UTC beside; if empty, UTC. Customers choose their own among their settings (R60).
 	TimeZone string `yaml:"time_zone"`
 	// Building is called with the progress of a new projection until queries are answered; it may be nil.
 	Building func(done, of uint64) `yaml:"-"`

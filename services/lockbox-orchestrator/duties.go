@@ -128,8 +128,8 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 
 // setTimer sets the timer for the next duty and returns the leader's state after that. An aggregate has only one timer,
 // and a concurrent writer may have set it first, so setTimer reads again after setting it. Once the timer is set, the
-// check after a lost role or subscription, or a closed ticket, finds the request through it, so nothing falls in between
-// (R23, R48, R61).
+// check after a lost role or subscription, or a closed ticket, finds the request through it, so nothing falls in
+// between (R23, R48, R61).
 func (o *orchestrator) setTimer(
 	ctx context.Context, about aggregate.Key, states repository.States,
 ) (repository.States, error) {
@@ -193,8 +193,8 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 }
 
 // checkOpen checks every request of a tenant that awaits the customer, after somebody lost a role or was found to have
-// several accounts, and all access, after the tenant lost a subscription or a ticket was closed. The pending timers list
-// all open requests. There may be thousands, so they are read in batches.
+// several accounts, and all access, after the tenant lost a subscription or a ticket was closed. The pending timers
+// list all open requests. There may be thousands, so they are read in batches.
 func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {

@@ -93,8 +93,8 @@ func TestWhatBecameOfTheMails(t *testing.T) {
 	noneOf(t, "a foreign report", p.query("grace", getRequest(bank, id)), secret)
 }
 
-// R60: sentences that name a time are in the time zone of the reader's organisation, with UTC beside; programs and files
-// read UTC alone.
+// R60: sentences that name a time are in the time zone of the reader's organisation, with UTC beside; programs and
+// files read UTC alone.
 func TestR60SentencesNameTimesInTheReadersZone(t *testing.T) {
 	p := newPlace(t)
 	p.answerer.Zone = timetext.Zone("America/New_York")

@@ -75,7 +75,8 @@ func (a *app) ticketShowCommand() *cobra.Command {
 func (a *app) ticketOpenCommand() *cobra.Command {
 	t := &lockboxv1.OpenTicket{}
 	c := &cobra.Command{
-		Use: "open --title TITLE", Short: "Open a ticket (the customer's people; the provider's ticket system)", Args: exactly(),
+		Use: "open --title TITLE", Args: exactly(),
+		Short:             "Open a ticket (the customer's people; the provider's ticket system)",
 		ValidArgsFunction: nothing,
 		Example: `  lockbox ticket open --title "The payment service does not answer" --subscription meadow-production \
       --description "Since last night's update payments-1 hangs after a few minutes."`,

@@ -125,8 +125,8 @@ func TestR61TheProvidersTicketSystemOpensTickets(t *testing.T) {
 
 	in := l.intent("erin")
 	in.TicketId = "inc-1"
-	if r := l.submit(in).GetRefusal(); r.GetField() != "ticket_id" || r.GetRule() != "R61" || r.GetCodedReason().GetCode() !=
-		lockboxv1.ReasonCode_REASON_CODE_TICKET_OF_PROVIDER {
+	if r := l.submit(in).GetRefusal(); r.GetField() != "ticket_id" || r.GetRule() != "R61" ||
+		r.GetCodedReason().GetCode() != lockboxv1.ReasonCode_REASON_CODE_TICKET_OF_PROVIDER {
 		t.Errorf("as support that the customer asked for: %v", r)
 	}
 	l.reaches(in.GetId(), request.Refused)

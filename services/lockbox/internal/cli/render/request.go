@@ -251,23 +251,11 @@ func (p *page) about(v *lockboxv1.RequestView) {
 		p.field("Access for", Duration(d.AsDuration()))
 	}
 	p.field("Justification", CleanText(in.GetJustification()))
-	if support := lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT; v.GetTicketOfProvider() &&
-		in.GetReasonType() == support {
-		p.field("Reason", "Support, on a ticket that the provider opened") // whatever the request says
-	} else {
-		p.field("Reason", ReasonName(in.GetReasonType()))
-	}
+	p.field("Reason", reasonOf(v))
 	if in.GetEmergency() {
 		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
-	ticket := []string{Clean(in.GetTicketId())}
-	if v.GetTicketOfProvider() {
-		ticket = append(ticket, "opened by the provider")
-	}
-	if v.GetAccessEndsWithTicket() {
-		ticket = append(ticket, "access ends when it is closed")
-	}
-	p.field("Ticket", ticket...)
+	p.field("Ticket", ticketOf(v)...)
 	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
 	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
 	p.field("Submitted", p.Stamp(v.GetCreatedAt()))

@@ -11,9 +11,9 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 )
 
-// R61: a ticket is opened, commented, closed and opened again in a browser. What is refused is marked where it is wrong,
-// with everything that was typed still there. The customer has chosen that access ends with its ticket, and the pages
-// say what a closing ends, what it ended, and who closed it.
+// R61: a ticket is opened, commented, closed and opened again in a browser. What is refused says so, with everything
+// that was typed still there. The customer has chosen that access ends with its ticket, and the pages say what a closing
+// ends, what it ended, and who closed it.
 func TestR61ATicketIsDealtWithInThePortal(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -108,8 +108,8 @@ func TestR61ATicketIsDealtWithInThePortal(t *testing.T) {
 	}
 }
 
-// R61: the provider's support deals with tickets on its own pages, and what the provider's ticket system opened is shown
-// as the provider's to everybody; nobody of the provider is offered to open one.
+// R61: what the provider's ticket system opened is shown as the provider's to everybody, and nobody of the provider is
+// offered to open a ticket.
 func TestR61WhoseATicketIsStandsOnItsPage(t *testing.T) {
 	t.Parallel()
 	w := start(t)
