@@ -12,8 +12,8 @@ import (
 )
 
 // R61: a ticket is opened, commented, closed and opened again in a browser. What is refused says so, with everything
-// that was typed still there. The customer has chosen that access ends with its ticket, and the pages say what a closing
-// ends, what it ended, and who closed it.
+// that was typed still there. The customer has chosen that access ends with its ticket, and the pages say what a
+// closing ends, what it ended, and who closed it.
 func TestR61ATicketIsDealtWithInThePortal(t *testing.T) {
 	t.Parallel()
 	w := start(t)
