@@ -70,9 +70,8 @@ func Fold[S any, P interface {
 
 // cause is a linked list, latest first: adding to it is cheap, and folds of the same state share their common tail.
 type cause struct {
-	id       string
-	sequence uint64
-	before   *cause
+	id     string
+	before *cause
 }
 
 // next advances the history to e, stored at sequence. It returns false and sets Fault if e cannot be the next event.
@@ -98,7 +97,7 @@ func (h *History) next(sequence uint64, e *lockboxv1.Event) bool {
 	}
 	h.Version, h.Sequence = e.GetVersion(), sequence
 	if id := e.GetCausationId(); id != "" {
-		h.causes = &cause{id, sequence, h.causes}
+		h.causes = &cause{id, h.causes}
 	}
 	return true
 }
@@ -110,14 +109,14 @@ func (h *History) Fail(sequence uint64, rule string) {
 	}
 }
 
-// Caused returns the sequence of the event that this command, intent or event caused; false if there is none.
-func (h *History) Caused(id string) (uint64, bool) {
+// Caused reports whether this command, intent or event caused one of the events.
+func (h *History) Caused(id string) bool {
 	for c := h.causes; c != nil; c = c.before {
 		if c.id == id {
-			return c.sequence, true
+			return true
 		}
 	}
-	return 0, false
+	return false
 }
 
 // Follow returns an envelope for the aggregate's next event. The id is assigned when the event is appended: ids depend
@@ -142,7 +141,7 @@ func (h *History) Begin(c Command, material uint64, may func() error, now time.T
 			"its history contradicts itself at sequence %d (%s); the security officer must look at it", h.Fault.Sequence,
 			Spoken(h.Fault.Rule))
 	}
-	if _, seen := h.Caused(c.GetId()); seen {
+	if h.Caused(c.GetId()) {
 		return nil, nil
 	}
 	if may != nil {
@@ -168,13 +167,26 @@ func End[S any, P interface {
 	*S
 	State
 }](s S, e *lockboxv1.Event, evolve func(S, uint64, *lockboxv1.Event) S) (*lockboxv1.Event, error) {
+	e, _, err := EndWith[S, P](s, e, evolve)
+	return e, err
+}
+
+// EndWith is End that also returns the state after the event, so that nobody has to fold it again: it is the state that
+// the stored event gives, but for its Sequence, which is not known before (Stored). Without an event it returns s.
+func EndWith[S any, P interface {
+	*S
+	State
+}](s S, e *lockboxv1.Event, evolve func(S, uint64, *lockboxv1.Event) S) (*lockboxv1.Event, S, error) {
 	if e.GetFact() == nil {
-		return nil, nil
+		return nil, s, nil
 	}
 	next := evolve(s, P(&s).Folded().Sequence+1, e)
 	if fault := P(&next).Folded().Fault; fault != nil {
-		return nil, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s",
+		return nil, s, refusal.Precondition("aggregate_id", "I6", "this cannot follow what has happened so far: %s",
 			Spoken(fault.Rule))
 	}
-	return e, nil
+	return e, next, nil
 }
+
+// Stored notes the sequence at which the last event was stored, in a state that EndWith returned.
+func (h *History) Stored(sequence uint64) { h.Sequence = sequence }

@@ -405,7 +405,7 @@ func TestTheSameIntentIsStillTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.By = e.GetActor()
-	if e, err := request.Submit(s, again, request.DefaultTerms(), e.GetTime().AsTime()); e != nil || err != nil {
+	if e, _, err := request.Submit(s, again, request.DefaultTerms(), e.GetTime().AsTime()); e != nil || err != nil {
 		t.Errorf("%v, %v", e, err)
 	}
 }

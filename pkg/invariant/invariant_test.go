@@ -155,7 +155,8 @@ func submitAs(s *story.Story, v *lockboxv1.AccessEvaluated, emergency bool) {
 		ResourceIds: []string{"/subscriptions/sub-1/disks/a", "/subscriptions/sub-1/disks/b"}, TicketId: "T-1",
 		ReasonType: reason, Justification: "the machine does not boot",
 	})))
-	s.Record(must(request.RecordEvaluation(s.Request(), v, box, start)))
+	evaluated, _, err := request.RecordEvaluation(s.Request(), v, box, start)
+	s.Record(must(evaluated, err))
 }
 
 func perform(s *story.Story, d request.Duty, at time.Time) { s.Record(must(s.At(at).Perform(d))) }

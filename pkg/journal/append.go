@@ -54,6 +54,7 @@ func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1
 		r := j.events.persist(ctx, filter, rest...)
 		if r.err == nil && !r.duplicate {
 			for i, seq := range r.seqs {
+				raise(&j.frontier.led, seq) // the leader acknowledges what it has stored
 				j.written.Put(seq, Entry{Seq: seq, Subject: rest[i].Subject, Data: rest[i].Data, Event: evs[len(stored)+i]})
 			}
 			return append(stored, r.seqs...), nil

@@ -28,8 +28,11 @@ type Following struct {
 // (input.ErrUnknownFact), found here or returned by handle, ends Follow with that error: skipping the event would mean
 // working from a different history. So do a *bus.DriftError, because the consumer was changed and might no longer
 // deliver everything, and a *CorruptError. But a message that cannot be an event is skipped, and an error of handle
-// about one is retried until it was set aside (*MisfitError).
+// about one is retried until it was set aside (*MisfitError). That an event was removed from the stream is logged.
 func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.Context, Entry) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go j.watchGaps(ctx)
 	return j.work(ctx, job{
 		stream: f.Stream, durable: f.Durable, concurrency: f.Concurrency,
 		lane: func(d *delivery) string {
@@ -43,6 +46,7 @@ func (j *Journal) Follow(ctx context.Context, f Following, handle func(context.C
 			return d.subject // refused when it is handled
 		},
 		handle: func(ctx context.Context, d *delivery) error {
+			raise(&j.frontier.seen, d.sequence())
 			entry, err := j.entry(d.sequence(), d.meta.Timestamp, d.subject, d.data)
 			var misfit *MisfitError
 			if errors.As(err, &misfit) {

@@ -111,6 +111,8 @@ type Journal struct {
 	// skipped is called for each misfit that a follower skips; it may be nil.
 	skipped func(Misfit)
 	aside   decisions
+	// frontier is how far EVENTS was seen.
+	frontier frontier
 	// followers are the workers that Retry reaches.
 	followers sync.Map
 	// replicas is the replica count of EVENTS; 0 until it was queried.

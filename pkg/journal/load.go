@@ -22,9 +22,9 @@ const chunk = 1000
 var errTooLong = errors.New("journal: too many events for one answer")
 
 // Load returns all events of an aggregate in version order; none if it does not exist. It reads from any replica, so on
-// a cluster the result may be stale; a following append detects that. It returns a *HistoryError if the events
-// contradict each other, and a *MisfitError if there is a message among them that cannot be an event and was not set
-// aside.
+// a cluster the result may be older or newer than the leader's; a following append detects that. It returns a
+// *HistoryError if the events contradict each other, and a *MisfitError if there is a message among them that cannot be
+// an event and was not set aside. If nothing is found in a stream that has lost events, that is UNAVAILABLE.
 func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) {
 	if err := checkDecided(agg); err != nil {
 		return nil, err
@@ -35,6 +35,9 @@ func (j *Journal) Load(ctx context.Context, agg aggregate.Key) ([]Entry, error) 
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", agg, err)
+	}
+	if n := len(entries); n > 0 {
+		raise(&j.frontier.seen, entries[n-1].Seq)
 	}
 	return entries, checkHistory(entries)
 }
@@ -115,7 +118,7 @@ func (j *Journal) find(ctx context.Context, filters []string) ([]storedMsg, erro
 	case status == "413", status == "204" && end.Header.Get("Nats-Num-Pending") != "0":
 		return nil, errTooLong
 	case status == "404" && len(replies) == 1 && end.Header.Get("Description") == "No Results":
-		return nil, nil
+		return nil, j.confirmNothing(ctx)
 	case status != "204":
 		// This includes a 404 for a message that is in the index but not in the store: that must not be mistaken for "none".
 		return nil, refusal.Unavailable("", "I11", "the bus answers %s %s", status, end.Header.Get("Description"))

@@ -49,7 +49,8 @@ const (
 // Replay passes events to handle, one by one in stream order. It ends after the event that was the last at the leader
 // when Replay began, or at the first error of handle, which it returns. With Follow it returns nil when ctx ends.
 //
-// A replay of everything expects every sequence; a gap is a *CorruptError.
+// A replay of everything expects every sequence; a gap is a *CorruptError, after everything before it. A replay of a
+// part is refused (UNAVAILABLE) if the leader knows of a gap from there on: what is missing may have been a part of it.
 //
 // It asks for one part after the other, from whichever replica, and leaves nothing on the server: any number of replays
 // can run with one key, and nobody who may read needs a right to create or change a consumer. With Follow it looks
@@ -66,7 +67,10 @@ func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error
 		}
 	}
 	reading := &reading{Replay: r, filter: filter, next: max(1, r.From), handle: handle}
-	reading.all = r.Tenant == "" && r.Kind == "" && r.ID == "" && r.Type == ""
+	if reading.all = r.Tenant == "" && r.Kind == "" && r.ID == "" && r.Type == ""; reading.all {
+		reading.filter = ">" // whatever was stored, under whatever subject
+	}
+	reading.contiguous = reading.all && r.Since.IsZero()
 	err = j.replay(ctx, reading)
 	switch {
 	case errors.Is(err, errEnd), r.Follow && ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -81,8 +85,10 @@ func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error
 type reading struct {
 	Replay
 	filter string
-	// all means that every event matches, so that no sequence may be missing.
+	// all means that every event matches.
 	all bool
+	// contiguous means that every sequence is read, so that none may be missing.
+	contiguous bool
 	// next is the next sequence to ask for.
 	next   uint64
 	handle func(Entry) error
@@ -129,42 +135,51 @@ func (p *part) of(i int) *decoded {
 func (j *Journal) replay(ctx context.Context, r *reading) error {
 	// A reader who follows outlives a bus that is away for a moment; anybody else is told at once.
 	var patience time.Duration
-	var length uint64
 	if r.Follow {
 		patience = silence
-		// First, so that whatever matches up to length is known to be at or before the last match.
-		var err error
-		if length, err = patiently(ctx, patience, func() (uint64, error) { return j.length(ctx) }); err != nil {
-			return err
-		}
 	}
-	filter := r.filter
-	if r.all {
-		filter = ">" // whatever was stored, under whatever subject
-	}
-	last, err := patiently(ctx, patience, func() (storedMsg, error) {
-		return j.stored(ctx, bus.StreamEvents, wanted{Last: filter})
-	})
+	// First, so that whatever matches up to its end is known to be at or before the last match.
+	stream, err := patiently(ctx, patience, func() (Copies, error) { return j.Copies(ctx) })
 	if err != nil {
 		return err
 	}
-	if last.Seq >= r.next && !last.Time.Before(r.Since) {
-		if err := j.readUpTo(ctx, r, last.Seq); err != nil {
+	gone, err := j.gone(ctx, stream, r.next)
+	if err != nil {
+		return err
+	}
+	if gone > 0 && !r.all {
+		return incomplete(gone) // it may have matched
+	}
+	last := storedMsg{Seq: stream.Last}
+	if !r.all || !r.Since.IsZero() {
+		last, err = patiently(ctx, patience, func() (storedMsg, error) {
+			return j.stored(ctx, bus.StreamEvents, wanted{Last: r.filter})
+		})
+		if err != nil {
 			return err
 		}
+	}
+	end := last.Seq
+	if gone > 0 {
+		end = min(end, gone-1)
+	}
+	if end >= r.next && (r.Since.IsZero() || !last.Time.Before(r.Since)) {
+		if err := j.readUpTo(ctx, r, end); err != nil {
+			return err
+		}
+	}
+	if gone > 0 {
+		return &CorruptError{gone, noneMissing}
 	}
 	if !r.Follow {
 		return nil
 	}
-	r.next = max(r.next, length+1, last.Seq+1)
+	r.next = max(r.next, stream.Last+1, last.Seq+1)
 	return j.tail(ctx, r)
 }
 
-// length returns the sequence of the stream's last message.
-func (j *Journal) length(ctx context.Context) (uint64, error) {
-	c, err := j.Copies(ctx)
-	return c.Last, err
-}
+// noneMissing is what holds for the sequences of a stream.
+const noneMissing = "no sequence is missing"
 
 // readUpTo passes on what matches up to the sequence of the last match. The next part is read while one is handled.
 func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
@@ -239,13 +254,14 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 //
 // It looks at once when Look is called.
 func (j *Journal) tail(ctx context.Context, r *reading) error {
+	r.contiguous = true
 	look := j.tails.add()
 	defer j.tails.remove(look)
 	soon := min(firstLook, j.lastLook)
 	wait := soon
 	for stuck := time.Now(); ; {
 		begun := time.Now()
-		found, err := j.following(ctx, "", r.next, time.Time{})
+		found, err := j.news(ctx, r.next)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -262,9 +278,9 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 			}
 			wait, stuck = soon, time.Now()
 		case time.Since(stuck) > silence:
-			if length, err := j.length(ctx); err == nil && length >= r.next && time.Since(stuck) > 2*silence {
-				return &CorruptError{r.next, "no sequence is missing"}
-			} else if err != nil || length < r.next {
+			if c, err := j.Copies(ctx); err == nil && c.Last >= r.next && time.Since(stuck) > 2*silence {
+				return &CorruptError{r.next, noneMissing}
+			} else if err != nil || c.Last < r.next {
 				stuck = time.Now()
 			}
 		}
@@ -280,6 +296,23 @@ func (j *Journal) tail(ctx context.Context, r *reading) error {
 			wait = min(2*wait, j.lastLook)
 		}
 	}
+}
+
+// news returns what was stored from a sequence on, as some replica has it, once the leader has it as well: whoever is
+// told of an event by one who follows the stream may ask others about it, who ask the leader.
+func (j *Journal) news(ctx context.Context, from uint64) ([]storedMsg, error) {
+	found, err := j.following(ctx, "", from, time.Time{})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	alone, err := j.standsAlone(ctx)
+	if err == nil && !alone {
+		_, err = j.awaitLeader(ctx, found[len(found)-1].Seq)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // Look makes the replays that follow the stream look for new events at once.
@@ -330,8 +363,8 @@ func (r *reading) process(m storedMsg, pending uint64, d *decoded) error {
 	if !r.Until.IsZero() && !m.Time.Before(r.Until) {
 		return errEnd
 	}
-	if r.all && r.Since.IsZero() && m.Seq != r.next {
-		return &CorruptError{r.next, "no sequence is missing"}
+	if r.contiguous && m.Seq != r.next {
+		return &CorruptError{r.next, noneMissing}
 	}
 	r.next = m.Seq + 1
 	if m.Time.Before(r.Since) || !r.all && !bus.Matches(r.filter, m.Subject) {

@@ -55,7 +55,7 @@ const lag = 10 * time.Millisecond
 //
 // With one replica, every read is from the leader and one request is usually enough. On a cluster, unknown aggregates
 // are read from any replica; then the leader is asked about all of them, again and again until nothing has changed in
-// between.
+// between. It is asked once it has stored whatever this journal has seen, so the result is never older than that.
 func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	looks := make([]*look, len(known))
 	for i, k := range known {
@@ -68,10 +68,7 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 	if err != nil {
 		return nil, err
 	}
-	look := j.confirmAlone
-	if !alone {
-		look = j.confirmAtLeader
-	}
+	seen := j.frontier.seen.Load()
 	for round := range rounds {
 		if late := round - rounds/2; late >= 0 { // whoever has fallen far behind catches up faster from the start
 			forgetAll(looks)
@@ -81,7 +78,12 @@ func (j *Journal) Since(ctx context.Context, known ...Version) ([]News, error) {
 				}
 			}
 		}
-		settled, err := look(ctx, looks)
+		var settled bool
+		if alone {
+			settled, err = j.confirmAlone(ctx, looks)
+		} else {
+			settled, err = j.confirmAtLeader(ctx, looks, seen)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -292,14 +294,22 @@ const leaderAtOnce = 16
 
 // confirmAtLeader reads unknown aggregates from any replica and then asks the leader about all of them. It reports
 // whether none had changed: each was then the same when it was read and when the leader was asked, so all of them had
-// that state at the moment in between.
-func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look) (settled bool, err error) {
+// that state at the moment in between. It does not settle on what the leader said before it had stored everything up
+// to seen.
+func (j *Journal) confirmAtLeader(ctx context.Context, looks []*look, seen uint64) (settled bool, err error) {
 	if err := j.readUnknown(ctx, looks); err != nil {
 		return false, err
 	}
 	var changed atomic.Bool
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(leaderAtOnce)
+	g.Go(func() error {
+		waited, err := j.awaitLeader(ctx, seen)
+		if waited {
+			changed.Store(true)
+		}
+		return err
+	})
 	if l := anchorOf(looks); l != nil {
 		g.Go(func() error {
 			m, err := j.lastEvent(ctx, bus.VersionFilter(l.known.Key, l.tip.Version), l.tip.Sequence)

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,13 +14,24 @@ import (
 
 // SetTimer sets or replaces the aggregate's timer: at that time, never earlier, FollowDue delivers the aggregate.
 func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time) error {
+	_, err := j.setTimer(ctx, agg, at, nil)
+	return err
+}
+
+// MoveTimer is SetTimer on the condition that the aggregate's timer is the one of a sequence, or that it has none (0).
+// It returns the sequence of the new one. ErrConflict means that the timer was set otherwise, or has fired.
+func (j *Journal) MoveTimer(ctx context.Context, agg aggregate.Key, at time.Time, from uint64) (uint64, error) {
+	return j.setTimer(ctx, agg, at, []string{strconv.FormatUint(from, 10)})
+}
+
+func (j *Journal) setTimer(ctx context.Context, agg aggregate.Key, at time.Time, from []string) (uint64, error) {
 	target, err := bus.DueSubject(agg)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	subject, err := bus.TimerSubject(agg)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	header := nats.Header{
 		// Set by hand: nats.go truncates the time to seconds, so the timer would fire early.
@@ -28,11 +40,17 @@ func (j *Journal) SetTimer(ctx context.Context, agg aggregate.Key, at time.Time)
 		// A fired timer waits this long for the orchestrator to come back; there is one message per aggregate.
 		"Nats-Schedule-TTL": {"720h"},
 	}
-	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})
-	if r.err != nil {
-		return fmt.Errorf("journal: timer of %s: %w", agg, j.complaint(r.err))
+	if from != nil {
+		header[jetstream.ExpectedLastSubjSeqHeader] = from
 	}
-	return nil
+	r := j.timers.persist(ctx, subject, &nats.Msg{Subject: subject, Header: header})
+	switch {
+	case conflict(r.err):
+		return 0, fmt.Errorf("%w: timer of %s", ErrConflict, agg)
+	case r.err != nil:
+		return 0, fmt.Errorf("journal: timer of %s: %w", agg, j.complaint(r.err))
+	}
+	return r.seqs[0], nil
 }
 
 // Timers lists the aggregates of one kind that have a timer pending; an empty tenant means all tenants.

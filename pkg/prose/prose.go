@@ -22,6 +22,9 @@ import (
 //
 // It does not change its own results.
 func Text(s string) string {
+	if !strings.ContainsFunc(s, isNotPlain) {
+		return s
+	}
 	for s = escapes.ReplaceAllLiteralString(s, ""); ; {
 		next := norm.NFC.String(clean(s))
 		if next == s {
@@ -30,6 +33,9 @@ func Text(s string) string {
 		s = next // what was dropped may have stood between a letter and its accent
 	}
 }
+
+// isNotPlain reports whether a character is none of those of ASCII that are left as they are. Most texts have no other.
+func isNotPlain(r rune) bool { return (r < ' ' || r > '~') && r != '\n' && r != '\t' }
 
 // Line normalizes a text of one line: as Text, and line feeds and tabs become a space.
 func Line(s string) string { return Text(strings.Map(inLine, Text(s))) }

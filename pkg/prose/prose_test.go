@@ -72,6 +72,16 @@ func TestPastedTextIsTakenAsAReaderSeesIt(t *testing.T) {
 }
 
 // A name or a title is one line, whatever it was copied with.
+// A text of nothing but ASCII, which is taken without a closer look, is taken as it is beside another character.
+func TestWhatIsPlainIsTakenLikeEverythingElse(t *testing.T) {
+	for r := rune(0); r < 0x80; r++ {
+		plain := "a " + string(r) + "b"
+		if got, beside := prose.Text(plain), prose.Text(plain+"é"); got+"é" != beside {
+			t.Errorf("%q alone becomes %q, with é %q", plain, got, beside)
+		}
+	}
+}
+
 func TestALineIsOneLine(t *testing.T) {
 	for pasted, taken := range map[string]string{
 		"Ada\tLovelace":                  "Ada Lovelace",

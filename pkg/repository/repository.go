@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -278,34 +277,33 @@ func Identify(events ...*lockboxv1.Event) error {
 }
 
 // Append appends consecutive events of one aggregate after its last event in states, and updates states and the cache.
-// It returns the sequences of the events that were stored: all of them, unless there is an error.
-func (r *Repository) Append(ctx context.Context, states States, events ...*lockboxv1.Event) ([]uint64, error) {
+// It returns the sequences of the events that were stored: all of them, unless there is an error. What is Decided may
+// also be an event alone, which is then folded.
+func (r *Repository) Append(ctx context.Context, states States, decided ...Decided) ([]uint64, error) {
+	about := aggregate.KeyOf(decided[0].Event)
 	after := uint64(0)
-	if s := states[aggregate.KeyOf(events[0])]; s != nil {
+	if s := states[about]; s != nil {
 		after = s.Folded().Sequence
+	}
+	events := make([]*lockboxv1.Event, len(decided))
+	for i, d := range decided {
+		events[i] = d.Event
 	}
 	stored, err := r.Journal.AppendAll(ctx, after, events...)
 	for i, sequence := range stored {
-		r.saw(events[i], states.Add(sequence, events[i]))
+		r.saw(events[i], states.stored(sequence, decided[i]))
 	}
 	if misfit := new(journal.MisfitError); errors.As(err, &misfit) {
 		// It stands where a read from the cached state on does not look.
-		r.recent.Put(aggregate.KeyOf(events[0]), nil)
+		r.recent.Put(about, nil)
 	}
 	if err != nil {
-		return stored, fmt.Errorf("%s: %w", aggregate.KeyOf(events[0]), err)
+		return stored, fmt.Errorf("%s: %w", about, err)
 	}
 	return stored, nil
 }
 
-// Next returns the event that is due as soon as e is stored, or nil if there is none. It does not change states.
-func (p Process) Next(states States, e *lockboxv1.Event, now time.Time) (*lockboxv1.Event, error) {
-	about := aggregate.KeyOf(e)
-	then := maps.Clone(states)
-	sequence := uint64(1)
-	if s := states[about]; s != nil {
-		sequence = s.Folded().Sequence + 1
-	}
-	then.Add(sequence, e)
-	return p.Perform(then, about, e.GetId(), now)
+// Next returns the event that is due as soon as d is stored, if there is one. It does not change states.
+func (p Process) Next(states States, d Decided, now time.Time) (Decided, error) {
+	return p.Perform(states.Then(d), aggregate.KeyOf(d.Event), d.GetId(), now)
 }

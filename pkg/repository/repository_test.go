@@ -3,7 +3,9 @@ package repository_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/longtest"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/story"
@@ -24,7 +27,13 @@ import (
 // shared is the bus of all tests, each of which has a tenant of its own.
 var shared journaltest.Shared
 
-func TestMain(m *testing.M) { shared.Run(m) }
+func TestMain(m *testing.M) {
+	// Random histories are few because each is written to a real stream; -rapid.checks=N says otherwise.
+	if err := flag.Set("rapid.checks", strconv.Itoa(longtest.Count(8))); err != nil {
+		panic(err)
+	}
+	shared.Run(m)
+}
 
 func newID(t *testing.T) string {
 	id, err := uuid.NewV7()
@@ -314,14 +323,15 @@ func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
 	if err := repository.Identify(opened, commented); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := r.Append(t.Context(), states, opened, commented)
+	first, second := repository.Decided{Event: opened}, repository.Decided{Event: commented}
+	stored, err := r.Append(t.Context(), states, first, second)
 	if err != nil || len(stored) != 2 || stored[1] != stored[0]+1 {
 		t.Fatalf("%v, %v", stored, err)
 	}
 	if s := states.Ticket(key.Tenant, "T-2"); s.Version != 2 || s.Sequence != stored[1] {
 		t.Errorf("%+v", s.History)
 	}
-	if again, err := r.Append(t.Context(), repository.States{}, opened, commented); err != nil ||
+	if again, err := r.Append(t.Context(), repository.States{}, first, second); err != nil ||
 		!slices.Equal(again, stored) {
 		t.Errorf("the very same again: %v, %v", again, err)
 	}
@@ -331,7 +341,8 @@ func TestEventsThatFollowEachOtherAreAppendedTogether(t *testing.T) {
 	}
 	behind := repository.States{}
 	behind.Add(stored[0], opened)
-	if stored, err := r.Append(t.Context(), behind, late); !errors.Is(err, repository.ErrConflict) || len(stored) > 0 {
+	stored, err = r.Append(t.Context(), behind, repository.Decided{Event: late})
+	if !errors.Is(err, repository.ErrConflict) || len(stored) > 0 {
 		t.Errorf("another second event: %v, %v", stored, err)
 	}
 }

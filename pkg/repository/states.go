@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"maps"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -66,6 +67,48 @@ func Evolve(before aggregate.State, sequence uint64, e *lockboxv1.Event) aggrega
 		return nil
 	}
 	return of.evolve(before, sequence, e)
+}
+
+// Decided is an event that was decided on and is not stored yet. It needs no second fold when it is.
+type Decided struct {
+	*lockboxv1.Event
+	// after is the state once it is stored, but for the sequence; nil if it has yet to be folded.
+	after aggregate.State
+}
+
+// Reached is a decision with the state after it, as aggregate.EndWith returns them; there is none without an event.
+func Reached[S any, P interface {
+	*S
+	aggregate.State
+}](e *lockboxv1.Event, after S, err error) (Decided, error) {
+	if e == nil || err != nil {
+		return Decided{}, err
+	}
+	return Decided{e, P(&after)}, nil
+}
+
+// unfolded is a decision of which only the event is known.
+func unfolded(e *lockboxv1.Event, err error) (Decided, error) { return Decided{Event: e}, err }
+
+// Then returns the states as they will be once an event is stored.
+func (s States) Then(d Decided) States {
+	then := maps.Clone(s)
+	sequence := uint64(1)
+	if before := s[aggregate.KeyOf(d.Event)]; before != nil {
+		sequence = before.Folded().Sequence + 1
+	}
+	then.stored(sequence, d)
+	return then
+}
+
+// stored adds a decided event that is stored, and returns the state of its aggregate; nil for a report.
+func (s States) stored(sequence uint64, d Decided) aggregate.State {
+	if d.after == nil {
+		return s.Add(sequence, d.Event)
+	}
+	d.after.Folded().Stored(sequence)
+	s[aggregate.KeyOf(d.Event)] = d.after
+	return d.after
 }
 
 // Add folds an event and returns the state of its aggregate; nil for a report, which is not folded.
@@ -185,28 +228,28 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 }
 
 // Decide returns the event that results from a command, or neither event nor error if it would change nothing.
-func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (*lockboxv1.Event, error) {
+func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (Decided, error) {
 	about, err := aggregate.Of(c.Command)
 	if err != nil {
-		return nil, err
+		return Decided{}, err
 	}
 	t := s.Tenant(about.Tenant)
 	switch about.Kind {
 	case aggregate.KindTenant:
-		return tenant.Decide(t, c, l, now)
+		return unfolded(tenant.Decide(t, c, l, now))
 	case aggregate.KindSubscription:
-		return tenant.DecideSubscription(t, s.Subscription(about.Tenant, about.ID), c, l, now)
+		return unfolded(tenant.DecideSubscription(t, s.Subscription(about.Tenant, about.ID), c, l, now))
 	case aggregate.KindOwnership:
-		return tenant.DecideOwnership(s.Tenant(c.GetTenant()), s.Ownership(about.ID), c, now)
+		return unfolded(tenant.DecideOwnership(s.Tenant(c.GetTenant()), s.Ownership(about.ID), c, now))
 	case aggregate.KindTicket:
-		return ticket.Decide(s.Ticket(about.Tenant, about.ID), t, c, now)
+		return unfolded(ticket.Decide(s.Ticket(about.Tenant, about.ID), t, c, now))
 	case aggregate.KindPolicy:
-		return policy.Decide(s.Published(about), c, now)
+		return unfolded(policy.Decide(s.Published(about), c, now))
 	case aggregate.KindDisclosure:
-		return disclosure.Decide(s.Disclosure(about.Tenant, about.ID), t, c, now)
+		return unfolded(disclosure.Decide(s.Disclosure(about.Tenant, about.ID), t, c, now))
 	}
 	r := s.Request(about)
-	return request.Decide(r, c, s.World(r), now)
+	return Reached(request.Decide(r, c, s.World(r), now))
 }
 
 // Process holds what is needed to perform duties: the acting system, its terms, and the service catalogue.
@@ -219,22 +262,22 @@ type Process struct {
 // Perform returns the event that is due for an aggregate at now: the next event of a request, the notification of a
 // disclosure, a change of a tenant's sign-in, or the end of somebody's role. It returns neither event nor error if
 // nothing is due.
-func (p Process) Perform(s States, about aggregate.Key, causationID string, now time.Time) (*lockboxv1.Event, error) {
+func (p Process) Perform(s States, about aggregate.Key, causationID string, now time.Time) (Decided, error) {
 	switch about.Kind {
 	case aggregate.KindOwnership:
 		at := func(r *lockboxv1.OwnedSubscription) tenant.Subscription {
 			return s.Subscription(r.GetTenant(), r.GetSubscriptionId())
 		}
-		return tenant.FollowOwnership(s.Ownership(about.ID), at, causationID, now)
+		return unfolded(tenant.FollowOwnership(s.Ownership(about.ID), at, causationID, now))
 	case aggregate.KindDisclosure:
-		return disclosure.Tell(s.Disclosure(about.Tenant, about.ID), p.Actor, causationID, now)
+		return unfolded(disclosure.Tell(s.Disclosure(about.Tenant, about.ID), p.Actor, causationID, now))
 	case aggregate.KindTenant:
-		return tenant.Perform(s.Tenant(about.ID), p.Actor, causationID, now)
+		return unfolded(tenant.Perform(s.Tenant(about.ID), p.Actor, causationID, now))
 	case aggregate.KindSubscription:
-		return tenant.PerformSubscription(s.Subscription(about.Tenant, about.ID), p.Actor, causationID, now)
+		return unfolded(tenant.PerformSubscription(s.Subscription(about.Tenant, about.ID), p.Actor, causationID, now))
 	case aggregate.KindRequest:
 	default:
-		return nil, nil
+		return Decided{}, nil
 	}
 	r := s.Request(about)
 	w := s.World(r)
@@ -242,11 +285,11 @@ func (p Process) Perform(s States, about aggregate.Key, causationID string, now 
 		// The evaluation that waived the customer's approval is not trusted: the catalogue is checked again (R3, R8).
 		services, err := p.Services.Of(s)
 		if err != nil {
-			return nil, err
+			return Decided{}, err
 		}
 		w.Resource = policy.Resource(r.Intent, services)
 	}
-	return request.Perform(r, w, p.Terms, p.Actor, causationID, now)
+	return Reached(request.Perform(r, w, p.Terms, p.Actor, causationID, now))
 }
 
 // NextDue returns the next time at which something falls due for an aggregate without further events; false if never.

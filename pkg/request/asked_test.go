@@ -52,7 +52,8 @@ func TestAnIntentThatWaitedTooLongIsPublishedAnew(t *testing.T) {
 				return nil, err
 			}
 			submission.By = by
-			return request.Submit(s.Request(), submission, s.Terms, s.Now)
+			e, _, err := request.Submit(s.Request(), submission, s.Terms, s.Now)
+			return e, err
 		}
 	}
 	play(t, contoso(owner(otto)), row{0, eve, stored(24*time.Hour + 1), no(precondition, "id", "R13")})

@@ -145,7 +145,7 @@ func TestTheTokenIsNotKept(t *testing.T) {
 func TestACommandAboutSomethingElse(t *testing.T) {
 	s := asked(t, contoso(owner(otto)), diskIntent())
 	for _, c := range []*lockboxv1.Command{{}, {Action: &lockboxv1.Command_OpenTicket{}}} {
-		_, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), s.World(), start)
+		_, _, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), s.World(), start)
 		if r := refusal.Of(err); r.GetCode() != invalid || r.GetField() != "action" || r.GetRule() != "bad input" {
 			t.Errorf("%v: %v", c, err)
 		}
@@ -181,7 +181,7 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 			perform := func(s *story.Story) {
 				t.Helper()
 				refused(s, func(w request.World) error {
-					_, err := request.Perform(s.Request(), w, s.Terms, box, "", start)
+					_, _, err := request.Perform(s.Request(), w, s.Terms, box, "", start)
 					return err
 				})
 			}
@@ -192,7 +192,7 @@ func TestI11WithoutTheTenantAndItsSubscriptionTheAnswerIsNo(t *testing.T) {
 			perform(s)
 			for _, c := range []*lockboxv1.Command{approve(), deny("no"), ask("why?"), revoke("x")} {
 				refused(s, func(w request.World) error {
-					_, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), w, start)
+					_, _, err := request.Decide(s.Request(), s.Given(otto, s.ID(), c), w, start)
 					return err
 				})
 			}

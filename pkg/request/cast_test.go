@@ -117,7 +117,8 @@ func submits(in *lockboxv1.AccessIntent) deed {
 
 func evaluates(v *lockboxv1.AccessEvaluated) deed {
 	return func(s *story.Story, by *lockboxv1.Actor, _ string) (*lockboxv1.Event, error) {
-		return request.RecordEvaluation(s.Request(), v, by, s.Now)
+		e, _, err := request.RecordEvaluation(s.Request(), v, by, s.Now)
+		return e, err
 	}
 }
 

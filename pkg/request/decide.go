@@ -14,11 +14,12 @@ import (
 
 const maxQuestions = 20
 
-// Decide returns the event that results from a person's command, or neither event nor error if it would change nothing.
-func Decide(s State, c aggregate.Command, w World, now time.Time) (*lockboxv1.Event, error) {
-	e, err := s.Begin(c, s.material, func() error { return concerns(s, c, w, now) }, now)
+// Decide returns the event that results from a person's command, or neither event nor error if it would change nothing;
+// and the state after it (aggregate.EndWith).
+func Decide(s State, c aggregate.Command, w World, now time.Time) (e *lockboxv1.Event, after State, err error) {
+	e, err = s.Begin(c, s.material, func() error { return concerns(s, c, w, now) }, now)
 	if e == nil || err != nil {
-		return nil, meanwhile(s, err)
+		return nil, s, meanwhile(s, err)
 	}
 	e.CorrelationId, e.TraceParent = s.ID, s.Intent.GetTraceParent()
 	switch a := c.GetAction().(type) {
@@ -44,9 +45,9 @@ func Decide(s State, c aggregate.Command, w World, now time.Time) (*lockboxv1.Ev
 		err = refusal.Invalid("action", "bad input", "this command is not about a request")
 	}
 	if err != nil {
-		return nil, err
+		return nil, s, err
 	}
-	return aggregate.End(s, e, Evolve)
+	return aggregate.EndWith(s, e, Evolve)
 }
 
 // NotFound is the answer to callers who have no part in a request, whether it exists or not (I9).

@@ -22,6 +22,19 @@ func NextDue(s State) (time.Time, bool) {
 	return due, true
 }
 
+// AskedDue returns what NextDue will be once the customer is asked at now, if that is what is owed next; false if not.
+func AskedDue(s State, terms Terms, now time.Time) (time.Time, bool) {
+	if s.Fault != nil || s.Status != Submitted || s.Evaluation == nil {
+		return time.Time{}, false
+	}
+	within, before := s.asked(terms)
+	s.Status, s.Reminders = CustomerNotified, 0
+	s.Notified = &lockboxv1.CustomerNotified{
+		ExpiresAt: timestamp(now.Add(within)), RemindAt: remindAt(now, within, before),
+	}
+	return NextDue(s)
+}
+
 // Settled reports whether no duty is due for a request, now or later, unless a person acts.
 func Settled(s State) bool {
 	_, waits := NextDue(s)
@@ -86,15 +99,16 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 	return Nothing, nil
 }
 
-// Perform returns the event of the duty that is due, or neither event nor error if none is.
+// Perform returns the event of the duty that is due, or neither event nor error if none is; and the state after it
+// (aggregate.EndWith).
 func Perform(
 	s State, w World, terms Terms, by *lockboxv1.Actor, causationID string, now time.Time,
-) (*lockboxv1.Event, error) {
+) (e *lockboxv1.Event, after State, err error) {
 	duty, err := Owed(s, w, now)
 	if duty == Nothing || err != nil {
-		return nil, err
+		return nil, s, err
 	}
-	e := follow(s, by, causationID, now)
+	e = follow(s, by, causationID, now)
 	switch duty {
 	case Notify:
 		e.Fact = notify(s, w, terms, now)
@@ -122,15 +136,12 @@ func Perform(
 			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(), CodedReason: why,
 		}}
 	}
-	return aggregate.End(s, e, Evolve)
+	return aggregate.EndWith(s, e, Evolve)
 }
 
 func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_CustomerNotified {
 	a := tenant.Resolve(w.Tenant, w.Subscription, s.Requester.GetPerson(), now)
-	within, before := terms.CustomerApproval, terms.Reminders()
-	if v := s.Evaluation; v.GetCustomerAnswerWithin() != nil { // absent in evaluations of older versions
-		within, before = v.GetCustomerAnswerWithin().AsDuration(), v.GetCustomerRemindBefore()
-	}
+	within, before := s.asked(terms)
 	n := &lockboxv1.CustomerNotified{
 		Scope: a.Scope, Basis: a.Basis, Approvers: a.People, Excluded: a.Excluded,
 		Alternates:        w.Tenant.Settings.GetAlternates(),
@@ -142,6 +153,14 @@ func notify(s State, w World, terms Terms, now time.Time) *lockboxv1.Event_Custo
 	}
 	n.RemindAt = remindAt(now, within, before)
 	return &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
+}
+
+// asked returns how long the customer has to answer, and how long before the end they are reminded.
+func (s State) asked(terms Terms) (within time.Duration, before []*durationpb.Duration) {
+	if v := s.Evaluation; v.GetCustomerAnswerWithin() != nil { // absent in evaluations of older versions
+		return v.GetCustomerAnswerWithin().AsDuration(), v.GetCustomerRemindBefore()
+	}
+	return terms.CustomerApproval, terms.Reminders()
 }
 
 // remindAt returns when approvers are reminded who have so long to answer from now on.

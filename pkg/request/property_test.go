@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -317,7 +318,10 @@ func (m *machine) decide(t *rapid.T) {
 	if len(m.worlds) > 0 && rapid.IntRange(0, 9).Draw(t, "stale") == 0 {
 		w = pick(t, m.worlds, "world")
 	}
-	m.record(t, func() (*lockboxv1.Event, error) { return request.Decide(m.Request(), command, w, m.Now) })
+	m.record(t, func() (*lockboxv1.Event, error) {
+		e, _, err := request.Decide(m.Request(), command, w, m.Now)
+		return e, err
+	})
 }
 
 // twoAtOnce has two people decide on the same state: whoever is second cannot be stored, and must decide anew.
@@ -412,8 +416,14 @@ func (m *machine) remember(t *rapid.T) {
 	m.past = append(m.past, memory{m.Request(), looks(m.Request())})
 	from := pick(t, m.past, "from").state
 	by, c := m.command(t)
-	if e, err := request.Decide(from, m.Given(by, m.ID(), c), m.World(), m.Now); err == nil && e != nil {
-		request.Evolve(from, uint64(len(m.Entries))+1, e)
+	e, after, err := request.Decide(from, m.Given(by, m.ID(), c), m.World(), m.Now)
+	if err != nil || e == nil {
+		return
+	}
+	stored := uint64(len(m.Entries)) + 1 + rapid.Uint64Range(0, 9).Draw(t, "meanwhile")
+	after.Stored(stored)
+	if folded := request.Evolve(from, stored, e); !reflect.DeepEqual(folded, after) {
+		t.Fatalf("the fold gives %+v, the decision %+v", folded, after)
 	}
 }
 

@@ -111,47 +111,48 @@ func Receive(in *lockboxv1.AccessIntent, tool string, sequence uint64, stored ti
 }
 
 // Submit creates a request. It returns neither event nor error if this intent is already recorded, whether its prose
-// came as it did the first time or reads the same; it refuses (CONFLICT) another intent with the same id.
-func Submit(s State, in Submission, terms Terms, now time.Time) (*lockboxv1.Event, error) {
+// came as it did the first time or reads the same; it refuses (CONFLICT) another intent with the same id. It returns
+// the state after it, too (aggregate.EndWith).
+func Submit(s State, in Submission, terms Terms, now time.Time) (e *lockboxv1.Event, after State, err error) {
 	if err := CheckIntent(in.Intent, terms); err != nil {
-		return nil, err
+		return nil, s, err
 	}
 	if !aggregate.Provider(in.By) {
-		return nil, refusal.Forbidden("token", "R5", "access is requested by one of the provider's people")
+		return nil, s, refusal.Forbidden("token", "R5", "access is requested by one of the provider's people")
 	}
 	content := proto.CloneOf(in.Intent)
 	content.Token = ""
 	if s.Version > 0 {
 		again := bytes.Equal(in.received, s.IntentSHA256) || proto.Equal(content, s.Intent)
 		if again && same(in.By, s.Requester) && in.Tool == s.Tool { // what becomes of it is that tool's to know (R68)
-			return nil, nil
+			return nil, s, nil
 		}
-		return nil, refusal.Conflict("id", "bad input", "this id was used for another intent")
+		return nil, s, refusal.Conflict("id", "bad input", "this id was used for another intent")
 	}
 	if age := now.Sub(in.Stored); age > maxIntentAge {
-		return nil, refusal.Precondition("id", "R13",
+		return nil, s, refusal.Precondition("id", "R13",
 			"was published %s ago, and whoever it is from was verified as of then; publish it anew", age.Round(time.Minute))
 	}
 	h := aggregate.History{Tenant: content.GetTenant(), Kind: aggregate.KindRequest, ID: content.GetId()}
-	e := h.Follow(in.By, content.GetId(), now)
+	e = h.Follow(in.By, content.GetId(), now)
 	e.CorrelationId, e.TraceParent = content.GetId(), content.GetTraceParent()
 	e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{
 		Intent: content, IntentSha256: in.received, Tool: in.Tool, IntentSequence: in.Sequence, TicketId: in.TicketID,
 	}}
-	return aggregate.End(s, e, Evolve)
+	return aggregate.EndWith(s, e, Evolve)
 }
 
 // RecordEvaluation records the result of just-in-time evaluation. It returns neither event nor error if one is already
-// recorded.
+// recorded; and the state after it (aggregate.EndWith).
 func RecordEvaluation(
 	s State, v *lockboxv1.AccessEvaluated, by *lockboxv1.Actor, now time.Time,
-) (*lockboxv1.Event, error) {
+) (e *lockboxv1.Event, after State, err error) {
 	if s.Evaluation != nil || Ended(s.Status) {
-		return nil, nil
+		return nil, s, nil
 	}
-	e := follow(s, by, s.ID, now)
+	e = follow(s, by, s.ID, now)
 	e.Fact = &lockboxv1.Event_AccessEvaluated{AccessEvaluated: v}
-	return aggregate.End(s, e, Evolve)
+	return aggregate.EndWith(s, e, Evolve)
 }
 
 // IntentFaults returns everything that is wrong with an intent's fields whatever the provider's terms are, so that

@@ -241,11 +241,11 @@ func (rt *Connected) Close() { rt.Conn.Close() }
 // Append appends consecutive events of one aggregate, assigns missing ids, and counts and traces the stored events. It
 // returns their sequences: all, unless there is an error.
 func (rt *Runtime) Append(
-	ctx context.Context, r *repository.Repository, states repository.States, events ...*lockboxv1.Event,
+	ctx context.Context, r *repository.Repository, states repository.States, events ...repository.Decided,
 ) ([]uint64, error) {
 	for _, e := range events {
 		if e.GetId() == "" {
-			if err := repository.Identify(e); err != nil {
+			if err := repository.Identify(e.Event); err != nil {
 				return nil, err
 			}
 		}
@@ -253,8 +253,8 @@ func (rt *Runtime) Append(
 	begun := time.Now()
 	stored, err := r.Append(ctx, states, events...)
 	for _, e := range events[:len(stored)] {
-		rt.Counters.Event(aggregate.TypeOf(e))
-		rt.Traces.Wrote(ctx, e, begun)
+		rt.Counters.Event(aggregate.TypeOf(e.Event))
+		rt.Traces.Wrote(ctx, e.Event, begun)
 	}
 	return stored, err
 }

@@ -109,7 +109,8 @@ func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggr
 
 // Decide returns the event that results from a command, and does not record it.
 func (s *Story) Decide(by *lockboxv1.Actor, id string, c *lockboxv1.Command) (*lockboxv1.Event, error) {
-	return s.States.Decide(s.Given(by, id, c), s.Limits, s.Now)
+	d, err := s.States.Decide(s.Given(by, id, c), s.Limits, s.Now)
+	return d.Event, err
 }
 
 // Command decides a command of somebody and records the event. It panics if the command is refused.
@@ -142,8 +143,9 @@ func (s *Story) Submitted(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) (
 	if named := intent.GetTicketId(); named != "" {
 		submission.TicketID = aggregate.TicketID(named)
 	}
-	return request.Submit(s.States.Request(aggregate.Request(intent.GetTenant(), intent.GetId())), submission, s.Terms,
-		s.Now)
+	e, _, err := request.Submit(s.States.Request(aggregate.Request(intent.GetTenant(), intent.GetId())), submission,
+		s.Terms, s.Now)
+	return e, err
 }
 
 // Submit evaluates an intent of somebody, with a new id, and does what is owed after it. It returns the request's id,
@@ -165,7 +167,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 		facts.Ticket = &t
 	}
 	verdict := policy.Evaluate(facts, s.rules, s.catalogue, s.Terms, s.Now)
-	evaluated, err := request.RecordEvaluation(r, verdict, System("jit-evaluator"), s.Now)
+	evaluated, _, err := request.RecordEvaluation(r, verdict, System("jit-evaluator"), s.Now)
 	s.must("evaluation", evaluated, err)
 	s.Owed(about)
 	return about.ID
@@ -185,9 +187,11 @@ func (s *Story) Owed(about aggregate.Key) {
 func (s *Story) next(about aggregate.Key) (*lockboxv1.Event, error) {
 	by := System("lockbox-orchestrator")
 	if about.Kind != aggregate.KindRequest {
-		return repository.Process{Actor: by}.Perform(s.States, about, s.ID(), s.Now)
+		d, err := repository.Process{Actor: by}.Perform(s.States, about, s.ID(), s.Now)
+		return d.Event, err
 	}
-	return request.Perform(s.States.Request(about), s.world(about), s.Terms, by, s.ID(), s.Now)
+	e, _, err := request.Perform(s.States.Request(about), s.world(about), s.Terms, by, s.ID(), s.Now)
+	return e, err
 }
 
 // world returns what a decision on a request reads from other aggregates.

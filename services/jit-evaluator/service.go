@@ -5,7 +5,6 @@ package evaluator
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -236,22 +235,22 @@ func (e *evaluator) evaluate(
 		return refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
 	e.tenants.Store(tenantID, true)
-	submitted, err := request.Submit(states.Request(about), *sub, e.terms, e.Now())
+	submitted, err := repository.Reached(request.Submit(states.Request(about), *sub, e.terms, e.Now()))
 	if err != nil {
 		return err
 	}
-	outcome.Duplicate = submitted == nil
-	if submitted != nil {
+	outcome.Duplicate = submitted.Event == nil
+	if !outcome.GetDuplicate() {
 		if err := e.histories.admit(in, sub.By, e.Now(), e.limits); err != nil {
 			return err
 		}
 	}
-	then := maps.Clone(states) // as it will be once the request is stored
-	if submitted != nil {
-		if err := repository.Identify(submitted); err != nil {
+	then := states // as it will be once the request is stored
+	if !outcome.GetDuplicate() {
+		if err := repository.Identify(submitted.Event); err != nil {
 			return err
 		}
-		then.Add(states.Request(about).Sequence+1, submitted)
+		then = states.Then(submitted)
 	}
 	evaluated, err := e.verdict(then, about, looked)
 	if err != nil || sub.DryRun {
@@ -263,8 +262,8 @@ func (e *evaluator) evaluate(
 	// Before others can see it: whatever follows from it comes later, so the deadline that is said is the earliest.
 	now := e.Now()
 	if sub.DryRun {
-		if states = then; evaluated != nil {
-			states.Add(states.Request(about).Sequence+1, evaluated)
+		if states = then; evaluated.Event != nil {
+			states = states.Then(evaluated)
 		}
 	} else if err := e.write(ctx, states, submitted, evaluated); err != nil {
 		e.histories.withdraw(in)
@@ -280,15 +279,15 @@ func (e *evaluator) evaluate(
 // verdict evaluates a request; nil if it was evaluated in an earlier attempt, which stands.
 func (e *evaluator) verdict(
 	states repository.States, about aggregate.Key, looked func() error,
-) (*lockboxv1.Event, error) {
+) (repository.Decided, error) {
 	s := states.Request(about)
 	rules, err := e.rules.Of(states)
 	if err != nil {
-		return nil, err
+		return repository.Decided{}, err
 	}
 	services, err := e.catalogue.Of(states)
 	if err != nil {
-		return nil, err
+		return repository.Decided{}, err
 	}
 	w := states.World(s)
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
@@ -299,11 +298,12 @@ func (e *evaluator) verdict(
 	now := e.Now()
 	if s.Evaluation == nil {
 		if err := looked(); err != nil {
-			return nil, err
+			return repository.Decided{}, err
 		}
 		f.History = e.histories.known(s, now)
 	}
-	return request.RecordEvaluation(s, policy.Evaluate(f, rules, services, e.terms, now), e.actor, now)
+	verdict := policy.Evaluate(f, rules, services, e.terms, now)
+	return repository.Reached(request.RecordEvaluation(s, verdict, e.actor, now))
 }
 
 // basis reads all inputs of an evaluation as one consistent cut: the tenant, the subscription and its owner, the
@@ -351,9 +351,9 @@ func (e *evaluator) basis(
 	return e.repository.Basis(ctx, append(append(keys, about), more...)...)
 }
 
-// write appends a request and its evaluation together and folds them; nil is none.
-func (e *evaluator) write(ctx context.Context, states repository.States, events ...*lockboxv1.Event) error {
-	events = slices.DeleteFunc(events, func(ev *lockboxv1.Event) bool { return ev == nil })
+// write appends a request and its evaluation together; of an earlier attempt, one or both are there already.
+func (e *evaluator) write(ctx context.Context, states repository.States, events ...repository.Decided) error {
+	events = slices.DeleteFunc(events, func(d repository.Decided) bool { return d.Event == nil })
 	if len(events) == 0 {
 		return nil
 	}

@@ -128,6 +128,7 @@ func (o *orchestrator) command(
 		if c.GetSignUpPreview() != nil {
 			keys = append(keys, aggregate.Catalogue)
 		}
+		known, _ := o.timers.Get(about)
 		states, err := o.repository.BasisOf(ctx, keys...)
 		if err != nil {
 			return nil, err
@@ -181,7 +182,7 @@ func (o *orchestrator) command(
 		if c.GetActivateRole() != nil { // the one command for which a customer's groups matter
 			given.GroupsUnread = o.Verifier.GroupsUnread(c.GetToken(), states.Tenant(c.GetTenant()).Issuers(), o.Now())
 		}
-		reply, err := o.decide(ctx, about, given, states)
+		reply, err := o.decide(ctx, about, given, states, known)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
 		}
@@ -274,7 +275,7 @@ func (o *orchestrator) signedIn(
 	if err := repository.Identify(e); err != nil {
 		return false, err
 	}
-	_, err = o.Append(ctx, o.repository, states, e)
+	_, err = o.Append(ctx, o.repository, states, repository.Decided{Event: e})
 	return err == nil, err
 }
 
@@ -300,40 +301,41 @@ func check(subject string, c *lockboxv1.Command) (about aggregate.Key, sender st
 // decide makes one attempt. Events that follow immediately from the decision, such as access from an approval, are
 // written in the same commit; if that is not possible, reacting to the stored event writes them.
 func (o *orchestrator) decide(
-	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States,
+	ctx context.Context, about aggregate.Key, c aggregate.Command, states repository.States, known timer,
 ) (*lockboxv1.CommandReply, error) {
 	now := o.Now()
 	e, err := states.Decide(c, o.rates.Limits, now)
 	if err != nil {
 		return nil, err
 	}
-	if e == nil {
+	if e.Event == nil {
 		h := history(states, about)
 		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil
 	}
 	e.TraceParent = c.GetTraceParent()
-	if err := repository.Identify(e); err != nil {
+	if err := repository.Identify(e.Event); err != nil {
 		return nil, err
 	}
-	stored, err := o.append(ctx, states, append([]*lockboxv1.Event{e}, o.next(states, e, now)...)...)
+	stored, err := o.append(ctx, states, known, now, append([]repository.Decided{e}, o.next(states, e, now)...)...)
 	if len(stored) == 0 {
 		return nil, err
 	}
 	if err != nil {
-		o.Log.Warn("follow-up events not written in the same commit", observe.AboutEvent(e, zap.Error(err))...)
+		o.Log.Warn("follow-up events not written in the same commit", observe.AboutEvent(e.Event, zap.Error(err))...)
 	}
 	return &lockboxv1.CommandReply{Sequence: stored[0], Version: e.GetVersion(), EventId: e.GetId(),
-		Message: warning(states, about, e)}, nil
+		Message: warning(states, about, e.Event)}, nil
 }
 
 // next returns the events of the same aggregate that follow immediately from one that is about to be written, if they
 // are known and may be written now.
-func (o *orchestrator) next(states repository.States, e *lockboxv1.Event, now time.Time) []*lockboxv1.Event {
+func (o *orchestrator) next(states repository.States, e repository.Decided, now time.Time) []repository.Decided {
 	next, err := o.process.Next(states, e, now)
-	if next == nil || err != nil || aggregate.KeyOf(next) != aggregate.KeyOf(e) || o.mayWrite(next) != nil {
+	if next.Event == nil || err != nil || aggregate.KeyOf(next.Event) != aggregate.KeyOf(e.Event) ||
+		o.mayWrite(next.Event) != nil {
 		return nil
 	}
-	return []*lockboxv1.Event{next}
+	return []repository.Decided{next}
 }
 
 // already returns the reply's text for a command that changes nothing.

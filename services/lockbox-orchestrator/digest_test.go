@@ -25,7 +25,7 @@ func (s *scene) granted(of repository.States, tenantID string, due time.Time) ag
 	intent := story.Dump(tenantID, production(tenantID), "vm")
 	intent.Id = journaltest.NewID()
 	key := aggregate.Request(tenantID, intent.GetId())
-	e, err := request.Submit(request.State{}, request.Submission{Intent: intent, Tool: journaltest.Tool, Sequence: 1,
+	e, _, err := request.Submit(request.State{}, request.Submission{Intent: intent, Tool: journaltest.Tool, Sequence: 1,
 		Stored: now, By: erin}, request.DefaultTerms(), now)
 	if err != nil {
 		s.Fatal(err)
@@ -36,7 +36,7 @@ func (s *scene) granted(of repository.States, tenantID string, due time.Time) ag
 		Waiver: lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA,
 		Facts:  &lockboxv1.EvaluationFacts{LockboxEnabled: true, ScenarioName: "Memory dump"},
 	}
-	if e, err = request.RecordEvaluation(states.Request(key), verdict, story.System("jit-evaluator"), now); err != nil {
+	if e, _, err = request.RecordEvaluation(states.Request(key), verdict, story.System("jit-evaluator"), now); err != nil {
 		s.Fatal(err)
 	}
 	s.write(s.evaluator, states, e)

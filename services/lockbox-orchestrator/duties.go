@@ -113,10 +113,19 @@ func (o *orchestrator) settle(ctx context.Context, about aggregate.Key, sequence
 	case sequence > 0 && h.Sequence > sequence, states.Settled(about):
 		return nil
 	}
+	if sequence > 0 && about.Kind == aggregate.KindRequest {
+		if kept, err := o.keeps(ctx, about, states, sequence); kept || err != nil {
+			return err
+		}
+		if asked, err := o.ask(ctx, about, states, sequence, causationID); asked || err != nil {
+			return err
+		}
+	}
 	if states, err = o.setTimer(ctx, about, states); err != nil {
 		return err
 	}
-	return o.perform(ctx, states, about, causationID, causationID)
+	_, err = o.perform(ctx, states, about, duty{causationID, causationID, o.Now(), timer{}})
+	return err
 }
 
 func history(states repository.States, about aggregate.Key) aggregate.History {
@@ -126,62 +135,45 @@ func history(states repository.States, about aggregate.Key) aggregate.History {
 	return aggregate.History{}
 }
 
-// setTimer sets the timer for the next duty and returns the leader's state after that. An aggregate has only one timer,
-// and a concurrent writer may have set it first, so setTimer reads again after setting it. Once the timer is set, the
-// check after a lost role or subscription, or a closed ticket, finds the request through it, so nothing falls in
-// between (R23, R48, R61).
-func (o *orchestrator) setTimer(
-	ctx context.Context, about aggregate.Key, states repository.States,
-) (repository.States, error) {
-	var set time.Time
-	for {
-		at, waits := states.NextDue(about)
-		if waits && !at.Equal(set) && o.Now().Before(at) {
-			if err := o.Journal.SetTimer(ctx, about, at); err != nil {
-				return nil, err
-			}
-			set = at
-		}
-		keys, read := []aggregate.Key{about}, o.repository.BasisOf
-		if few, little := states.DueBy(about); little {
-			keys, read = few, o.repository.Basis
-		}
-		var err error
-		if states, err = read(ctx, keys...); err != nil {
-			return nil, err
-		}
-		if next, waits := states.NextDue(about); !waits || next.Equal(set) || !o.Now().Before(next) {
-			return states, nil
-		}
-	}
+// duty is how something is to be done that is due.
+type duty struct {
+	// causationID is the event from which it follows. Of what is traced, it comes after the aggregate's own event of the
+	// id after, if that is not empty.
+	causationID, after string
+	now                time.Time
+	// known is the timer as it was before the states were read.
+	known timer
 }
 
-// perform writes what is due now according to the leader's state. After a write conflict, the other writer's event
-// settles the aggregate. Of what is traced, it comes after the aggregate's own event of that id, if it is not empty.
+// perform writes what is due according to the leader's state, and reports whether it did. After a write conflict,
+// the other writer's event settles the aggregate; of a request, it may rest on what was before.
 func (o *orchestrator) perform(
-	ctx context.Context, states repository.States, about aggregate.Key, causationID, after string,
-) error {
-	e, err := o.process.Perform(states, about, causationID, o.Now())
-	if e == nil || err != nil {
-		return err
+	ctx context.Context, states repository.States, about aggregate.Key, d duty,
+) (written bool, err error) {
+	e, err := o.process.Perform(states, about, d.causationID, d.now)
+	if e.Event == nil || err != nil {
+		return false, err
 	}
-	if err := o.mayWrite(e); err != nil {
-		return err // tried again, at the latest when the guard's lease is valid again
+	if err := o.mayWrite(e.Event); err != nil {
+		return false, err // tried again, at the latest when the guard's lease is valid again
 	}
 	var span *trace.Span
-	if trace.OfRequest(e) {
-		ctx, span = o.Traces.Start(ctx, trace.Step{Trace: trace.Of(e), Name: "duty", Detail: aggregate.TypeOf(e),
-			Kind: trace.Internal, After: cmp.Or(after, trace.Of(e))})
+	if trace.OfRequest(e.Event) {
+		ctx, span = o.Traces.Start(ctx, trace.Step{Trace: trace.Of(e.Event), Name: "duty",
+			Detail: aggregate.TypeOf(e.Event), Kind: trace.Internal, After: cmp.Or(d.after, trace.Of(e.Event))})
 		span.Set(trace.Tenant, e.GetTenant())
-		span.Set(trace.Request, trace.Of(e))
+		span.Set(trace.Request, trace.Of(e.Event))
 	}
-	if _, err = o.append(ctx, states, e); span.Used() {
+	if _, err = o.append(ctx, states, d.known, d.now, e); span.Used() {
 		span.End(err)
 	}
-	if errors.Is(err, repository.ErrConflict) {
-		return nil
+	if !errors.Is(err, repository.ErrConflict) {
+		return err == nil, err
 	}
-	return err
+	if about.Kind == aggregate.KindRequest {
+		return false, o.wake(ctx, about)
+	}
+	return false, nil
 }
 
 // mayWrite refuses to grant access without a valid lease from the guard.
@@ -210,12 +202,37 @@ func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID stri
 			}
 			writing, ctx := errgroup.WithContext(ctx)
 			for _, about := range some {
-				if s := states.Request(about).Status; s == request.CustomerNotified || s == request.Active {
-					writing.Go(func() error { return o.perform(ctx, maps.Clone(states), about, causationID, "") })
-				}
+				writing.Go(func() error { return o.check(ctx, maps.Clone(states), about, causationID) })
 			}
 			return writing.Wait()
 		})
 	}
 	return reading.Wait()
+}
+
+// check does what is owed to an open request after a loss, according to the leader's state. What somebody else is about
+// to write may rest on what was before the loss: then the request is woken, and its timer, moved by that, tells them.
+func (o *orchestrator) check(
+	ctx context.Context, states repository.States, about aggregate.Key, causationID string,
+) error {
+	r := states.Request(about)
+	switch r.Status {
+	case request.Submitted, request.Approved: // which do not last
+		return o.wake(ctx, about)
+	case request.CustomerNotified, request.Active:
+	default:
+		return nil
+	}
+	written, err := o.perform(ctx, states, about, duty{causationID: causationID, now: o.Now()})
+	if written || err != nil || r.Status == request.Active {
+		return err
+	}
+	if id := r.Intent.GetSubscriptionId(); id != "" && !states.Ownership(id).Of(about.Tenant) {
+		return o.wake(ctx, about) // it can still be decided, and access would not be taken away
+	}
+	if request.EndsWithTicket(r, states.Tenant(about.Tenant)) &&
+		states.Ticket(about.Tenant, r.TicketID).LastClosed > 0 {
+		return o.wake(ctx, about) // access may be about to begin on what was before the closing (R61)
+	}
+	return nil
 }

@@ -76,8 +76,8 @@ func (s *scene) must(states repository.States, by *lockboxv1.Actor, c *lockboxv1
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.write(s.writer, states, e)
-	return e
+	s.write(s.writer, states, e.Event)
+	return e.Event
 }
 
 func (s *scene) write(j *journal.Journal, states repository.States, e *lockboxv1.Event) {
@@ -85,7 +85,7 @@ func (s *scene) write(j *journal.Journal, states repository.States, e *lockboxv1
 	if err := repository.Identify(e); err != nil {
 		s.Fatal(err)
 	}
-	if _, err := repository.New(j).Append(s.Context(), states, e); err != nil {
+	if _, err := repository.New(j).Append(s.Context(), states, repository.Decided{Event: e}); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -113,7 +113,7 @@ func (s *scene) customer(id string) repository.States {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.write(s.writer, states, follow)
+	s.write(s.writer, states, follow.Event)
 	owns := story.Assign("otto-owner", otto, lockboxv1.Role_ROLE_OWNER,
 		lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION)
 	owns.Tenant, owns.AggregateId = id, production(id)
@@ -134,7 +134,7 @@ func (s *scene) evaluated(of repository.States, tenantID string) (aggregate.Key,
 		s.Fatal(err)
 	}
 	submission.By = erin
-	e, err := request.Submit(request.State{}, submission, request.DefaultTerms(), now)
+	e, _, err := request.Submit(request.State{}, submission, request.DefaultTerms(), now)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func (s *scene) evaluated(of repository.States, tenantID string) (aggregate.Key,
 	verdict := &lockboxv1.AccessEvaluated{
 		Outcome: lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_CUSTOMER_DECIDES, Duration: durationpb.New(time.Hour),
 	}
-	if e, err = request.RecordEvaluation(states.Request(key), verdict, story.System("jit-evaluator"), now); err != nil {
+	if e, _, err = request.RecordEvaluation(states.Request(key), verdict, story.System("jit-evaluator"), now); err != nil {
 		s.Fatal(err)
 	}
 	s.write(s.evaluator, states, e)
@@ -162,7 +162,7 @@ func (s *scene) loses(tenantID string) *lockboxv1.Event {
 			if err != nil || e.GetCustomerNotified() == nil {
 				return fmt.Errorf("not notified: %v, %w", e, err)
 			}
-			s.write(s.writer, states, e)
+			s.write(s.writer, states, e.Event)
 			due, _ := states.NextDue(key)
 			return s.writer.SetTimer(ctx, key, due)
 		})
@@ -228,7 +228,7 @@ func TestATimerIsNotJudgedByWhatIsRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.write(s.writer, states, notified)
+	s.write(s.writer, states, notified.Event)
 	due, _ := states.NextDue(key)
 	time.Sleep(time.Until(due))
 	if err := s.settle(t.Context(), key, 0, ""); err != nil {

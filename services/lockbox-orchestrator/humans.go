@@ -27,7 +27,8 @@ func (o *orchestrator) identify(ctx context.Context, tenantID string, by *lockbo
 		if e, err = tenant.Identify(states.Tenant(tenantID), by, causationID, o.Now()); e == nil || err != nil {
 			return err
 		}
-		if _, err = o.Append(ctx, o.repository, states, e); !errors.Is(err, repository.ErrConflict) {
+		_, err = o.Append(ctx, o.repository, states, repository.Decided{Event: e})
+		if !errors.Is(err, repository.ErrConflict) {
 			return err
 		}
 		states, err = o.repository.Basis(ctx, about)

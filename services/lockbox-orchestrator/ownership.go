@@ -31,7 +31,7 @@ func (o *orchestrator) follow(ctx context.Context, about aggregate.Key, causatio
 				zap.Strings("tenants", tenantsOf(owner.Contested)))
 		}
 		e, err := o.process.Perform(states, about, causationID, o.Now())
-		if e == nil || err != nil {
+		if e.Event == nil || err != nil {
 			return last, err
 		}
 		stored, err := o.Append(ctx, o.repository, states, e)
@@ -108,7 +108,7 @@ func (o *orchestrator) adoptAll(ctx context.Context) error {
 			if e == nil {
 				continue
 			}
-			if _, err := o.Append(ctx, o.repository, states, e); err != nil {
+			if _, err := o.Append(ctx, o.repository, states, repository.Decided{Event: e}); err != nil {
 				return err // another copy of this service was quicker
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/observe"
@@ -86,8 +87,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 func newOrchestrator(rt *service.Runtime, c Config) *orchestrator {
 	return &orchestrator{
 		Runtime: rt, tenants: new(sync.Map), repository: repository.New(rt.Journal), callers: fair.NewCallers(),
-		writes: &writes{open: map[aggregate.Key]*write{}},
-		rates:  c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
+		writes: &writes{open: map[aggregate.Key]*write{}}, timers: cache.New[aggregate.Key, timer](knownTimers),
+		rates: c.Limits, quotas: fair.NewQuotas(c.Limits.commands()),
 		process: repository.Process{
 			Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: Name},
 			Terms: c.Terms, Services: repository.CatalogueInForce(),
@@ -101,6 +102,7 @@ type orchestrator struct {
 	process    repository.Process
 	callers    *fair.Callers
 	writes     *writes
+	timers     *cache.Cache[aggregate.Key, timer]
 	rates      Rates
 	quotas     *fair.Quotas
 	// lease is the guard's lease, without which no access is granted.

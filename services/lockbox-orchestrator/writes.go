@@ -3,10 +3,10 @@ package orchestrator
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/repository"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // writes are the appends under way, by aggregate. Of events that are appended together, the follower may see the first
@@ -23,12 +23,18 @@ type write struct {
 	over chan struct{}
 }
 
-// append appends events of one aggregate, and lets its follower wait.
+// append appends events of one aggregate, and lets its follower wait. Its timer was known before states were read.
 func (o *orchestrator) append(
-	ctx context.Context, states repository.States, events ...*lockboxv1.Event,
+	ctx context.Context, states repository.States, known timer, now time.Time, events ...repository.Decided,
 ) ([]uint64, error) {
-	defer o.writes.begin(aggregate.KeyOf(events[0]))()
-	return o.Append(ctx, o.repository, states, events...)
+	about := aggregate.KeyOf(events[0].Event)
+	basis := history(states, about).Sequence
+	defer o.writes.begin(about)()
+	stored, err := o.Append(ctx, o.repository, states, events...)
+	if err == nil {
+		o.reached(about, known, basis, stored[len(stored)-1], states, now)
+	}
+	return stored, err
 }
 
 func (w *writes) begin(about aggregate.Key) (end func()) {

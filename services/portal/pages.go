@@ -13,7 +13,7 @@ import (
 
 // routes returns all pages below an organisation. Tests of properties that every page must have iterate over them.
 func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
-	all := hub.Routes(requests.Live()...)
+	all := hub.Routes(append(requests.Live(), overview.Live()...)...)
 	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes,
 		administration.Routes, overview.Routes, asking.Routes} {
 		of, err := part(s)

@@ -7,14 +7,16 @@ import (
 	"testing"
 )
 
-// Proxy is a proxy between a client and the bus that can drop the bus's answers.
+// Proxy is a proxy between a client and the bus that can drop the bus's answers, and change what it is asked.
 type Proxy struct {
 	listener net.Listener
 	target   string
 
 	mu    sync.Mutex
 	muted bool
-	conns map[net.Conn]bool
+	// change is called with what clients send; it may change it in place.
+	change func([]byte)
+	conns  map[net.Conn]bool
 }
 
 // NewProxy forwards connections to the bus's first server until the test ends.
@@ -43,6 +45,14 @@ func (p *Proxy) Mute() {
 	p.muted = true
 }
 
+// Change calls change with what clients send from now on, one call at a time. It may change bytes, but not how many
+// there are.
+func (p *Proxy) Change(change func([]byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.change = change
+}
+
 // Cut drops all connections. New ones are not muted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -68,23 +78,33 @@ func (p *Proxy) accept() {
 		p.mu.Lock()
 		p.conns[client], p.conns[server] = true, true
 		p.mu.Unlock()
-		go p.pass(server, client, func() bool { return false })
+		go p.pass(server, client, p.changed)
 		go p.pass(client, server, p.isMuted)
 	}
 }
 
-func (p *Proxy) isMuted() bool {
+// changed changes what a client sends. All of it is passed on.
+func (p *Proxy) changed(data []byte) (swallow bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.change != nil {
+		p.change(data)
+	}
+	return false
+}
+
+func (p *Proxy) isMuted([]byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.muted
 }
 
-func (p *Proxy) pass(to, from net.Conn, swallow func() bool) {
+func (p *Proxy) pass(to, from net.Conn, swallow func([]byte) bool) {
 	defer func() { _ = to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && !swallow() {
+		if n > 0 && !swallow(buffer[:n]) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}

@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/journal"
 )
 
 func (c *contract) timers() map[string]func(*testing.T) {
@@ -16,6 +18,7 @@ func (c *contract) timers() map[string]func(*testing.T) {
 		"timers fire, and never early":    c.timersFire,
 		"a timer replaces the one before": c.timerReplaced,
 		"timers survive a restart":        c.timersSurvive,
+		"a timer is moved once":           c.timerMoved,
 	}
 }
 
@@ -117,6 +120,34 @@ func (c *contract) timerReplaced(t *testing.T) {
 	if times := fired.of(later); times[0].Before(atLater) {
 		t.Errorf("the replaced timer fired: %v, due %v", times, atLater)
 	}
+}
+
+// Of two who move the same timer one succeeds, and nobody moves one that has fired.
+func (c *contract) timerMoved(t *testing.T) {
+	fired := c.followDue(t)
+	agg := newAggregate(NewTenant(), aggregate.KindRequest)
+	move := func(in time.Duration, from uint64, may bool) (sequence uint64) {
+		t.Helper()
+		sequence, err := c.writer.MoveTimer(t.Context(), agg, time.Now().Add(in), from)
+		if may && (err != nil || sequence <= from) || !may && !errors.Is(err, journal.ErrConflict) {
+			t.Fatalf("moved from %d to %d, %v", from, sequence, err)
+		}
+		return sequence
+	}
+	first := move(time.Hour, 0, true)
+	move(time.Hour, 0, false)
+	second := move(time.Hour, first, true)
+	move(time.Minute, first, false)
+	c.set(t, agg, time.Hour)
+	move(time.Minute, second, false)
+	if len(fired.of(agg)) > 0 {
+		t.Fatal("it has fired")
+	}
+	c.set(t, agg, 0) // which is now, and so is one that is past already
+	waitFor(t, "the timer", func() bool { return len(fired.of(agg)) > 0 })
+	move(time.Minute, second, false)
+	waitFor(t, "no timer to be pending", func() bool { return len(c.pending(t, agg.Tenant)) == 0 })
+	move(time.Hour, 0, true)
 }
 
 func (c *contract) timersSurvive(t *testing.T) {

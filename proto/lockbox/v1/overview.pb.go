@@ -184,7 +184,7 @@ type Overview struct {
 	Outcomes []*OutcomeFigures `protobuf:"bytes,5,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	// How long the customer took to decide the requests of these weeks.
 	Decisions *DecisionFigures `protobuf:"bytes,6,opt,name=decisions,proto3" json:"decisions,omitempty"`
-	// True if there were more requests in these weeks than are counted: only the newest 10,000 are.
+	// False: every request of these weeks is counted. Earlier versions counted the newest 10,000, and said so here.
 	More bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
 	// The log over all events.
 	Log           *LogHealth `protobuf:"bytes,8,opt,name=log,proto3" json:"log,omitempty"`

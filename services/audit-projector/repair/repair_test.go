@@ -13,12 +13,16 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/repair"
 )
 
-// history reads "1a 2b 4c": sequences, and what happened.
+// history reads "1a 2b 4c": sequences, and what happened, each on a subject of its own, which is that of another if a
+// sequence and an apostrophe stand before it: "5'2b" is what happened on the subject of 2b, at sequence 5.
 func history(text string) (stream []journal.Stored, second []merkle.Stored) {
 	for _, word := range strings.Fields(text) {
-		sequence, what := uint64(word[0]-'0'), word[1:]
-		stream = append(stream, journal.Stored{Sequence: sequence, Subject: "s", Data: []byte(what)})
-		second = append(second, merkle.Stored{Sequence: sequence, Subject: "s", Bytes: []byte(what)})
+		sequence, subject, what := uint64(word[0]-'0'), word[:1], word[1:]
+		if what[0] == '\'' {
+			subject, what = word[2:3], word[3:]
+		}
+		stream = append(stream, journal.Stored{Sequence: sequence, Subject: subject, Data: []byte(what)})
+		second = append(second, merkle.Stored{Sequence: sequence, Subject: subject, Bytes: []byte(what)})
 	}
 	return stream, second
 }
@@ -50,6 +54,8 @@ func TestWhatBecomesOfEachEvent(t *testing.T) {
 		// A hole after the second copy's end: nobody knows what stood there.
 		{"1a 2b 4d", "1a 2b", "kept 1a kept 2b conflict 4d"},
 		{"1a 2b", "", "tail 1a tail 2b"},
+		// Went on without an event, and it happened again: the one that was recorded stands.
+		{"1a 3c 4d 5'2X 6e", "1a 2b 3c", "kept 1a restored 2b kept 3c tail 4d conflict 5X conflict 6e"},
 	} {
 		stream, _ := history(c.stream)
 		_, second := history(c.second)
@@ -73,6 +79,18 @@ func TestWhatBecomesOfEachEvent(t *testing.T) {
 		}
 		if text := strings.Join(got, " "); text != c.want {
 			t.Errorf("%q after %q: %s", c.stream, c.second, text)
+		}
+	}
+}
+
+// Both are signed, and a stream holds one of them: somebody has to look, and nothing is changed meanwhile.
+func TestTwoRecordedOnOneSubjectEndIt(t *testing.T) {
+	for _, row := range []string{"1a 3c 4'2X", "1a 2b 3c", ""} {
+		stream, _ := history(row)
+		_, second := history("1a 2b 3c 4'2X")
+		errs := slices.Collect(errorsOf(repair.Steps(4, all(stream), all(second))))
+		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "events 2 and 4 were both recorded on 2") {
+			t.Errorf("%q: %v", row, errs)
 		}
 	}
 }

@@ -56,6 +56,6 @@ func (v *viewer) could(s request.State, c *lockboxv1.Command) bool {
 		w.Subscription = &sub
 	}
 	c.Tenant, c.AggregateId = s.Tenant, s.ID
-	e, err := request.Decide(s, aggregate.Command{Command: c, By: v.anew}, w, v.now)
+	e, _, err := request.Decide(s, aggregate.Command{Command: c, By: v.anew}, w, v.now)
 	return err == nil && e != nil
 }

@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// longestLife is more than a request may wait and run: who wants to know of access in a time looks that far back.
-	longestLife = 30 * 24 * time.Hour
 	// mailsWithin is how far back mails that failed are counted.
 	mailsWithin = 7 * 24 * time.Hour
 	// mostCustomers limits the customers in a dashboard.
@@ -49,17 +47,13 @@ func (v *viewer) getOverview(ctx context.Context, ask *lockboxv1.GetOverview) (*
 	if !v.sees() || v.reduced {
 		return nil, notFound()
 	}
-	open, err := v.Open(ctx, v.scope, n, v.now)
+	f, err := v.Figures(ctx, v.scope, n, view.Weeks, v.now)
 	if err != nil {
 		return nil, err
 	}
 	weeks := view.WeeksUntil(v.now)
-	made, more, err := v.Made(ctx, v.scope, n, weeks[0].Add(-longestLife), weeks, v.now)
-	if err != nil {
-		return nil, err
-	}
-	o := &lockboxv1.Overview{AsOf: timestamppb.New(v.now), Open: view.Open(sum(open)), More: more}
-	view.Recent(o, made, weeks, v.now)
+	o := &lockboxv1.Overview{AsOf: timestamppb.New(v.now), Open: view.Open(f.Open)}
+	view.Recent(o, f, weeks)
 	o.Log, err = v.logHealth(ctx, weeks[0])
 	return o, err
 }
@@ -73,33 +67,33 @@ func (v *viewer) getDashboard(ctx context.Context, ask *lockboxv1.GetDashboard) 
 	if !v.officer() || !v.sees() {
 		return nil, notFound()
 	}
-	open, err := v.Open(ctx, v.scope, n, v.now)
+	figures, err := v.FiguresByTenant(ctx, v.scope, n, view.Weeks, v.now)
 	if err != nil {
 		return nil, err
 	}
 	since, mails := view.WeeksUntil(v.now)[0], v.now.Add(-mailsWithin).Truncate(time.Hour)
-	emergencies, err := v.Emergencies(ctx, v.scope, n, since)
-	if err != nil {
-		return nil, err
-	}
 	failed, err := v.EventsOf(ctx, v.scope, "NotificationFailed", mails)
 	if err != nil {
 		return nil, err
 	}
 	d := &lockboxv1.Dashboard{AsOf: timestamppb.New(v.now), Since: timestamppb.New(since),
-		MailsSince: timestamppb.New(mails), Total: &lockboxv1.CustomerFigures{Open: view.Open(sum(open))}}
+		MailsSince: timestamppb.New(mails), Total: new(lockboxv1.CustomerFigures)}
+	var open projection.OpenCount
 	for tenant, c := range v.Customers() {
 		if v.scope.Tenant != "" && tenant != v.scope.Tenant {
 			continue
 		}
+		of := cmp.Or(figures[tenant], new(projection.Figures))
+		open.Add(of.Open)
 		f := &lockboxv1.CustomerFigures{Tenant: tenant, TenantName: cmp.Or(c.Tenant.Name, tenant),
-			Open: view.Open(open[tenant]), Emergencies: emergencies[tenant], FailedMails: failed[tenant],
+			Open: view.Open(of.Open), Emergencies: of.Emergencies(), FailedMails: failed[tenant],
 			Fault: c.Tenant.Fault != nil}
 		d.Customers = append(d.Customers, f)
 		d.Total.Emergencies += f.GetEmergencies()
 		d.Total.FailedMails += f.GetFailedMails()
 		d.Total.Fault = d.GetTotal().GetFault() || f.GetFault()
 	}
+	d.Total.Open = view.Open(open)
 	d.Count = uint64(len(d.GetCustomers()))
 	slices.SortFunc(d.GetCustomers(), byUrgency)
 	d.Customers = d.GetCustomers()[:min(mostCustomers, len(d.GetCustomers()))]
@@ -126,26 +120,6 @@ func byUrgency(a, b *lockboxv1.CustomerFigures) int {
 		return 1
 	}
 	return cmp.Or(strings.Compare(a.GetTenantName(), b.GetTenantName()), strings.Compare(a.GetTenant(), b.GetTenant()))
-}
-
-// sum adds up what is open at several tenants.
-func sum(open map[string]*projection.OpenCount) *projection.OpenCount {
-	all := new(projection.OpenCount)
-	earlier := func(a *time.Time, b time.Time) {
-		if a.IsZero() || !b.IsZero() && b.Before(*a) {
-			*a = b
-		}
-	}
-	for _, o := range open {
-		all.Internal += o.Internal
-		all.Waiting += o.Waiting
-		all.Running += o.Running
-		all.Emergencies += o.Emergencies
-		earlier(&all.OldestWaiting, o.OldestWaiting)
-		earlier(&all.NextDeadline, o.NextDeadline)
-		earlier(&all.NextEnd, o.NextEnd)
-	}
-	return all
 }
 
 // figured converts what figures are restricted to.

@@ -187,7 +187,7 @@ func (g *Guard) glance(ctx context.Context) {
 	case err != nil:
 		g.Log.Warn("cannot read the stream's state; the lease is not renewed", zap.Error(err))
 	case !vouched:
-	case whole(c) && c.Last >= v.length:
+	case c.Whole() && c.Last >= v.length:
 		if err := g.Renew(v.covered); err != nil {
 			g.Log.Warn("renewing the lease failed", zap.Error(err))
 		}
@@ -205,8 +205,6 @@ func (g *Guard) vouches() (verdict, bool) {
 	defer g.mu.Unlock()
 	return g.verdict, g.verdict.well && time.Since(g.verdict.begun) <= trusted
 }
-
-func whole(c journal.Copies) bool { return c.Missing == 0 && (c.First == 1 || c.Last == 0) }
 
 func (g *Guard) conclude(v verdict) {
 	g.mu.Lock()

@@ -37,6 +37,7 @@ var errOther = errors.New("another copy has signed")
 
 // Journal is the stream: *journal.Journal.
 type Journal interface {
+	Copies(ctx context.Context) (journal.Copies, error)
 	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 }
@@ -149,10 +150,18 @@ func (l *Ledger) Passed() time.Time {
 }
 
 // pass takes the trees to the end of the stream, adopting the reported checkpoints on the way, and signs a new one if
-// there are new events.
+// there are new events. It adds nothing while the stream lacks an event, for what the trees hold is what the stream is
+// restored from: what takes the place of the missing one meanwhile could not stand beside it.
 func (l *Ledger) pass(ctx context.Context) error {
 	if err := l.open(); err != nil {
 		return err
+	}
+	if c, err := l.Journal.Copies(ctx); err != nil {
+		return err
+	} else if !c.Whole() {
+		l.Log.Error("ALARM: the stream has lost events; nothing is signed until they are restored",
+			zap.Uint64("first", c.First), zap.Uint64("last", c.Last), zap.Uint64("missing", c.Missing))
+		return nil
 	}
 	reported, err := l.reported(ctx)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,26 @@ func TestACheckpointForWhatIsNewAndForNothingElse(t *testing.T) {
 			l.Covered() != covered {
 			t.Errorf("round %d covers %d, and shows %d", round, covered, l.Covered())
 		}
+	}
+}
+
+// What happens while the stream lacks an event may be about what it lacks, and take its place. The trees would then
+// hold both, and nothing could be restored from them.
+func TestNothingIsSignedWhileTheStreamLacksAnEvent(t *testing.T) {
+	s := &stream{t: t}
+	l := begin(t, s, t.TempDir(), keys(t))
+	s.comments(chance(), 10)
+	passes(t, l)
+	s.missing = 1
+	s.comments(rand.New(rand.NewPCG(3, 4)), 5) // #nosec G404 -- the same in each run
+	passes(t, l)
+	if n := len(s.checkpoints()); n != 1 || l.Covered() != 10 {
+		t.Errorf("%d checkpoints cover %d events", n, l.Covered())
+	}
+	s.missing = 0
+	passes(t, l)
+	if n := len(s.checkpoints()); n != 2 || l.Covered() != 16 {
+		t.Errorf("afterwards, %d checkpoints cover %d events", n, l.Covered())
 	}
 }
 

@@ -26,6 +26,8 @@ import (
 type stream struct {
 	t       testing.TB
 	entries []journal.Entry
+	// missing is how many events the stream has lost.
+	missing uint64
 	// reports decides what becomes of the next reports; empty: they are stored.
 	reports []fate
 }
@@ -37,6 +39,10 @@ const (
 	lost         // not stored, and an error says so
 	unheard      // stored, and an error says that nobody knows
 )
+
+func (s *stream) Copies(context.Context) (journal.Copies, error) {
+	return journal.Copies{First: 1, Last: uint64(len(s.entries)) + s.missing, Missing: s.missing}, nil
+}
 
 func (s *stream) Replay(_ context.Context, r journal.Replay, handle func(journal.Entry) error) error {
 	end := len(s.entries) // what comes meanwhile is for the next replay

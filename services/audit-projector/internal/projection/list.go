@@ -44,6 +44,11 @@ type Place struct {
 // byDue is the order of a list by deadline: what has none comes last.
 const byDue = "CASE WHEN r.due = 0 THEN 9223372036854775807 ELSE r.due END"
 
+// notDue requires that a request does not end by the passing of time at a moment, or has not by then. The sign keeps
+// SQLite from looking whether that moment allows for the index of what is due: it would compile the statement anew for
+// each moment.
+const notDue = "(r.due = 0 OR r.due > +?)"
+
 // mostRuns is the maximum number of runs that are merged. It limits the length of a query, not the result.
 const mostRuns = 64
 
@@ -152,7 +157,7 @@ func runs(in reach, of Scope, f RequestFilter, now time.Time) []run {
 	}
 	switch {
 	case len(f.Waiting) > 0:
-		common.and("(r.due = 0 OR r.due > ?)", now.UnixNano())
+		common.and(notDue, now.UnixNano())
 		if !of.covers(f.Waiting) {
 			common.and("EXISTS (SELECT 1 FROM audience a WHERE a.request = r.seq AND a.principal IN ("+
 				marks(len(of.Principals))+"))", texts(of.Principals)...)
@@ -334,7 +339,7 @@ func standings(wanted []request.Status) (list []standing) {
 func (s standing) term(now time.Time) (string, []any) {
 	switch s.when {
 	case untilDue:
-		return "r.status = ? AND (r.due = 0 OR r.due > ?)", []any{int64(s.status), now.UnixNano()}
+		return "r.status = ? AND " + notDue, []any{int64(s.status), now.UnixNano()}
 	case overdue:
 		return "r.status = ? AND r.due > 0 AND r.due <= ?", []any{int64(s.status), now.UnixNano()}
 	}

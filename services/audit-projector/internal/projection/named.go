@@ -47,13 +47,19 @@ func (n Named) keep(q *query) {
 	}
 }
 
-// subscriptionLike requires a subscription whose ID contains the part, or is one of these.
+// subscriptionLike requires one of subscriptionsLike.
 func subscriptionLike(part string, ids []string) (string, []any) {
+	text, args := subscriptionsLike(part, ids)
+	return "r.subscription IN (" + text + ")", args
+}
+
+// subscriptionsLike selects the numbers of the subscriptions whose ID contains the part, or is one of these.
+func subscriptionsLike(part string, ids []string) (string, []any) {
 	text, args := "instr(lower(s.name), ?) > 0", []any{strings.ToLower(part)}
 	if len(ids) > 0 {
 		text, args = text+" OR s.name COLLATE NOCASE IN ("+marks(len(ids))+")", append(args, texts(ids)...)
 	}
-	return "r.subscription IN (SELECT s.id FROM subscriptions s WHERE " + text + ")", args
+	return "SELECT s.id FROM subscriptions s WHERE " + text, args
 }
 
 // Grouping is what requests have in common.

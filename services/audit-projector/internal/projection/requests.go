@@ -29,6 +29,10 @@ type folded struct {
 	// asked are the groups of the internal stages reached so far; they may always see the request.
 	asked  []string
 	tenant int64
+	// tenantName is the tenant, engineer what whoever asks is found by, and made when its first event happened, in
+	// nanoseconds since 1970.
+	tenantName, engineer string
+	made                 int64
 	// last is the sequence of its last event.
 	last uint64
 	// The row and the waiting principals as last written.
@@ -49,6 +53,14 @@ func (r *folded) row() row {
 	return row{r.state.Status, deadline(r.state), r.last, waivedAt(r.state), timesOf(r.state)}
 }
 
+// counted is the request as it was last written.
+func (r *folded) counted() counted {
+	return counted{figure: figure{seq: uint64(r.about), // #nosec G115 -- a sequence
+		subscription: r.subscription, due: r.written.due, times: r.written.times, status: r.written.status,
+		emergency: r.state.Intent.GetEmergency(), waived: r.written.waived > 0},
+		tenant: r.tenantName, who: r.engineer, made: r.made}
+}
+
 // request folds an event of a request. Changes are written once at the end of the batch.
 func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, error) {
 	which := key{"requests", tenantID, e.Event.GetAggregateId()}
@@ -56,6 +68,7 @@ func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, e
 	if err != nil {
 		return place{}, err
 	}
+	r.tenantName = e.Event.GetTenant()
 	sound, asked := r.state.Fault == nil, len(r.asked)
 	r.evolve(e.Sequence, e.Event)
 	w.checkFault(sound && r.state.Fault != nil, e.Sequence, e.Event)
@@ -74,6 +87,9 @@ func (w *writer) request(ctx context.Context, e Event, tenantID int64) (place, e
 }
 
 func (r *folded) evolve(seq uint64, e *lockboxv1.Event) {
+	if r.last == 0 {
+		r.made = stamped(e.GetTime())
+	}
 	r.state, r.last = request.Evolve(r.state, seq, e), seq
 	if r.state.Status != request.AwaitingInternalApproval {
 		return
@@ -117,6 +133,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 			return nil, err
 		}
 		r.written, r.waiting = r.row(), waitingFor(r.state)
+		r.engineer, _ = wordsOf(r.state)
 	}
 	w.states.Put(which, r)
 	return r, nil
@@ -148,8 +165,10 @@ func (w *writer) insertRequest(ctx context.Context, e Event, which key, r *folde
 		r.written.times.over); err != nil {
 		return err
 	}
-	engineer, words := wordsOf(r.state)
-	if err := w.insert(ctx, "words", r.about, engineer, words); err != nil {
+	var words string
+	r.engineer, words = wordsOf(r.state)
+	w.counted = append(w.counted, r.counted())
+	if err := w.insert(ctx, "words", r.about, r.engineer, words); err != nil {
 		return err
 	}
 	for _, id := range intent.GetResourceIds() {
@@ -199,6 +218,7 @@ func (w *writer) writeRequests(ctx context.Context) error {
 				return err
 			}
 			r.written = now
+			w.counted = append(w.counted, r.counted())
 		}
 		if err := w.wait(ctx, r); err != nil {
 			return err

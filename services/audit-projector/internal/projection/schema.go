@@ -126,7 +126,6 @@ CREATE INDEX requests_waived_since ON requests (tenant, waived) WHERE waived > 0
 CREATE INDEX requests_by_subscription_waived ON requests (subscription) WHERE waived > 0 AND subscription > 0;
 CREATE INDEX requests_by_subscription_waived_since ON requests (subscription, waived) WHERE waived > 0 AND subscription > 0;
 CREATE INDEX requests_due ON requests (due) WHERE due > 0;
-CREATE INDEX requests_open ON requests (tenant, status, due, asked, emergency, subscription) WHERE status < 6;
 CREATE INDEX requests_emergency ON requests (tenant) WHERE emergency = 1;
 CREATE INDEX resources_by_name ON resources (resource, tenant, request);
 CREATE INDEX audience_by_principal ON audience (principal, request);

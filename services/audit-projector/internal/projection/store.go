@@ -59,6 +59,7 @@ type Store struct {
 	moved chan struct{}
 
 	folds   folds
+	tally   *tally
 	damaged chan error
 }
 
@@ -165,14 +166,23 @@ func (s *Store) open(ctx context.Context, contradiction func(*lockboxv1.Event)) 
 	if err != nil {
 		return err
 	}
-	if s.writer, err = newWriter(ctx, s.writing, building, s.log, contradiction); err != nil {
+	s.tally = newTally()
+	if s.writer, err = newWriter(ctx, s.writing, building, s.log, contradiction, s.tally); err != nil {
 		return err
 	}
 	s.known = s.writer.publish()
 	if building {
+		close(s.tally.ready)
 		return nil
 	}
-	return s.openForReading()
+	if err := s.openForReading(); err != nil {
+		return err
+	}
+	v, err := s.Snapshot(ctx) // now, so that questions that wait for it cannot have taken all readers
+	if err == nil {
+		go s.readTally(context.WithoutCancel(ctx), v)
+	}
+	return err
 }
 
 func (s *Store) openForReading() (err error) {

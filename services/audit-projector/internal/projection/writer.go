@@ -61,7 +61,9 @@ type writer struct {
 	places                         *cache.Cache[key, place]
 	states                         *cache.Cache[key, *folded]
 	dirty                          map[key]*folded // requests whose rows are behind
-	hours                          map[int64]hour  // touched by this batch
+	counted                        []counted       // what this batch changes in the tally
+	tally                          *tally
+	hours                          map[int64]hour // touched by this batch
 
 	// published customers are shared with readers; owned ones have been copied since, and may be changed.
 	published bool
@@ -81,7 +83,7 @@ type place struct{ about, subscription int64 }
 type hour struct{ first, last uint64 }
 
 func newWriter(
-	ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func(*lockboxv1.Event),
+	ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func(*lockboxv1.Event), t *tally,
 ) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -92,7 +94,7 @@ func newWriter(
 		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
 		dirty: map[key]*folded{},
 		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}},
-		owned: map[string]bool{},
+		owned: map[string]bool{}, tally: t,
 	}
 	if contradiction == nil {
 		w.contradiction = func(*lockboxv1.Event) {}
@@ -133,6 +135,7 @@ func (w *writer) finish(ctx context.Context) error {
 	if err := w.writeRequests(ctx); err != nil {
 		return err
 	}
+	w.count()
 	_, err := w.conn.ExecContext(ctx, indexes)
 	return err
 }
@@ -230,7 +233,19 @@ func (w *writer) apply(ctx context.Context, batch []Event) error {
 	return w.writeRequests(ctx)
 }
 
-func (w *writer) commit(ctx context.Context) error { return w.exec(ctx, "COMMIT") }
+func (w *writer) commit(ctx context.Context) error {
+	err := w.exec(ctx, "COMMIT")
+	if err == nil {
+		w.count()
+	}
+	return err
+}
+
+// count has what is written counted, too.
+func (w *writer) count() {
+	w.tally.putAll(w.counted)
+	w.counted = w.counted[:0]
+}
 
 // publish returns the current state for readers, which is immutable from then on.
 func (w *writer) publish() known {

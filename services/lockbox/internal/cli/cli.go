@@ -202,7 +202,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	for g, commands := range map[string][]*cobra.Command{
 		groupSignIn: {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: append(a.shortForms(), a.intentCommand(), a.requestCommand(), a.internalCommand(),
-			a.approvalCommand()),
+			a.approvalCommand(), a.overviewCommand()),
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
 		groupAudit:    {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
 		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),

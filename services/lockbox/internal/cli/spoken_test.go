@@ -54,6 +54,7 @@ func TestOutputCitesNoNumbers(t *testing.T) {
 		"--as grace tenant approvers --subscription meadow-production", "--as otto approval deny " + uuid(1),
 		"--as erin approval approve " + uuid(3) + " --yes", "--as otto approval approve " + uuid(1) + " --for 9h --yes",
 		"--as grace audit list", "--as grace audit access", "--as grace ticket list", "audit verify", "audit replay",
+		"--as grace overview", "--as olga overview --provider", "--as grace overview --provider",
 	} {
 		_, out, errs := scripted(t, dir, strings.Fields(line)...)
 		if found := unspoken.FindString(environment.ReplaceAllString(out+errs, "")); found != "" {

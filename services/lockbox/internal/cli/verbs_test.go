@@ -98,7 +98,7 @@ var verbs = map[string]struct {
 	"disclose legal-demand": {dangerous,
 		"--as olga disclose legal-demand --what x --when 1h --authority a --reference r --description y --reason z",
 		"the customer is told now"},
-	"mail list": {}, "mail show": {},
+	"mail list": {}, "mail show": {}, "overview": {},
 }
 
 func TestEveryVerbIsConfirmedAsItsEffectDemands(t *testing.T) {

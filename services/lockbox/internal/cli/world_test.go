@@ -280,6 +280,16 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 			Filter: fmt.Sprint(ask.ListAccess.GetKinds(), ask.ListAccess.GetProviderOnly(), ask.ListAccess.GetPerson()),
 			Who:    &lockboxv1.AccessPerson{Name: "Erin Ellis", Side: lockboxv1.Side_SIDE_PROVIDER}}}
 		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}
+	case *lockboxv1.Query_GetOverview:
+		open := &lockboxv1.OpenFigures{Waiting: 2, OldestWaiting: timestamppb.New(time.Now().Add(-2 * time.Hour))}
+		reply.Answer = &lockboxv1.QueryReply_Overview{Overview: &lockboxv1.Overview{AsOf: timestamppb.Now(), Open: open}}
+	case *lockboxv1.Query_GetDashboard:
+		if q.GetTenant() == bank {
+			return nil, refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+		}
+		of := &lockboxv1.CustomerFigures{Tenant: bank, TenantName: "Meadow Bank", FailedMails: 3}
+		reply.Answer = &lockboxv1.QueryReply_Dashboard{Dashboard: &lockboxv1.Dashboard{AsOf: timestamppb.Now(), Total: of,
+			Customers: []*lockboxv1.CustomerFigures{of}, Count: 1}}
 	case *lockboxv1.Query_GetSelf:
 		answer := &lockboxv1.QueryReply_Self{}
 		answer.Self, err = w.self(q.GetToken())

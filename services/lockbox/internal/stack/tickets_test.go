@@ -98,7 +98,7 @@ func TestTicketsFromBeforeThereWereReferences(t *testing.T) {
 			newID(t), time.Now())
 		e.Fact = &lockboxv1.Event_TicketOpened{TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs: " + old}}
 		must(t, repository.Identify(e))
-		_, err := r.Append(t.Context(), repository.States{}, e)
+		_, err := r.Append(t.Context(), repository.States{}, repository.Decided{Event: e})
 		must(t, err)
 	}
 	const both = "fits several tickets (SR-77, sr-77); write it exactly as one of them"

@@ -101,11 +101,12 @@ func quotedWord(s string) string {
 }
 
 // body returns the two parts of a mail and their Content-Type.
-func body(plain, html string) (contentType, content string, err error) {
+func body(plain, html string) (contentType string, content []byte, err error) {
 	var b bytes.Buffer
+	b.Grow(2 * (len(plain) + len(html))) // what is encoded is mostly shorter
 	parts := multipart.NewWriter(&b)
 	if err := parts.SetBoundary(boundary(plain, html)); err != nil {
-		return "", "", err
+		return "", nil, err
 	}
 	for _, part := range []struct{ kind, text string }{{"text/plain", plain}, {"text/html", html}} {
 		w, err := parts.CreatePart(textproto.MIMEHeader{
@@ -113,18 +114,18 @@ func body(plain, html string) (contentType, content string, err error) {
 			"Content-Transfer-Encoding": {"quoted-printable"},
 		})
 		if err != nil {
-			return "", "", err
+			return "", nil, err
 		}
 		q := quotedprintable.NewWriter(w)
 		if _, err := q.Write([]byte(strings.ReplaceAll(part.text, "\n", "\r\n"))); err != nil {
-			return "", "", err
+			return "", nil, err
 		}
 		if err := q.Close(); err != nil {
-			return "", "", err
+			return "", nil, err
 		}
 	}
 	if err := parts.Close(); err != nil {
-		return "", "", err
+		return "", nil, err
 	}
-	return "multipart/alternative; boundary=" + parts.Boundary(), b.String(), nil
+	return "multipart/alternative; boundary=" + parts.Boundary(), b.Bytes(), nil
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	htmltemplate "html/template"
+	"io"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -121,7 +123,7 @@ func (r *Renderer) Render(n plan.Notification, now time.Time) (Message, error) {
 	}
 	h.words("MIME-Version", "1.0")
 	h.words("Content-Type", strings.Fields(contentType)...)
-	out.Bytes = []byte(h.String() + "\r\n" + content)
+	out.Bytes = slices.Concat([]byte(h.String()+"\r\n"), content)
 	return out, nil
 }
 
@@ -135,8 +137,11 @@ func (r *Renderer) list(n plan.Notification) string {
 
 // boundary separates the parts. It is derived from their content, so that user-supplied text cannot contain it.
 func boundary(plain, html string) string {
-	sum := sha256.Sum256([]byte(plain + "\x00" + html))
-	return "lockbox-" + hex.EncodeToString(sum[:20])
+	sum := sha256.New()
+	for _, part := range []string{plain, "\x00", html} {
+		_, _ = io.WriteString(sum, part) // a hash takes everything
+	}
+	return "lockbox-" + hex.EncodeToString(sum.Sum(nil)[:20])
 }
 
 // thread names a common ancestor for all mails about one request, so that mail clients group them. No mail has that

@@ -12,9 +12,11 @@ import (
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"github.com/openlockbox/lockbox/services/portal/internal/words"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -67,15 +69,9 @@ func (f filter) Set() bool { return f.Customer+f.Engineer+f.Subscription != "" |
 // list returns the URL of the list of requests in a group of states that match the filter, as far as that list can be
 // filtered so.
 func (f filter) list(v *site.Visit, status string) string {
-	q := url.Values{"status": {status}}
-	for name, value := range map[string]string{"engineer": f.Engineer, "subscription": f.Subscription} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	if f.Emergency {
-		q.Set("emergency", "yes")
-	}
+	q := f.values()
+	q.Del("customer")
+	q.Set("status", status)
 	return v.Path("requests") + "?" + q.Encode()
 }
 
@@ -106,8 +102,6 @@ type figures struct {
 	Charts []chart
 	// Since is where the weeks begin; AsOf is when the figures were taken.
 	Since, AsOf *timestamppb.Timestamp
-	// Capped reports that there were more requests than are counted.
-	Capped bool
 	// Running is the access that exists; More is how much is not listed.
 	Running []row
 	More    words.Counted
@@ -115,65 +109,177 @@ type figures struct {
 	MoreHref string
 	// Provider reports that the reader is one of the provider's people.
 	Provider bool
+	// Here is the URL of this page.
+	Here string
 }
+
+// answers are what a page is made of.
+type answers struct {
+	overview *lockboxv1.Overview
+	// running is the access that exists.
+	running *lockboxv1.RequestList
+	// mine is what awaits a customer's visitor, and board what the provider's people see of each customer.
+	mine  *lockboxv1.RequestList
+	board *lockboxv1.Dashboard
+	// sequence is what the projection had reached at least.
+	sequence uint64
+}
+
+// ask queries everything that a page shows. The overview is nil for visitors who may see none.
+func (f filter) ask(v *site.Visit) (a answers, err error) {
+	customer := f.Customer
+	if v.Session.Tenant != "" {
+		customer = ""
+	} else if a.board, err = f.dashboard(v, customer); err != nil {
+		return a, err
+	}
+	reply, err := v.AskAbout(customer, &lockboxv1.Query{Ask: &lockboxv1.Query_GetOverview{
+		GetOverview: &lockboxv1.GetOverview{Engineer: f.Engineer, Subscription: f.Subscription, Emergency: f.Emergency}}})
+	if site.NotFound(err) {
+		return a, nil
+	}
+	if err != nil {
+		return a, err
+	}
+	a.overview, a.sequence = reply.GetOverview(), reply.GetSequence()
+	if a.running, err = f.search(v, customer, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{
+		lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE},
+		Limit: perPage, Order: lockboxv1.RequestOrder_REQUEST_ORDER_DEADLINE}); err != nil {
+		return a, err
+	}
+	if v.Session.Tenant != "" {
+		a.mine, err = f.search(v, "", &lockboxv1.ListRequests{AwaitingMe: true, Limit: 1})
+	}
+	return a, err
+}
+
+// digest changes when anything but the time and what passes with it does: not with every signature and comparison of
+// the log, nor while access goes on.
+func (a answers) digest() (string, error) {
+	o, d := proto.CloneOf(a.overview), proto.CloneOf(a.board)
+	o.AsOf = nil
+	for _, w := range o.GetWeeks() {
+		w.Access = nil
+	}
+	if d != nil {
+		d.AsOf, d.MailsSince = nil, nil
+	}
+	for _, h := range []*lockboxv1.LogHealth{o.GetLog(), d.GetLog()} {
+		if h != nil {
+			h.SignedAt = nil
+			if h.VerifiedAt != nil {
+				h.VerifiedAt = new(timestamppb.Timestamp)
+			}
+		}
+		for _, w := range h.GetWitnesses() {
+			if w.CosignedAt != nil {
+				w.CosignedAt = new(timestamppb.Timestamp)
+			}
+		}
+	}
+	return shown.Digest(o, d, a.running, a.mine)
+}
+
+// Live returns the pages with live updates.
+func Live() []live.Page {
+	return []live.Page{{Path: "/overview", Side: site.Both, Ask: func(v *site.Visit) (string, uint64, error) {
+		f := filterOf(v.R.URL.Query())
+		if len(f.Wrong) > 0 {
+			return "", 0, refusal.Invalid("query", "bad input", "nothing can be searched for so")
+		}
+		a, err := f.ask(v)
+		if err != nil {
+			return "", 0, err
+		}
+		if a.overview == nil {
+			return "", 0, nothing()
+		}
+		digest, err := a.digest()
+		return digest, a.sequence, err
+	}}}
+}
+
+// nothing is the refusal for visitors who may see no overview.
+func nothing() error { return refusal.NotFound("path", "I9", "there is nothing here") }
 
 // customer shows the overview to a customer's people.
 func (p *pages) customer(v *site.Visit) error {
 	f := figures{filter: filterOf(v.R.URL.Query())}
 	if len(f.Wrong) > 0 {
-		return p.render(v, "overview", http.StatusBadRequest, f)
+		return p.render(v, "overview", http.StatusBadRequest, "", f)
 	}
-	o, err := f.ask(v, "")
-	if err != nil || o == nil {
-		if err == nil { // no role: nothing to see
-			err = p.render(v, "overview", http.StatusOK, f)
-		}
-		return err
-	}
-	mine, err := f.count(v, &lockboxv1.ListRequests{AwaitingMe: true})
+	a, err := f.ask(v)
 	if err != nil {
 		return err
 	}
-	t := tiles{Visit: v, now: o.GetAsOf().AsTime()}
-	t.running(o.GetOpen(), f.list(v, "active"))
-	t.mine(mine, o.GetOpen())
-	t.waiting(o.GetOpen(), f.list(v, "pending"))
-	t.emergencies(emergencies(o), "")
-	t.signed(o.GetLog())
+	if a.overview == nil { // no role: nothing to see
+		return p.render(v, "overview", http.StatusOK, "", f)
+	}
+	if err := f.show(v, a); err != nil {
+		return err
+	}
+	t, open := tiles{Visit: v, now: a.overview.GetAsOf().AsTime()}, a.overview.GetOpen()
+	t.running(open, f.list(v, "active"))
+	t.mine(words.Count(a.mine.GetTotal()), open)
+	t.waiting(open, f.list(v, "pending"))
+	t.emergencies(emergencies(a.overview), "")
+	t.signed(a.overview.GetLog())
 	if f.Tiles, err = t.list, t.err; err != nil {
 		return err
 	}
-	return p.render(v, "overview", http.StatusOK, f)
+	listen, err := f.listen(v, a)
+	if err != nil {
+		return err
+	}
+	return p.render(v, "overview", http.StatusOK, listen, f)
 }
 
-// ask queries the figures, about one customer or for the provider's people about all, and the access that exists. It
-// returns nil for visitors who may see none.
-func (f *figures) ask(v *site.Visit, customer string) (*lockboxv1.Overview, error) {
-	reply, err := v.AskAbout(customer, &lockboxv1.Query{Ask: &lockboxv1.Query_GetOverview{
-		GetOverview: &lockboxv1.GetOverview{Engineer: f.Engineer, Subscription: f.Subscription, Emergency: f.Emergency}}})
-	if site.NotFound(err) {
-		return nil, nil //nolint:nilnil // nothing to see is no error
+// show puts the figures, and the access that exists, on the page.
+func (f *figures) show(v *site.Visit, a answers) (err error) {
+	f.Since, f.AsOf, f.Provider = a.overview.GetSince(), a.overview.GetAsOf(), v.Session.Tenant == ""
+	f.Here = f.address(v.Path("overview"))
+	if f.Charts, err = charts(v, a.overview); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
-	}
-	o := reply.GetOverview()
-	f.Since, f.AsOf, f.Capped, f.Provider = o.GetSince(), o.GetAsOf(), o.GetMore(), v.Session.Tenant == ""
-	if f.Charts, err = charts(v, o); err != nil {
-		return nil, err
-	}
-	found, err := f.search(v, customer, &lockboxv1.ListRequests{Statuses: []lockboxv1.RequestStatus{
-		lockboxv1.RequestStatus_REQUEST_STATUS_APPROVED, lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE},
-		Limit: perPage, Order: lockboxv1.RequestOrder_REQUEST_ORDER_DEADLINE})
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range found.GetRequests() {
+	for _, r := range a.running.GetRequests() {
 		f.Running = append(f.Running, row{shown.Request{RequestView: r, Say: v.Say, Now: v.Now(), Provider: v.Provider,
 			ToProvider: f.Provider}, v.Path("requests", r.GetRequestId())})
 	}
-	f.More, f.MoreHref = words.Count(found.GetTotal()).Less(len(f.Running)), f.list(v, "active")
-	return o, nil
+	f.More, f.MoreHref = words.Count(a.running.GetTotal()).Less(len(f.Running)), f.list(v, "active")
+	return nil
+}
+
+// values are the filter as it stands in the URL.
+func (f filter) values() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"customer": f.Customer, "engineer": f.Engineer,
+		"subscription": f.Subscription} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Emergency {
+		q.Set("emergency", "yes")
+	}
+	return q
+}
+
+// address returns the URL of a page with this filter.
+func (f filter) address(path string) string {
+	if q := f.values().Encode(); q != "" {
+		path += "?" + q
+	}
+	return path
+}
+
+// listen returns the URL of the page's live updates.
+func (f filter) listen(v *site.Visit, a answers) (string, error) {
+	digest, err := a.digest()
+	listen := live.Address(v.Path("live", "overview"), digest, a.sequence)
+	if q := f.values().Encode(); q != "" {
+		listen += "&" + q
+	}
+	return listen, err
 }
 
 // search lists requests that match the filter too. For visitors who may see none, the list is empty.
@@ -186,18 +292,12 @@ func (f filter) search(v *site.Visit, customer string, by *lockboxv1.ListRequest
 	return reply.GetRequests(), err
 }
 
-func (f filter) count(v *site.Visit, by *lockboxv1.ListRequests) (words.Counted, error) {
-	by.Limit = 1
-	found, err := f.search(v, "", by)
-	return words.Count(found.GetTotal()), err
-}
-
-func (p *pages) render(v *site.Visit, name string, status int, data any) error {
+func (p *pages) render(v *site.Visit, name string, status int, listen string, data any) error {
 	title, err := v.Say.Say("overview.title")
 	if err != nil {
 		return err
 	}
-	return v.Render(p.templates, name, status, site.Page{Title: title, Data: data})
+	return v.Render(p.templates, name, status, site.Page{Title: title, Live: listen, Data: data})
 }
 
 // emergencies counts those of the weeks.
@@ -245,35 +345,37 @@ type customer struct {
 	Hurry        bool
 }
 
+// dashboard queries how things stand at each customer, or at one.
+func (f filter) dashboard(v *site.Visit, customer string) (*lockboxv1.Dashboard, error) {
+	reply, err := v.AskAbout(customer, &lockboxv1.Query{Ask: &lockboxv1.Query_GetDashboard{
+		GetDashboard: &lockboxv1.GetDashboard{Engineer: f.Engineer, Emergency: f.Emergency}}})
+	return reply.GetDashboard(), err
+}
+
 // provider shows security officers how things stand at each customer.
 func (p *pages) provider(v *site.Visit) error {
 	d := dashboard{figures: figures{filter: filterOf(v.R.URL.Query())}}
 	if len(d.Wrong) > 0 {
-		return p.render(v, "dashboard", http.StatusBadRequest, d)
+		return p.render(v, "dashboard", http.StatusBadRequest, "", d)
 	}
-	ask := func(customer string) (*lockboxv1.Dashboard, error) {
-		reply, err := v.AskAbout(customer, &lockboxv1.Query{Ask: &lockboxv1.Query_GetDashboard{
-			GetDashboard: &lockboxv1.GetDashboard{Engineer: d.Engineer, Emergency: d.Emergency}}})
-		return reply.GetDashboard(), err
-	}
-	found, err := ask(d.Customer)
+	a, err := d.ask(v)
 	if err != nil {
 		return err
 	}
+	if a.overview == nil {
+		return nothing()
+	}
+	if err := d.show(v, a); err != nil {
+		return err
+	}
+	found := a.board
 	d.Names = found.GetCustomers()
 	if d.Customer != "" {
-		all, err := ask("")
+		all, err := d.dashboard(v, "")
 		if err != nil {
 			return err
 		}
 		d.Names = all.GetCustomers()
-	}
-	o, err := d.ask(v, d.Customer)
-	if err != nil {
-		return err
-	}
-	if o == nil {
-		return refusal.NotFound("path", "I9", "there is nothing here")
 	}
 	d.Log, d.MailsSince = found.GetLog(), found.GetMailsSince()
 	d.Well = well(d.Log) && !found.GetTotal().GetFault()
@@ -295,7 +397,11 @@ func (p *pages) provider(v *site.Visit) error {
 		d.Customers = append(d.Customers, each)
 	}
 	d.Unlisted = int(found.GetCount()) - len(d.Customers) // #nosec G115 -- a count
-	return p.render(v, "dashboard", http.StatusOK, d)
+	listen, err := d.listen(v, a)
+	if err != nil {
+		return err
+	}
+	return p.render(v, "dashboard", http.StatusOK, listen, d)
 }
 
 func (d *dashboard) tiles(v *site.Visit, found *lockboxv1.Dashboard) (err error) {

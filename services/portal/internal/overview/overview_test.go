@@ -1,7 +1,9 @@
 package overview_test
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -182,14 +184,12 @@ func TestTheOverviewOfNothing(t *testing.T) {
 	for _, w := range o.GetWeeks() {
 		w.Requests, w.Emergencies, w.Access = 0, 0, nil
 	}
-	o.More = true
 	b := world(o, nil)
 	b.Queries["list_requests"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Requests{Requests: &lockboxv1.RequestList{}}}, nil
 	}
 	page := get(t, portal(t, b, sitetest.Otto()), bank, http.StatusOK)
-	has(t, page, "No access exists now.", "No data for these weeks.", "No decisions", "Signing is overdue.",
-		"the newest 10,000")
+	has(t, page, "No access exists now.", "No data for these weeks.", "No decisions", "Signing is overdue.")
 	if strings.Contains(page, "<svg") {
 		t.Error("nothing is drawn")
 	}
@@ -245,6 +245,53 @@ func TestSecurityOfficersSeeHowThingsStandAtEachCustomer(t *testing.T) {
 	if of["sakura"] != 3 || of[""] != 1 { // and once for the names to choose from
 		t.Errorf("asked about %v", of)
 	}
+}
+
+var liveAddress = regexp.MustCompile(`data-live="([^"]*)"`)
+
+// R59: a page hears of changes to what it shows, with its filter; that time passes, that the log is signed and
+// compared, and that access goes on, are none.
+func TestAnOverviewHearsOfChanges(t *testing.T) {
+	address := func(o *lockboxv1.Overview, d *lockboxv1.Dashboard, path string) string {
+		who := sitetest.Otto()
+		if !strings.HasPrefix(path, bank) {
+			who = sitetest.Lena()
+		}
+		found := liveAddress.FindStringSubmatch(get(t, portal(t, world(o, d), who), path, http.StatusOK))
+		if found == nil {
+			t.Fatalf("%s hears of nothing", path)
+		}
+		return html.UnescapeString(found[1])
+	}
+	const officers, filter = "/provider/overview", "?customer=sakura&emergency=yes&engineer=Erin"
+	for path, want := range map[string]string{bank: "/t/meadowbank/live/overview?",
+		officers: "/provider/live/overview?"} {
+		before := address(quarter(), customers(), path)
+		if !strings.HasPrefix(before, want+"shown=") {
+			t.Errorf("%s hears at %s", path, before)
+		}
+		o, d := quarter(), customers()
+		o.AsOf, o.Log.SignedAt, o.Weeks[12].Access = at(time.Minute), at(time.Minute), durationpb.New(time.Hour)
+		d.AsOf, d.MailsSince, d.Log.SignedAt, d.Log.VerifiedAt = at(time.Minute), at(0), at(time.Minute), at(time.Minute)
+		d.Log.Witnesses[0].CosignedAt = at(time.Minute)
+		if after := address(o, d, path); after != before {
+			t.Errorf("%s hears that time passes: %s, %s", path, before, after)
+		}
+		o.Open.Waiting++
+		if after := address(o, d, path); after == before {
+			t.Errorf("%s does not hear of a request", path)
+		}
+	}
+	d := customers()
+	d.Log.VerifiedAt = nil
+	if address(quarter(), d, officers) == address(quarter(), customers(), officers) {
+		t.Error("officers do not hear that nothing is compared")
+	}
+	if got := address(quarter(), customers(), officers+filter); !strings.HasSuffix(got, "&"+filter[1:]) {
+		t.Errorf("what is filtered hears at %s", got)
+	}
+	page := get(t, portal(t, world(quarter(), customers()), sitetest.Lena()), officers+filter+"&after=3", http.StatusOK)
+	has(t, page, `data-page="`+html.EscapeString(officers+filter)+`"`)
 }
 
 // Whoever the services tell nothing has no page, and a customer's people cannot name another customer.

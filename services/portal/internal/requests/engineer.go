@@ -39,16 +39,21 @@ func engineerOf(v *site.Visit, r loaded) (e engineer, err error) {
 	}
 	who := &lockboxv1.Person{Issuer: r.GetRequester().GetPerson().GetIssuer(),
 		Subject: r.GetRequester().GetPerson().GetSubject()}
+	// Of each only the number counts, and of what is past the last, unless that is this one.
 	others := func(names ...string) (words.Counted, *lockboxv1.RequestView, error) {
-		by := &lockboxv1.ListRequests{Requester: who, Count: true, Limit: 2}
+		by := &lockboxv1.ListRequests{Requester: who, Count: true, Limit: 1}
 		for _, g := range groups {
 			if slices.Contains(names, g.Name) {
 				by.Statuses = append(by.Statuses, g.statuses...)
 			}
 		}
+		among := slices.Contains(by.GetStatuses(), r.GetStatus()) // this one
+		if among && names[0] == "past" {
+			by.Limit = 2
+		}
 		found, _, err := search(v, by)
 		n := words.Count(found.GetTotal())
-		if slices.Contains(by.GetStatuses(), r.GetStatus()) { // this one is among them
+		if among {
 			n = n.Less(1)
 		}
 		for _, other := range found.GetRequests() {

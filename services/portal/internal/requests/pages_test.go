@@ -265,6 +265,24 @@ func TestAfterADecisionThePageSaysWhatIsNowTrue(t *testing.T) {
 		"You approved on Mon 3 Aug 2026, 09:20 UTC, for 2 hours.", "Only to payments-1", "Rights Read only")
 }
 
+// What is the reader's own is known from their session: nobody is asked again who they are with each click.
+func TestWhoReadsIsKnownFromTheirSession(t *testing.T) {
+	w, who, asked := newWorld(otto, active()), sitetest.Otto(), 0
+	who.Issuer, who.Subject = otto.GetPerson().GetIssuer(), otto.GetPerson().GetSubject()
+	self := w.Queries["get_self"]
+	w.Queries["get_self"] = func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		asked++ // once, for the time zone
+		return self(q)
+	}
+	h := w.portal(t, who)
+	for _, after := range []string{"", "?after=77", "?after=78"} {
+		has(t, get(t, h, bank+"/requests/"+memoryDump+after, http.StatusOK), "You approved")
+	}
+	if asked != 1 {
+		t.Errorf("who they are was asked %d times", asked)
+	}
+}
+
 func TestHowARequestEndedIsSaidWithWhoEndedIt(t *testing.T) {
 	for _, row := range []struct {
 		status    lockboxv1.RequestStatus

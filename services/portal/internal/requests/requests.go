@@ -108,7 +108,7 @@ func fetch(v *site.Visit, id string) (loaded, error) {
 
 // own is ask with the reader's identity added.
 func own(v *site.Visit) (loaded, error) {
-	self, err := v.Self()
+	reader, err := v.Account()
 	if err != nil {
 		return loaded{}, err
 	}
@@ -116,7 +116,7 @@ func own(v *site.Visit) (loaded, error) {
 	if err != nil {
 		return loaded{}, err
 	}
-	r.Reader, v.Under = self.GetActor().GetPerson(), v.Path("requests")
+	r.Reader, v.Under = reader, v.Path("requests")
 	if r.Waits() {
 		v.Under = v.Path()
 	}

@@ -115,13 +115,7 @@ func (v *Visit) speaker(own string) *words.Speaker {
 // Ask sends a query about the visitor's own tenant, or for the provider's people about all tenants, in the visitor's
 // language. If the URL has `after`, the reply includes everything up to that sequence, so that people read their own
 // writes.
-func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
-	q.Tenant, q.Language = v.Session.Tenant, v.Say.Language
-	if after, err := strconv.ParseUint(v.R.URL.Query().Get("after"), 10, 64); err == nil {
-		q.MinSequence = after
-	}
-	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
-}
+func (v *Visit) Ask(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) { return v.AskAbout("", q) }
 
 // AskAbout is Ask about one customer, whom the provider's people choose. A customer's people always ask about their
 // own.
@@ -130,6 +124,9 @@ func (v *Visit) AskAbout(tenant string, q *lockboxv1.Query) (*lockboxv1.QueryRep
 		tenant = v.Session.Tenant
 	}
 	q.Tenant, q.Language = tenant, v.Say.Language
+	if after, err := strconv.ParseUint(v.R.URL.Query().Get("after"), 10, 64); err == nil {
+		q.MinSequence = after
+	}
 	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
 }
 
@@ -160,6 +157,15 @@ func (v *Visit) Self() (*lockboxv1.SelfView, error) {
 		v.self = reply.GetSelf()
 	}
 	return v.self, nil
+}
+
+// Account returns the visitor's account, by which what is theirs is recognised; it has no name and address.
+func (v *Visit) Account() (*lockboxv1.Person, error) {
+	if v.Session.Issuer != "" {
+		return &lockboxv1.Person{Issuer: v.Session.Issuer, Subject: v.Session.Subject}, nil
+	}
+	self, err := v.Self()
+	return self.GetActor().GetPerson(), err
 }
 
 // Holds reports whether the visitor currently has one of these roles anywhere in their tenant.

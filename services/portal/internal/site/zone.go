@@ -1,6 +1,7 @@
 package site
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,7 +31,8 @@ func (v *Visit) zone() string {
 	v.zones.mu.Lock()
 	known, found := v.zones.all[tenant]
 	v.zones.mu.Unlock()
-	if found && v.Now().Sub(known.read) < zonesFor && !v.R.URL.Query().Has("after") {
+	changed := v.R.URL.Query().Has("after") && strings.HasPrefix(v.R.URL.Path, v.Path("administration"))
+	if found && v.Now().Sub(known.read) < zonesFor && !changed {
 		return known.name
 	}
 	known.read = v.Now()

@@ -19,11 +19,13 @@ func zoned(t *testing.T, b *sitetest.Backend, who *session.Session, zone string)
 	s := sitetest.New(t, b, who)
 	now := sitetest.Now
 	s.ProvidersZone, s.Now = zone, func() time.Time { now = now.Add(15 * time.Second); return now }
-	h := sitetest.Server(s, []site.Route{{Method: http.MethodGet, Path: "/zone", Side: site.Both,
-		Serve: func(v *site.Visit) error {
-			_, err := v.W.Write([]byte(v.Say.Instant(sitetest.Now)))
-			return err
-		}}})
+	page := site.Route{Method: http.MethodGet, Path: "/zone", Side: site.Both, Serve: func(v *site.Visit) error {
+		_, err := v.W.Write([]byte(v.Say.Instant(sitetest.Now)))
+		return err
+	}}
+	administered := page
+	administered.Path = "/administration/zone"
+	h := sitetest.Server(s, []site.Route{page, administered})
 	return func(path string) string {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
@@ -50,7 +52,10 @@ func TestR60TimesAreInTheZoneOfTheReadersOrganisation(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("it was asked %d times within the minute", asked)
 	}
-	if zone = "Asia/Tokyo"; get("/t/meadowbank/zone?after=7") != tokyo {
+	if zone = "Asia/Tokyo"; get("/t/meadowbank/zone?after=7") != paris || asked != 1 {
+		t.Error("it is asked after every click")
+	}
+	if get("/t/meadowbank/administration/zone?after=7") != tokyo {
 		t.Error("whoever has just changed it does not see it")
 	}
 	fails = refusal.Unavailable("", "I11", "nobody answers")

@@ -38,8 +38,11 @@ var counted = []struct {
 }{
 	{"commits", notMore, none},
 	{"commits in a row", notMore, none},
-	{"round trips, jit-evaluator", notMore, none},
-	{"round trips, lockbox-orchestrator", notMore, none},
+	// A question or write with its answer is a message exchanged. Two that are sent together, as a request and its
+	// evaluation are, are waited for once.
+	{"messages exchanged, jit-evaluator", notMore, none},
+	{"messages exchanged, lockbox-orchestrator", notMore, none},
+	{"waits in a row", notMore, none},
 	// The evaluator looks into the stream when an intent arrives, and by the clock, and takes what there is: several of
 	// a request's five events at once, or one at a time. A look that finds nothing is not counted, so at most five are.
 	{"looks that found something", atMost, none},

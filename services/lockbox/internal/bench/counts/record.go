@@ -189,17 +189,18 @@ func (x *exchange) question() (q question) {
 	return q
 }
 
-// inARow is the length of the longest chain of commits each of which was sent after the one before it was stored.
-func (p passed) inARow() (n int) {
-	var commits []*exchange
+// inARow is the length of the longest chain of exchanges of a kind, each of which was sent after the one before it was
+// over: a commit when it is stored, a question when it is answered.
+func (p passed) inARow(is func(*exchange) bool) (n int) {
+	var some []*exchange
 	for _, x := range p.all {
-		if x.commit() {
-			commits = append(commits, x)
+		if is(x) {
+			some = append(some, x)
 		}
 	}
-	slices.SortFunc(commits, func(a, b *exchange) int { return a.stored - b.stored })
+	slices.SortFunc(some, func(a, b *exchange) int { return a.stored - b.stored })
 	last := 0
-	for _, x := range commits {
+	for _, x := range some {
 		if x.sent > last {
 			n, last = n+1, x.stored
 		}
@@ -309,16 +310,17 @@ func (p passed) counts() (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	trips := func(by bus.Identity) int {
-		return p.count(func(x *exchange) bool { return x.by == by && x.roundTrip() })
+	exchanged := func(by ...bus.Identity) func(*exchange) bool {
+		return func(x *exchange) bool { return slices.Contains(by, x.by) && x.roundTrip() }
 	}
 	return map[string]int{
-		"commits":                           p.count((*exchange).commit),
-		"commits in a row":                  p.inARow(),
-		"round trips, jit-evaluator":        trips(bus.Evaluator),
-		"round trips, lockbox-orchestrator": trips(bus.Orchestrator),
-		"looks that found something":        p.count(func(x *exchange) bool { return x.look() && x.found }),
-		"bytes written":                     written,
+		"commits":                                  p.count((*exchange).commit),
+		"commits in a row":                         p.inARow((*exchange).commit),
+		"messages exchanged, jit-evaluator":        p.count(exchanged(bus.Evaluator)),
+		"messages exchanged, lockbox-orchestrator": p.count(exchanged(bus.Orchestrator)),
+		"waits in a row":                           p.inARow(exchanged(bus.Evaluator, bus.Orchestrator)),
+		"looks that found something":               p.count(func(x *exchange) bool { return x.look() && x.found }),
+		"bytes written":                            written,
 		"reads of the whole basis between the approval and AccessGranted": p.basisReads(),
 	}, nil
 }

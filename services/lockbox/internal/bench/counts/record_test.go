@@ -64,7 +64,7 @@ func TestCommitsInARowAreThoseThatWaitForEachOther(t *testing.T) {
 		{"two beside a long one", []*exchange{commit(1, 9), commit(2, 3), commit(4, 5)}, 2},
 		{"what is no commit", []*exchange{{message: message{subject: "LB.API.INFO"}, sent: 1, stored: 2, answered: 2}}, 0},
 	} {
-		if got := (passed{all: c.all}).inARow(); got != c.want {
+		if got := (passed{all: c.all}).inARow((*exchange).commit); got != c.want {
 			t.Errorf("%s: %d, not %d", c.name, got, c.want)
 		}
 	}

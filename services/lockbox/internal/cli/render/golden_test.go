@@ -97,6 +97,8 @@ func views() map[string]func(Look) string {
 					Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
 			})
 		},
+		"overview":   func(l Look) string { return Overview(l, "meadowbank", quarter()) },
+		"dashboard":  func(l Look) string { return Dashboard(l, standings()) },
 		"access":     func(l Look) string { return Access(l, looked()) },
 		"activities": func(l Look) string { return Activities(l, activities()) },
 		"events":     func(l Look) string { return Event(l, 7, events()[0]) + Event(l, 123456, events()[1]) },

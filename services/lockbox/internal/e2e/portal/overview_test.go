@@ -105,3 +105,43 @@ func TestOverviewsSayWhatHappened(t *testing.T) {
 		}
 	}
 }
+
+// An overview that is open shows what happens elsewhere, and leaves the keyboard and the filter where they are; while
+// somebody fills in the filter, it only says that there is more to see.
+func TestOverviewsUpdateByThemselves(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.requested("erin", intent(), request.CustomerNotified)
+	otto, olga := w.browser(desktop), w.browser(phone)
+	otto.visit(w.info.PortalURL + "/t/" + bank + "/overview?engineer=Erin")
+	otto.signIn("otto")
+	otto.reads("0 of 1 approved")
+	otto.tabTo(`.tile a[href*="status=active"]`)
+	olga.visit(w.info.PortalURL + "/provider/overview?customer=" + bank)
+	olga.signIn("olga")
+	olga.reads("0 of 1 approved")
+
+	second := w.requested("erin", intent(), request.CustomerNotified)
+	otto.reads("0 of 2 approved")
+	olga.reads("0 of 2 approved")
+	if !run(otto, chromedpBool(`document.activeElement.matches('.tile a[href*="status=active"]')`)) {
+		t.Error("the focus is somewhere else")
+	}
+	if !run(otto, chromedpBool(`location.search.includes("engineer=Erin") &&
+		document.querySelector("#engineer").value === "Erin"`)) {
+		t.Error("the filter is lost")
+	}
+
+	run(otto, chromedpBool(`(document.querySelector("#engineer").value = "Bob", true)`))
+	w.does("otto", &lockboxv1.Command{Tenant: bank, AggregateId: second,
+		Action: &lockboxv1.Command_Deny{Deny: &lockboxv1.Deny{Reason: "Not now."}}})
+	otto.eventually("the page says that it has changed", func() bool { return otto.has("#stale:not([hidden])") })
+	if !run(otto, chromedpBool(`document.querySelector("#engineer").value === "Bob"`)) {
+		t.Error("what was typed is lost")
+	}
+	olga.reads("1 decision.")
+	otto.press("#stale a")
+	otto.reads("1 decision.")
+	otto.quiet()
+	olga.quiet()
+}
