@@ -24,6 +24,8 @@ var files embed.FS
 type Language struct {
 	*message.Catalogue
 	services *catalogue.Catalogue
+	// zone is the time zone of the sentences, with UTC beside; nil: UTC alone.
+	zone *time.Location
 }
 
 var (
@@ -38,7 +40,7 @@ func load() map[string]*Language {
 	}
 	all, builtin := map[string]*Language{}, catalogue.Default()
 	for tag, c := range catalogues {
-		all[tag] = &Language{c, builtin}
+		all[tag] = &Language{c, builtin, nil}
 	}
 	return all
 }
@@ -49,7 +51,16 @@ func In(tag string) *Language { return languages[tag] }
 
 // Naming returns the language with the names of another catalogue: of the one in force.
 func (l *Language) Naming(services *catalogue.Catalogue) *Language {
-	return &Language{l.Catalogue, services}
+	return &Language{l.Catalogue, services, l.zone}
+}
+
+// Timed returns the language with sentences that name times in a zone, with UTC beside (R60); in UTC alone if it is
+// that.
+func (l *Language) Timed(zone *time.Location) *Language {
+	if zone == time.UTC {
+		zone = nil
+	}
+	return &Language{l.Catalogue, l.services, zone}
 }
 
 // Describe returns the name of the event's action and a sentence about the event. Both are empty if the fact is
@@ -200,8 +211,12 @@ func (l speaker) mail(template string) string {
 	return l.label(cmp.Or(l.say("mail/"+template), template))
 }
 
-// moment returns a point in time: in English to the second, as in the exports of the log.
+// moment returns a point in time: in a zone to the second, with UTC beside; in English to the second, as in the exports
+// of the log.
 func (l speaker) moment(t time.Time) string {
+	if l.zone != nil {
+		return timetext.Stamp(l.Tag, t, l.zone)
+	}
 	if l.Tag == "en" {
 		return t.UTC().Format("2006-01-02 15:04:05 UTC")
 	}

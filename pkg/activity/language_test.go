@@ -8,7 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
+
+	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -280,5 +284,31 @@ func TestWhatIsFilledInIsNotLookedAt(t *testing.T) {
 	}
 	if _, got := english.Describe(e); got != "{because}{who} denied access: “{who}”." {
 		t.Error(got)
+	}
+}
+
+// R60: sentences name times in a zone, to the second and with UTC beside; without one, or in UTC, as the exports do.
+func TestR60SentencesNameTimesInAZone(t *testing.T) {
+	until := time.Date(2026, 7, 2, 22, 30, 15, 0, time.UTC)
+	e := &lockboxv1.Event{Fact: &lockboxv1.Event_AccessGranted{AccessGranted: &lockboxv1.AccessGranted{
+		EndsAt: timestamppb.New(until)}}}
+	for tag, want := range map[string]string{
+		"en": "Fri 3\u00a0Jul 2026, 00:30:15\u00a0CEST (2\u00a0Jul, 22:30:15\u00a0UTC)",
+		"fr": "ven. 3\u00a0juil. 2026 à 00\u00a0h\u00a030\u00a0min\u00a015\u00a0s\u00a0CEST " +
+			"(2\u00a0juil. à 22\u00a0h\u00a030\u00a0min\u00a015\u00a0s\u00a0UTC)",
+		"ja": "2026年7月3日（金）00:30:15\u00a0CEST（7月2日22:30:15\u00a0UTC）",
+	} {
+		l := In(tag)
+		_, before := l.Describe(e)
+		if _, got := l.Timed(timetext.Zone("Europe/Paris")).Describe(e); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", tag, got)
+		}
+		if _, got := l.Timed(time.UTC).Describe(e); got != before {
+			t.Errorf("%s: in UTC it is %q, and not %q", tag, got, before)
+		}
+		renamed := l.Timed(timetext.Zone("Europe/Paris")).Naming(catalogue.Default())
+		if _, got := renamed.Describe(e); !strings.Contains(got, want) {
+			t.Errorf("%s: with other names it is %q", tag, got)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package activity
 import (
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -116,10 +117,16 @@ var table = []row{
 		}),
 	fact((*lockboxv1.Event).GetAccessLapsed,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.AccessLapsed) string {
+			if byTicket(f.GetCodedReason()) {
+				return l.say("AccessLapsed/ticket", "Who", l.actor(f.GetTicketClosedBy()))
+			}
 			return l.decided("AccessLapsed", f.GetCodedReason(), f.GetReason())
 		}),
 	fact((*lockboxv1.Event).GetAccessRevoked,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.AccessRevoked) string {
+			if byTicket(f.GetCodedReason()) {
+				return l.say("AccessRevoked/ticket", "Who", l.actor(f.GetTicketClosedBy()))
+			}
 			return l.decided("AccessRevoked", f.GetCodedReason(), f.GetReason(), "Who", who)
 		}),
 	reasoned((*lockboxv1.Event).GetAccessReleased),
@@ -154,10 +161,13 @@ var table = []row{
 	plain((*lockboxv1.Event).GetAccountIdentified),
 	fact((*lockboxv1.Event).GetSettingsChanged,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SettingsChanged) string {
-			s := f.GetSettings()
+			s, ticket := f.GetSettings(), ""
+			if s.GetAccessEndsWithTicket() {
+				ticket = l.say("ends-with-ticket")
+			}
 			return l.say("SettingsChanged", "Who", who,
 				"Approvals", l.count("approval", max(1, int(s.GetRequiredApprovals()))), "Alternates",
-				l.count("alternate", len(s.GetAlternates())))
+				l.count("alternate", len(s.GetAlternates())), "Ticket", ticket)
 		}),
 	fact((*lockboxv1.Event).GetSubscriptionRegistered,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.SubscriptionRegistered) string {
@@ -277,7 +287,11 @@ var table = []row{
 
 	fact((*lockboxv1.Event).GetTicketOpened,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketOpened) string {
-			return l.say("TicketOpened", "Who", who, "Id", ticket.Reference(e), "Title", l.quote(f.GetTitle()))
+			key := "TicketOpened"
+			if !aggregate.Customer(e.GetActor()) {
+				key, who = "TicketOpened/provider", l.person(e.GetActor().GetPerson())
+			}
+			return l.say(key, "Who", who, "Id", ticket.Reference(e), "Title", l.quote(f.GetTitle()))
 		}),
 	fact((*lockboxv1.Event).GetTicketAssigned,
 		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.TicketAssigned) string {

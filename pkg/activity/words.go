@@ -34,6 +34,11 @@ func (l speaker) evaluation(f *lockboxv1.AccessEvaluated) string {
 	return l.say("AccessEvaluated")
 }
 
+// byTicket reports whether an automatic decision was made because a ticket was closed (R61).
+func byTicket(why *lockboxv1.Reason) bool {
+	return why.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED
+}
+
 // decided returns a sentence on an automatic decision and its reason, translated or as recorded.
 func (l speaker) decided(key string, why *lockboxv1.Reason, recorded string, more ...any) string {
 	if sentence := reason.Sentence(l.Tag, why); sentence != "" {

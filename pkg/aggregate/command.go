@@ -132,7 +132,7 @@ func TakesAway(c *lockboxv1.Command) bool {
 		*lockboxv1.Command_Withdraw, *lockboxv1.Command_Release, *lockboxv1.Command_RemoveRole,
 		*lockboxv1.Command_DeactivateRole, *lockboxv1.Command_EnableLockbox, *lockboxv1.Command_SignUpPreview,
 		*lockboxv1.Command_StopSignInChange, *lockboxv1.Command_EndFormerSignIn, *lockboxv1.Command_SignIn,
-		*lockboxv1.Command_EndInvitation, *lockboxv1.Command_RemoveWebhook:
+		*lockboxv1.Command_EndInvitation, *lockboxv1.Command_RemoveWebhook, *lockboxv1.Command_CloseTicket:
 		return true
 	}
 	return false
@@ -153,4 +153,7 @@ const (
 	Onboarding       = "onboarding"
 	// EmergencyResponders are engineers who may also request emergency access (R43).
 	EmergencyResponders = "emergency-responders"
+	// TicketSystems are credentials of programs: they open tickets at any customer, see those that they opened, and do
+	// nothing else (R61).
+	TicketSystems = "ticket-systems"
 )

@@ -195,12 +195,14 @@ func durables() []durableConsumer {
 		}
 		return durableConsumer{stream, config}
 	}
-	var decided []string // no duties arise from tickets and other reports
+	var decided []string // no duties arise from other reports
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
 		aggregate.KindOwnership, aggregate.KindDisclosure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
 	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>")
+	// Of tickets, only a closing has consequences: access may end with it (R61).
+	decided = append(decided, eventPrefix+"*."+aggregate.KindTicket+".*.*.TicketClosed")
 	return []durableConsumer{
 		work(StreamIntents, DurableEvaluator),
 		work(StreamEvents, DurableOrchestrator, decided...),

@@ -30,7 +30,7 @@ var add = flag.Bool("add", false, "write the bytes of what has only a .txtpb; ex
 // neverSet are fields that no stored event holds: a token is nobody's business, what is sent beside an intent is not
 // part of it, the first Global Administrator is one always and of no group, what is activated by a group is active, the
 // reasons for which an assignment does not count or an approval lapses name nothing, only a person's own token says
-// which human they are, and a signature is read from the bytes.
+// which human they are, no service closes a ticket, and a signature is read from the bytes.
 var neverSet = []string{
 	"signature",
 	"tenant_created.administrator.person.human", "role_assigned.assignment.person.human",
@@ -49,6 +49,7 @@ var neverSet = []string{
 	"access_lapsed.coded_reason.parameters.name", "access_lapsed.coded_reason.parameters.value",
 	"access_revoked.coded_reason.parameters", "access_revoked.coded_reason.parameters.name",
 	"access_revoked.coded_reason.parameters.value",
+	"access_lapsed.ticket_closed_by.service", "access_revoked.ticket_closed_by.service",
 	"approvers_unavailable.coded_reason.parameters", "approvers_unavailable.coded_reason.parameters.name",
 	"approvers_unavailable.coded_reason.parameters.value",
 }
@@ -335,6 +336,16 @@ var referenced = map[request.Status][]string{
 		"AccessRequested-reference"}),
 }
 
+// ticketed are ways since access can end with its ticket, and the provider's ticket system opens tickets (R61).
+var ticketed = map[request.Status][]string{
+	request.Revoked: slices.Concat(customer, []string{"SettingsChanged-ticket", "AccessRequested",
+		"AccessEvaluated-changes", "AccessGranted-ticket", "TicketClosed-bound", "AccessRevoked-ticket"}),
+	request.Lapsed: slices.Concat(customer, []string{"SettingsChanged-ticket", "AccessRequested",
+		"AccessEvaluated-changes", "TicketClosed-bound", "AccessLapsed-ticket"}),
+	request.Refused: slices.Concat(customer, []string{"AccessRequested", "AccessEvaluated-ticket"}),
+	request.None:    slices.Concat(customer[:9], []string{"TicketOpened-provider"}),
+}
+
 // demanded is a way since a third party's demand says that the customer may be told (R4).
 var demanded = map[request.Status][]string{
 	request.Submitted: slices.Concat(customer, []string{"AccessRequested-demand"}),
@@ -378,7 +389,7 @@ func TestEveryHistoryFolds(t *testing.T) {
 	}
 	for _, all := range []map[request.Status][]string{
 		histories, variants, coded, owned, humans, claimed, limited, inTerms, toldOf, signIns, invited, referenced, demanded,
-		hooked, grouped, outlived, certified,
+		hooked, grouped, outlived, certified, ticketed,
 	} {
 		for end, files := range all {
 			check(end, files)

@@ -305,7 +305,7 @@ func trust(iss Issuer) (*trusted, error) {
 		names := iss.Groups
 		if len(names) == 0 {
 			names = []string{aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers,
-				aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders}
+				aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders, aggregate.TicketSystems}
 		}
 		for _, g := range names {
 			t.groups[g] = true

@@ -37,7 +37,7 @@ func (v Violation) String() string {
 // every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
 	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly,
-	rightlyInvited, namesOneTicket, rolesByGroup}
+	rightlyInvited, namesOneTicket, endsWithItsTicket, rolesByGroup}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.

@@ -223,12 +223,15 @@ func (b *Book) checkEach() (found []Violation, err error) {
 // checkedAtOnce is the number of aggregates that a processor takes at once.
 const checkedAtOnce = 64
 
-// findOpening decodes nothing of a ticket but its opening: there may be very many.
+// findOpening decodes nothing of a ticket but its opening and its closings: there may be very many.
 func (b *Book) findOpening(a aggregate.Key) {
 	for l := range b.lines(a) {
-		if e, what := b.readLine(a, l); what == "" && e.GetTicketOpened() != nil {
+		tail, _ := b.stored(l)
+		if _, typ, _ := strings.Cut(tail, "."); typ != "TicketOpened" && typ != "TicketClosed" && typ != "TicketReopened" {
+			continue
+		}
+		if e, what := b.readLine(a, l); what == "" {
 			b.opens(a, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
-			return
 		}
 	}
 }

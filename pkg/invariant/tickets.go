@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // spelling returns what is left of a ticket's reference when letter case and the number of blanks do not matter.
@@ -39,15 +40,24 @@ type opening struct {
 	given    bool
 	sequence uint64
 	at       time.Time
+	// ofProvider means that not the customer opened it (R61).
+	ofProvider bool
+	// closings are its closings and reopenings, oldest first.
+	closings []closing
 }
 
-// opens records a ticket.
+// opens records a ticket, and its closings.
 func (b *book) opens(a aggregate.Key, r Recorded) {
 	opened := r.Event.GetTicketOpened()
-	if opened == nil || b.opened[a] != nil {
+	if own := b.opened[a]; own != nil {
+		own.closes(r)
 		return
 	}
-	o := &opening{a.ID, opened.GetReference(), opened.GetReference() != "", r.Sequence, instant(r)}
+	if opened == nil {
+		return
+	}
+	o := &opening{id: a.ID, reference: opened.GetReference(), given: opened.GetReference() != "", sequence: r.Sequence,
+		at: instant(r), ofProvider: r.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_PROVIDER}
 	if !o.given {
 		o.reference = a.ID
 	}

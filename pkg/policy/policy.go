@@ -51,7 +51,10 @@ func Evaluate(
 		subscriptionMissing: f.Subscription != nil && !f.Subscription.Registered(),
 		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,
 		ticketMissing:       f.Ticket != nil && !f.Ticket.Exists(),
-		history:             f.History,
+		ticketOfProvider:    f.Ticket != nil && f.Ticket.OfProvider(),
+		ticketClosed: f.Ticket != nil && f.Ticket.Closed() &&
+			f.Tenant.Settings.GetAccessEndsWithTicket(),
+		history: f.History,
 	}
 	if s.intent.GetToken() != "" {
 		s.intent = proto.CloneOf(s.intent)
@@ -76,8 +79,9 @@ func Again(state request.State, r *Rules, c *catalogue.Catalogue, terms request.
 			PreviewSignedUp: was.GetPreviewSignedUp(),
 		},
 		subscriptionMissing: was.GetSubscriptionMissing(), subscriptionFaulty: was.GetSubscriptionFaulty(),
-		ticketMissing: was.GetTicketMissing(),
-		history:       was.GetHistory(),
+		ticketMissing: was.GetTicketMissing(), ticketOfProvider: was.GetTicketOfProvider(),
+		ticketClosed: was.GetTicketClosed(),
+		history:      was.GetHistory(),
 	}
 	return s.evaluate(r, c, terms, now)
 }
@@ -91,7 +95,9 @@ type subject struct {
 	// history is nil if unknown.
 	history *lockboxv1.EngineerHistory
 
-	subscriptionMissing, subscriptionFaulty, ticketMissing bool
+	subscriptionMissing, subscriptionFaulty bool
+	// ticketClosed is false where access does not end with the ticket.
+	ticketMissing, ticketOfProvider, ticketClosed bool
 }
 
 func (s subject) evaluate(
@@ -105,6 +111,7 @@ func (s subject) evaluate(
 			PreviewSignedUp: s.tenant.GetPreviewSignedUp(),
 			TenantSequence:  s.tenantSequence, Time: timestamppb.New(now), Emergency: s.intent.GetEmergency(),
 			SubscriptionMissing: s.subscriptionMissing, SubscriptionFaulty: s.subscriptionFaulty, TicketMissing: s.ticketMissing,
+			TicketOfProvider: s.ticketOfProvider, TicketClosed: s.ticketClosed,
 			History: s.history,
 		},
 	}
@@ -233,6 +240,15 @@ func (s subject) plausible(scenario catalogue.Scenario) error {
 	case s.ticketMissing:
 		return refusal.Because(refusal.NotFound("ticket_id", "R11", "the tenant has no such ticket"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TICKET_NOT_FOUND))
+	case s.ticketOfProvider &&
+		s.intent.GetReasonType() == lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT:
+		return refusal.Because(refusal.Precondition("ticket_id", "R61",
+			"the provider opened this ticket, and support that the customer asked for needs one that the customer opened"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TICKET_OF_PROVIDER))
+	case s.ticketClosed:
+		return refusal.Because(refusal.Precondition("ticket_id", "R61",
+			"the ticket is closed, and this customer's access ends with its ticket; have it opened again first"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_TICKET_NOT_OPEN))
 	case s.by.GetEmployer() == "":
 		return refusal.Because(refusal.Forbidden("token", "R5", "the token does not say who employs the engineer"),
 			reason.Of(lockboxv1.ReasonCode_REASON_CODE_EMPLOYER_UNKNOWN))

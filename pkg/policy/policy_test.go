@@ -131,6 +131,36 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 			name: "a ticket that does not exist (R11)", outcome: refused, rule: "R11",
 			change: func(f *policy.Facts) { f.Ticket = &ticket.State{} },
 		},
+		{
+			name: "support that the customer asked for, on the customer's ticket (R61)", outcome: customer,
+			change: func(f *policy.Facts) { supported(f, grace, false) },
+		},
+		{
+			name: "support that the customer asked for, on the provider's ticket (R61)", outcome: refused, rule: "R61",
+			change: func(f *policy.Facts) { supported(f, f.By, false) },
+		},
+		{
+			name: "the provider's own service, on the provider's ticket (R61)", outcome: customer,
+			change: func(f *policy.Facts) {
+				supported(f, f.By, false)
+				f.Intent.ReasonType = lockboxv1.ReasonType_REASON_TYPE_PROVIDER_INITIATED_SERVICE
+			},
+		},
+		{
+			name: "a closed ticket with which nothing ends (R61)", outcome: customer,
+			change: func(f *policy.Facts) { supported(f, grace, true) },
+		},
+		{
+			name: "a closed ticket with which access ends (R61)", outcome: refused, rule: "R61",
+			change: func(f *policy.Facts) {
+				supported(f, grace, true)
+				f.Tenant.Settings = &lockboxv1.TenantSettings{AccessEndsWithTicket: true}
+			},
+		},
+		{
+			name: "no ticket with which access could end (R61)", outcome: customer,
+			change: func(f *policy.Facts) { f.Tenant.Settings = &lockboxv1.TenantSettings{AccessEndsWithTicket: true} },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := policy.Evaluate(facts(c.change), rules, catalogue.Default(), terms, now)
@@ -155,6 +185,16 @@ func TestWhatAnEvaluationComesTo(t *testing.T) {
 				t.Error("the same facts give the same answer (R14)")
 			}
 		})
+	}
+}
+
+// supported has an intent name a ticket that somebody opened, as support that the customer asked for.
+func supported(f *policy.Facts, opener *lockboxv1.Actor, closed bool) {
+	f.Intent.TicketId = "T-1"
+	f.Intent.ReasonType = lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT
+	f.Ticket = &ticket.State{History: aggregate.History{Version: 1}, Reference: "T-1", OpenedBy: opener}
+	if closed {
+		f.Ticket.ClosedBy = grace
 	}
 }
 

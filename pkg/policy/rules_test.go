@@ -405,7 +405,14 @@ func TestTheSameFactsComeToTheSameBytes(t *testing.T) {
 		if yes("ticket") {
 			f.Ticket = &ticket.State{}
 			if yes("opened") {
-				f.Ticket.Version = 1
+				f.Ticket.Version, f.Ticket.OpenedBy = 1, grace
+			}
+			if yes("of the provider") {
+				f.Ticket.OpenedBy = f.By
+			}
+			if yes("closed") {
+				f.Ticket.ClosedBy = grace
+				f.Tenant.Settings = &lockboxv1.TenantSettings{AccessEndsWithTicket: yes("ends")}
 			}
 		}
 		if yes("history") {

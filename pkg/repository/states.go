@@ -163,10 +163,15 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 // Signing returns what was decided about writers' keys.
 func (s States) Signing() signing.State { return in[signing.State](s, aggregate.SigningWriters) }
 
-// World returns what a decision on a tenant's request depends on: the tenant, and the subscription unless the request
-// is tenant-scoped (subscriptionID is empty). A subscription that is not the tenant's own counts as given up (R48).
-func (s States) World(tenantID, subscriptionID string) request.World {
+// World returns what a decision on a tenant's request depends on: the tenant, the subscription unless the request is
+// tenant-scoped, and the ticket if access ends with it. A subscription that is not the tenant's own counts as given up
+// (R48).
+func (s States) World(r request.State) request.World {
+	tenantID, subscriptionID := r.Tenant, r.Intent.GetSubscriptionId()
 	w := request.World{Tenant: s.Tenant(tenantID)}
+	if request.EndsWithTicket(r, w.Tenant) {
+		w.Ticket = s.Ticket(tenantID, r.TicketID)
+	}
 	if subscriptionID != "" {
 		w.Ownership = s.Ownership(subscriptionID)
 		sub := s.Subscription(tenantID, w.Ownership.Spelling(tenantID, subscriptionID))
@@ -185,8 +190,9 @@ func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Ke
 }
 
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
-// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner and, if the
-// customer is not asked, the catalogue; of an ownership, the subscriptions that follow it.
+// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner, its ticket
+// if access ends with that and, if the customer is not asked, the catalogue; of an ownership, the subscriptions that
+// follow it.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {
@@ -215,6 +221,9 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 			for _, of := range s.SubscriptionKeys(key.Tenant, id) {
 				add(of)
 			}
+		}
+		if request.EndsWithTicket(*r, s.Tenant(key.Tenant)) {
+			add(aggregate.Ticket(key.Tenant, r.TicketID))
 		}
 		if r.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 			add(aggregate.Catalogue)
@@ -247,7 +256,7 @@ func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (Dec
 		return unfolded(signing.Decide(s.Signing(), c, now))
 	}
 	r := s.Request(about)
-	return Reached(request.Decide(r, c, s.World(about.Tenant, r.Intent.GetSubscriptionId()), now))
+	return Reached(request.Decide(r, c, s.World(r), now))
 }
 
 // Process holds what is needed to perform duties: the acting system, its terms, and the service catalogue.
@@ -278,7 +287,7 @@ func (p Process) Perform(s States, about aggregate.Key, causationID string, now 
 		return Decided{}, nil
 	}
 	r := s.Request(about)
-	w := s.World(about.Tenant, r.Intent.GetSubscriptionId())
+	w := s.World(r)
 	if r.Status == request.Approved && r.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		// The evaluation that waived the customer's approval is not trusted: the catalogue is checked again (R3, R8).
 		services, err := p.Services.Of(s)
@@ -306,17 +315,21 @@ func (s States) NextDue(about aggregate.Key) (time.Time, bool) {
 }
 
 // DueBy returns the keys of everything on which depends what falls due for an aggregate, now or later, if that is
-// little: the end of access depends on whose the subscription is, and what falls due for a disclosure, a tenant or a
-// subscription on nothing else.
+// little: the end of access depends on whose the subscription is, and on the ticket with which it ends, and what falls
+// due for a disclosure, a tenant or a subscription on nothing else.
 func (s States) DueBy(about aggregate.Key) (keys []aggregate.Key, little bool) {
 	r := s.Request(about)
 	if about.Kind == aggregate.KindRequest && r.Status != request.Active {
 		return nil, false
 	}
+	keys = []aggregate.Key{about}
 	if id := r.Intent.GetSubscriptionId(); id != "" {
-		return []aggregate.Key{about, aggregate.Ownership(id)}, true
+		keys = append(keys, aggregate.Ownership(id))
 	}
-	return []aggregate.Key{about}, true
+	if r.Grant.GetEndsWithTicket() {
+		keys = append(keys, aggregate.Ticket(about.Tenant, r.TicketID))
+	}
+	return keys, true
 }
 
 // Settled reports whether nothing is due for an aggregate, now or later, unless another event follows.

@@ -58,7 +58,8 @@ const (
 	Grant
 	// Complete ends a grant whose time is over.
 	Complete
-	// TakeAway ends access to a subscription that is no longer the customer's (R48).
+	// TakeAway ends access to a subscription that is no longer the customer's (R48), and access whose ticket was closed,
+	// if it ends with it (R61).
 	TakeAway
 	// ReportUnavailable records that none of the frozen approvers can decide any longer (R23), or too few humans can
 	// approve (R30, R51).
@@ -85,7 +86,7 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 		return Complete, nil
 	case isDue:
 		return Expire, nil
-	case s.Status == Active && w.Ownership.Elsewhere(s.Tenant):
+	case w.taken(s) != nil:
 		return TakeAway, nil
 	case mayBeAbandoned(s, now):
 		if err := w.of(s); err != nil {
@@ -128,10 +129,7 @@ func Perform(
 	case Complete:
 		e.Fact = &lockboxv1.Event_AccessCompleted{AccessCompleted: &lockboxv1.AccessCompleted{}}
 	case TakeAway:
-		e.Fact = &lockboxv1.Event_AccessRevoked{AccessRevoked: &lockboxv1.AccessRevoked{
-			Reason:      "the subscription went to another customer", // R48
-			CodedReason: &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED},
-		}}
+		e.Fact = &lockboxv1.Event_AccessRevoked{AccessRevoked: w.taken(s)}
 	case ReportUnavailable:
 		_, why := w.unavailable(s, now)
 		e.Fact = &lockboxv1.Event_ApproversUnavailable{ApproversUnavailable: &lockboxv1.ApproversUnavailable{
@@ -184,11 +182,15 @@ func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 			"without the customer, access is never longer than the provider's terms" // R27
 	}
 	if why != 0 {
-		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: &lockboxv1.AccessLapsed{
+		f := &lockboxv1.AccessLapsed{
 			Reason: recorded, CodedReason: &lockboxv1.Reason{Code: why},
 			TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
-			OwnershipSequence: w.Ownership.Sequence,
-		}}
+			OwnershipSequence: w.Ownership.Sequence, TicketSequence: w.ticketSequence(s),
+		}
+		if why == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED {
+			f.TicketClosedBy = w.Ticket.ClosedBy
+		}
+		e.Fact = &lockboxv1.Event_AccessLapsed{AccessLapsed: f}
 		return
 	}
 	g := &lockboxv1.AccessGranted{
@@ -196,6 +198,7 @@ func grant(s State, w World, terms Terms, e *lockboxv1.Event, now time.Time) {
 		TenantSequence: w.Tenant.Sequence, SubscriptionSequence: w.subscriptionSequence(),
 		OwnershipSequence: w.Ownership.Sequence,
 		ResourceType:      s.Intent.GetResourceType(), Scenario: s.Intent.GetScenario(), Mode: s.mode(),
+		EndsWithTicket: EndsWithTicket(s, w.Tenant), TicketSequence: w.ticketSequence(s),
 	}
 	if s.Waiver() != lockboxv1.Waiver_WAIVER_UNSPECIFIED {
 		g.ReportAt = timestamp(terms.reportAt(now))

@@ -123,16 +123,14 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		return s.granted(f.AccessGranted, at)
 	case *lockboxv1.Event_AccessLapsed:
 		s.end(Lapsed, e, f.AccessLapsed.GetReason())
-		s.CodedEndReason = f.AccessLapsed.GetCodedReason()
+		s.CodedEndReason, s.TicketClosedBy = f.AccessLapsed.GetCodedReason(), f.AccessLapsed.GetTicketClosedBy()
 	case *lockboxv1.Event_AccessRevoked:
-		coded := f.AccessRevoked.GetCodedReason()
-		transferred := coded.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED
 		if by := e.GetActor(); by.GetSide() != lockboxv1.Side_SIDE_TENANT &&
-			!aggregate.Provider(by, aggregate.SecurityOfficers) && (!aggregate.System(by) || !transferred) {
+			!aggregate.Provider(by, aggregate.SecurityOfficers) && (!aggregate.System(by) || !s.takenAway(f.AccessRevoked)) {
 			return "the customer or the security officer revokes (R32)"
 		}
 		s.end(Revoked, e, f.AccessRevoked.GetReason())
-		s.CodedEndReason = coded
+		s.CodedEndReason, s.TicketClosedBy = f.AccessRevoked.GetCodedReason(), f.AccessRevoked.GetTicketClosedBy()
 	case *lockboxv1.Event_AccessReleased:
 		if !same(e.GetActor(), s.Requester) {
 			return "a grant is given back by its holder (R32)"
@@ -410,6 +408,17 @@ func (s *State) byApprover(by *lockboxv1.Actor) (broken string) {
 	return ""
 }
 
+// takenAway reports whether Lockbox itself may have ended access for the recorded reason.
+func (s *State) takenAway(f *lockboxv1.AccessRevoked) bool {
+	switch f.GetCodedReason().GetCode() {
+	case lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED:
+		return true
+	case lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED:
+		return s.Grant.GetEndsWithTicket() && f.GetTicketSequence() > s.Grant.GetTicketSequence()
+	}
+	return false
+}
+
 func (s *State) granted(g *lockboxv1.AccessGranted, at time.Time) (broken string) {
 	duration, resources := s.Allowed()
 	starts, ends := g.GetStartsAt().AsTime(), g.GetEndsAt().AsTime()
@@ -420,6 +429,8 @@ func (s *State) granted(g *lockboxv1.AccessGranted, at time.Time) (broken string
 		return "a grant reaches exactly what was allowed (R27)"
 	case !starts.Equal(at) || ends.Sub(starts) != duration:
 		return "a grant lasts exactly as long as was allowed (R27, I4)"
+	case g.GetEndsWithTicket() && (s.TicketID == "" || g.GetTicketSequence() == 0):
+		return "access ends with the ticket that the request names, and with no other (R61)"
 	case !reported(g):
 		return "access that the customer was not asked for is reported within a day (R3)"
 	case g.GetMode() != lockboxv1.AccessMode_ACCESS_MODE_UNSPECIFIED || g.GetResourceType() != "" ||

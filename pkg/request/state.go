@@ -91,6 +91,8 @@ type State struct {
 	EndReason string
 	// CodedEndReason is EndReason as a code; nil if a person wrote the reason.
 	CodedEndReason *lockboxv1.Reason
+	// TicketClosedBy is who closed the ticket, if access ended or did not begin because of that (R61); nil otherwise.
+	TicketClosedBy *lockboxv1.Actor
 
 	// material is the version of the last event that an approver must have seen before deciding.
 	material uint64

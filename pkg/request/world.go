@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -20,6 +21,8 @@ type World struct {
 	Subscription *tenant.Subscription
 	// Ownership is whose the subscription is; empty for a tenant-scoped request.
 	Ownership tenant.Ownership
+	// Ticket is the ticket that the request names; the zero state unless access ends with it.
+	Ticket ticket.State
 	// Resource is the catalogue's entry for what the intent requests; nil if the catalogue has none.
 	Resource *Resource
 }
@@ -36,10 +39,11 @@ func (w World) of(s State) error {
 	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() &&
 		(sub.Tenant != s.Tenant || !strings.EqualFold(sub.ID, id)):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
-	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil:
+	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil ||
+		s.Status == Approved && EndsWithTicket(s, w.Tenant) && w.Ticket.Fault != nil:
 		return refusal.OfKind(
 			refusal.Unavailable("tenant", "I11",
-				"the history of the tenant or subscription contradicts itself, so nothing is decided on it"),
+				"the history of the tenant, subscription or ticket contradicts itself, so nothing is decided on it"),
 			"history")
 	}
 	return nil
@@ -71,6 +75,9 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 	if w.Subscription != nil && !w.Ownership.Of(s.Tenant) {
 		return lockboxv1.ReasonCode_REASON_CODE_NOT_THE_CUSTOMERS,
 			"the subscription is not, or no longer, the customer's" // R48
+	}
+	if EndsWithTicket(s, w.Tenant) && (!w.Ticket.Exists() || w.Ticket.Closed()) {
+		return lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED, "the ticket with which access ends is closed" // R61
 	}
 	switch s.Waiver() {
 	case lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
@@ -114,6 +121,44 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 			"this version does not know the basis on which the customer is not asked" // I1
 	}
 	return lockboxv1.ReasonCode_REASON_CODE_UNSPECIFIED, ""
+}
+
+// EndsWithTicket reports whether access on a request ends when its ticket is closed (R61): as the tenant has chosen,
+// until access begins, and from then on as it began. A request without a ticket has nothing to end with.
+func EndsWithTicket(s State, t tenant.State) bool {
+	if s.Grant != nil {
+		return s.Grant.GetEndsWithTicket()
+	}
+	return s.TicketID != "" && t.Settings.GetAccessEndsWithTicket()
+}
+
+// ticketSequence returns as of when the ticket was read with which access on a request ends; 0 if it ends with none.
+func (w World) ticketSequence(s State) uint64 {
+	if !EndsWithTicket(s, w.Tenant) {
+		return 0
+	}
+	return w.Ticket.Sequence
+}
+
+// taken returns how running access is taken away, because its basis is gone; nil if it is not.
+func (w World) taken(s State) *lockboxv1.AccessRevoked {
+	switch {
+	case s.Status != Active:
+		return nil
+	case w.Ownership.Elsewhere(s.Tenant):
+		return &lockboxv1.AccessRevoked{
+			Reason:      "the subscription went to another customer", // R48
+			CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_TRANSFERRED),
+		}
+	case EndsWithTicket(s, w.Tenant) && w.Ticket.LastClosed > s.Grant.GetTicketSequence():
+		// Even if it was opened again since: that revives nothing.
+		return &lockboxv1.AccessRevoked{
+			Reason:         "the ticket with which this access ends was closed", // R61
+			CodedReason:    reason.Of(lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED),
+			TicketClosedBy: w.Ticket.LastClosedBy, TicketSequence: w.Ticket.LastClosed,
+		}
+	}
+	return nil
 }
 
 // mayBeAbandoned reports whether to check that enough approvers are left: only while a decision is pending, only until

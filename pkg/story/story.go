@@ -157,7 +157,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 	submitted, err := s.Submitted(by, intent)
 	s.must("intent of "+by.GetPerson().GetSubject(), submitted, err)
 	r := s.States.Request(about)
-	w := s.States.World(about.Tenant, intent.GetSubscriptionId())
+	w := s.States.World(r)
 	facts := policy.Facts{
 		Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription,
 		History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1},
@@ -197,7 +197,7 @@ func (s *Story) next(about aggregate.Key) (*lockboxv1.Event, error) {
 // world returns what a decision on a request reads from other aggregates.
 func (s *Story) world(about aggregate.Key) request.World {
 	r := s.States.Request(about)
-	w := s.States.World(about.Tenant, r.Intent.GetSubscriptionId())
+	w := s.States.World(r)
 	w.Resource = s.Resource
 	if f := r.Evaluation.GetFacts(); w.Resource == nil && f != nil {
 		w.Resource = &request.Resource{CustomerData: f.GetCustomerData(),

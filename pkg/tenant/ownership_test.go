@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/story"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -80,7 +81,8 @@ type lockboxWorld struct {
 }
 
 func world(s customerStory, tenantID, subscription string) lockboxWorld {
-	w := s.States.World(tenantID, subscription)
+	w := s.States.World(request.State{History: aggregate.History{Tenant: tenantID},
+		Intent: &lockboxv1.AccessIntent{SubscriptionId: subscription}})
 	return lockboxWorld{*w.Subscription, w.Ownership}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -30,10 +31,18 @@ type State struct {
 	// ClosedBy is who closed the ticket, at ClosedAt; nil while it is open.
 	ClosedBy *lockboxv1.Actor
 	ClosedAt time.Time
+	// LastClosed is the sequence at which it was closed last, whether it was opened again since or not, and LastClosedBy
+	// by whom; 0 if it never was.
+	LastClosed   uint64
+	LastClosedBy *lockboxv1.Actor
 }
 
 // Closed reports whether the ticket is closed.
 func (s State) Closed() bool { return s.ClosedBy != nil }
+
+// OfProvider reports whether the provider's ticket system opened the ticket. It is no support that the customer asked
+// for (R61).
+func (s State) OfProvider() bool { return s.Exists() && !aggregate.Customer(s.OpenedBy) }
 
 // Evolve folds one stored event. An event that is invalid at its position changes nothing but Fault.
 func Evolve(s State, sequence uint64, e *lockboxv1.Event) State {
@@ -51,8 +60,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 	assigned := s.Engineer != nil || s.Team != ""
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_TicketOpened:
-		if !aggregate.Customer(e.GetActor()) {
-			return "a ticket is opened by somebody at the customer (R11)"
+		if !mayOpen(e.GetActor()) {
+			return "a ticket is opened by somebody at the customer, or by the provider's ticket system (R11, R61)"
 		}
 		t := opened.TicketOpened
 		if s.Reference = t.GetReference(); s.Reference == "" {
@@ -93,6 +102,7 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 		}
 		if s.ClosedBy, s.ClosedAt = nil, (time.Time{}); closes {
 			s.ClosedBy, s.ClosedAt = e.GetActor(), e.GetTime().AsTime()
+			s.LastClosed, s.LastClosedBy = s.Sequence, e.GetActor()
 		}
 	}
 	return ""
@@ -169,7 +179,7 @@ func (n Name) Fits(named string) bool {
 
 // Decide returns the event that results from a command on the ticket, or neither event nor error if it would change
 // nothing. The customer's people open, comment and close; the provider's support assigns, escalates, comments and
-// closes.
+// closes; the provider's ticket system opens, and does nothing else.
 func Decide(s State, t tenant.State, c aggregate.Command, now time.Time) (*lockboxv1.Event, error) {
 	e, err := s.Begin(c, s.Version, func() error {
 		if !t.Exists() {
@@ -192,7 +202,7 @@ func (s State) decide(c aggregate.Command, e *lockboxv1.Event) error {
 			Title: o.OpenTicket.GetTitle(), Description: o.OpenTicket.GetDescription(),
 			SubscriptionId: o.OpenTicket.GetSubscriptionId(), Reference: reference(c.Command),
 		}}
-		return mayOpen(s, c)
+		return s.open(c)
 	}
 	if !s.Exists() {
 		return refusal.NotFound("aggregate_id", "R11", "there is no such ticket")
@@ -256,11 +266,17 @@ func mayAssign(by *lockboxv1.Actor) bool {
 // support.
 func MayComment(by *lockboxv1.Actor) bool { return aggregate.Customer(by) || mayAssign(by) }
 
-func mayOpen(s State, c aggregate.Command) error {
-	if !aggregate.Customer(c.By) {
-		return refusal.OfKind(
-			refusal.Forbidden("token", "R11", "a ticket is opened by somebody at the customer"),
-			"ticket-open")
+// mayOpen reports whether the actor may open a ticket: the customer's people, and the provider's ticket system. None of
+// the provider's people may, so that no engineer makes the ticket that their own request rests on.
+func mayOpen(by *lockboxv1.Actor) bool {
+	return aggregate.Customer(by) || aggregate.Provider(by, aggregate.TicketSystems)
+}
+
+func (s State) open(c aggregate.Command) error {
+	if !mayOpen(c.By) {
+		return refusal.Because(refusal.Forbidden("token", "R61",
+			"a ticket is opened by somebody at the customer, or by the provider's ticket system"),
+			reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAY_NOT_OPEN_TICKET))
 	}
 	if s.Exists() {
 		return refusal.Naming(

@@ -32,6 +32,7 @@ var (
 	fred = story.Provider("fred", aggregate.SupportEngineers)
 	leo  = story.Provider("leo", aggregate.SupportLeads)
 	sven = story.Provider("sven", aggregate.SecurityOfficers)
+	desk = story.Provider("desk", aggregate.TicketSystems) // a program
 )
 
 func open(title, description, subscription string) *lockboxv1.Command {
@@ -141,6 +142,49 @@ func TestR61ATicketIsClosedAndOpenedAgain(t *testing.T) {
 	}
 }
 
+// The provider's ticket system opens tickets, and nobody else of the provider does; it can do nothing else to one.
+func TestR61TheProvidersTicketSystemOpensTicketsToo(t *testing.T) {
+	s := play(t,
+		row{leo, open("It does not boot", "", ""), no(forbidden, "token", "R61")},
+		row{sven, open("It does not boot", "", ""), no(forbidden, "token", "R61")},
+		row{desk, open("It does not boot", "", "sub-1"), "TicketOpened"},
+		row{desk, comment("please"), no(forbidden, "token", "R11")},
+		row{desk, assign(eve, "", ""), no(forbidden, "token", "R11")},
+		row{desk, closes("it boots"), no(forbidden, "token", "R61")},
+		row{cora, comment("what is this?"), "TicketCommented"},
+		row{cora, closes("not ours"), "TicketClosed"},
+		row{desk, reopens(), no(forbidden, "token", "R61")},
+	)
+	if !s.OfProvider() || s.OpenedBy.GetPerson().GetSubject() != "desk" {
+		t.Errorf("opened by %v, of the provider: %t", s.OpenedBy, s.OfProvider())
+	}
+	if s := play(t, row{cora, open("It does not boot", "", ""), "TicketOpened"}); s.OfProvider() {
+		t.Error("the customer's ticket is taken for the provider's")
+	}
+}
+
+// Whoever holds the key of the service that writes tickets cannot open one in the name of the provider's people, or of
+// a program of the customer's that calls a group of its own the same.
+func TestR61TheFoldBelievesNoOtherOpener(t *testing.T) {
+	named := story.Customer(story.Tenant, "bot")
+	named.Groups = []string{aggregate.TicketSystems}
+	for name, row := range map[string]struct {
+		by               *lockboxv1.Actor
+		faulty, provider bool
+	}{
+		"the customer": {cora, false, false}, "the ticket system": {desk, false, true}, "an engineer": {eve, true, false},
+		"Lockbox":                         {story.System("lockbox-orchestrator"), true, false},
+		"a customer's group of that name": {named, false, false},
+	} {
+		s := ticket.Evolve(ticket.State{}, 1, &lockboxv1.Event{Tenant: story.Tenant, Kind: aggregate.KindTicket,
+			AggregateId: "sr-1", Version: 1, Time: timestamppb.New(start), Actor: row.by, Fact: &lockboxv1.Event_TicketOpened{
+				TicketOpened: &lockboxv1.TicketOpened{Title: "It hangs", Reference: "SR-1"}}})
+		if (s.Fault != nil) != row.faulty || s.OfProvider() != row.provider {
+			t.Errorf("%s: fault %v, of the provider: %t", name, s.Fault, s.OfProvider())
+		}
+	}
+}
+
 func TestATicketHasAnEnd(t *testing.T) {
 	rows := []row{{cora, open("It does not boot", "", ""), "TicketOpened"}}
 	for range 499 {
@@ -152,7 +196,7 @@ func TestATicketHasAnEnd(t *testing.T) {
 
 func TestR11WhoMayDoWhatToATicket(t *testing.T) {
 	play(t,
-		row{eve, open("It does not boot", "", ""), no(forbidden, "token", "R11")},
+		row{eve, open("It does not boot", "", ""), no(forbidden, "token", "R61")},
 		row{cora, comment("hello?"), no(notFound, "aggregate_id", "R11")},
 		row{leo, assign(eve, "", ""), no(notFound, "aggregate_id", "R11")},
 		row{cora, open("It does not boot", "", ""), "TicketOpened"},

@@ -28,6 +28,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/accessdb"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/answer"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/cosign"
@@ -51,6 +52,9 @@ type Config struct {
 	// MailsWithin is how long after an event its mails have to be reported before there is an alarm; 0 means 15
 	// minutes. It must be longer than the notifier holds mails (digest_after), by five minutes at least.
 	MailsWithin time.Duration `yaml:"mails_within"`
+	// TimeZone is the IANA name of the time zone of the provider's people, in which the log's sentences name times to
+	// them, with UTC beside; if empty, UTC. Customers choose their own among their settings (R60).
+	TimeZone string `yaml:"time_zone"`
 	// Building is called with the progress of a new projection until queries are answered; it may be nil.
 	Building func(done, of uint64) `yaml:"-"`
 }
@@ -100,6 +104,9 @@ func (c Config) Check() error {
 	}
 	if c.Log.SaltsFile == "" {
 		return refusal.Invalid("log.salts_file", rule, "is required: `lockbox keys` makes it")
+	}
+	if c.TimeZone != "" && !timetext.KnownZone(c.TimeZone) {
+		return refusal.Invalid("time_zone", rule, "must be the IANA name of a time zone, such as Europe/Paris")
 	}
 	if c.MailsWithin < 0 || c.MailsWithin > mostMailsWithin {
 		return refusal.Invalid("mails_within", rule, "is at most %v, a quarter more than a mail may be held",
@@ -204,7 +211,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
 				Receipts: log, Callers: fair.NewCallers(), Trail: trail, Access: access,
-				Health: health(log, watching, witnesses),
+				Health: health(log, watching, witnesses), Zone: timetext.Zone(c.TimeZone),
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
 			if err != nil {

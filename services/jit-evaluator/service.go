@@ -291,7 +291,7 @@ func (e *evaluator) verdict(
 	if err != nil {
 		return repository.Decided{}, err
 	}
-	w := states.World(s.Tenant, s.Intent.GetSubscriptionId())
+	w := states.World(s)
 	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
 	if s.TicketID != "" {
 		t := states.Ticket(s.Tenant, s.TicketID)

@@ -61,7 +61,8 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	}
 	switch e.Event.GetFact().(type) {
 	case *lockboxv1.Event_RoleRemoved, *lockboxv1.Event_RoleDeactivated, *lockboxv1.Event_SubscriptionGivenUp,
-		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_RoleEnded:
+		*lockboxv1.Event_AccountIdentified, *lockboxv1.Event_FormerSignInEnded, *lockboxv1.Event_RoleEnded,
+		*lockboxv1.Event_TicketClosed:
 		if err := o.checkOpen(ctx, about.Tenant, e.Event.GetId()); err != nil {
 			return err
 		}
@@ -184,8 +185,8 @@ func (o *orchestrator) mayWrite(e *lockboxv1.Event) error {
 }
 
 // checkOpen checks every request of a tenant that awaits the customer, after somebody lost a role or was found to have
-// several accounts, and all access, after the tenant lost a subscription. The pending timers list all open requests.
-// There may be thousands, so they are read in batches.
+// several accounts, and all access, after the tenant lost a subscription or a ticket was closed. The pending timers
+// list all open requests. There may be thousands, so they are read in batches.
 func (o *orchestrator) checkOpen(ctx context.Context, tenantID, causationID string) error {
 	live, err := o.Journal.Timers(ctx, tenantID, aggregate.KindRequest)
 	if err != nil {
@@ -228,6 +229,10 @@ func (o *orchestrator) check(
 	}
 	if id := r.Intent.GetSubscriptionId(); id != "" && !states.Ownership(id).Of(about.Tenant) {
 		return o.wake(ctx, about) // it can still be decided, and access would not be taken away
+	}
+	if request.EndsWithTicket(r, states.Tenant(about.Tenant)) &&
+		states.Ticket(about.Tenant, r.TicketID).LastClosed > 0 {
+		return o.wake(ctx, about) // access may be about to begin on what was before the closing (R61)
 	}
 	return nil
 }

@@ -327,7 +327,7 @@ func (h *happenings) submit(tenant, sub string) {
 	}
 	h.Record(submitted)
 	about := aggregate.Request(tenant, in.GetId())
-	w := h.States.World(tenant, in.GetSubscriptionId())
+	w := h.States.World(h.States.Request(about))
 	verdict := policy.Evaluate(policy.Facts{Intent: in, By: engineer, Tenant: w.Tenant, Subscription: w.Subscription,
 		History: &lockboxv1.EngineerHistory{}}, shipped(), services(), h.Terms, h.Now)
 	evaluated, _, err := request.RecordEvaluation(h.States.Request(about), verdict, story.System("jit-evaluator"), h.Now)

@@ -762,7 +762,7 @@ type Command_RemoveWebhook struct {
 }
 
 type Command_OpenTicket struct {
-	// Somebody at the customer opens a support ticket.
+	// Somebody at the customer, or the provider's ticket system, opens a support ticket.
 	OpenTicket *OpenTicket `protobuf:"bytes,80,opt,name=open_ticket,json=openTicket,proto3,oneof"`
 }
 
@@ -2712,7 +2712,7 @@ func (x *AssignTicket) GetReason() string {
 	return ""
 }
 
-// Closes a ticket. Requests that name it, and access that was allowed, stay as they are.
+// Closes a ticket. Access that was bound to it ends, and nothing else does: requests that name it stay as they are.
 type CloseTicket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why; at most 1000 characters, may be empty.

@@ -1931,9 +1931,16 @@ type RequestView struct {
 	Partial bool `protobuf:"varint,92,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The log's public key, by which the request's receipt is checked; only in a GetRequest answer, and for those who may have
 	// the receipt. Who has it from elsewhere compares the two.
-	LogKey        string `protobuf:"bytes,96,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LogKey string `protobuf:"bytes,96,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"`
+	// Who closed the ticket with which the access ends, if access ended or did not begin because of that (R61).
+	TicketClosedBy *Actor `protobuf:"bytes,97,opt,name=ticket_closed_by,json=ticketClosedBy,proto3" json:"ticket_closed_by,omitempty"`
+	// True if access on this request ends when its ticket is closed: as it was granted, or before that, as the customer's settings
+	// are now.
+	AccessEndsWithTicket bool `protobuf:"varint,98,opt,name=access_ends_with_ticket,json=accessEndsWithTicket,proto3" json:"access_ends_with_ticket,omitempty"`
+	// True if the provider's ticket system opened the ticket that the request names: it is no support that the customer requested.
+	TicketOfProvider bool `protobuf:"varint,99,opt,name=ticket_of_provider,json=ticketOfProvider,proto3" json:"ticket_of_provider,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -2174,6 +2181,27 @@ func (x *RequestView) GetLogKey() string {
 		return x.LogKey
 	}
 	return ""
+}
+
+func (x *RequestView) GetTicketClosedBy() *Actor {
+	if x != nil {
+		return x.TicketClosedBy
+	}
+	return nil
+}
+
+func (x *RequestView) GetAccessEndsWithTicket() bool {
+	if x != nil {
+		return x.AccessEndsWithTicket
+	}
+	return false
+}
+
+func (x *RequestView) GetTicketOfProvider() bool {
+	if x != nil {
+		return x.TicketOfProvider
+	}
+	return false
 }
 
 // How one person decided about a request.
@@ -3904,9 +3932,11 @@ type TicketView struct {
 	// When it was closed; absent while it is open.
 	ClosedAt *timestamppb.Timestamp `protobuf:"bytes,76,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
 	// Who closed it; absent while it is open.
-	ClosedBy      *Actor `protobuf:"bytes,77,opt,name=closed_by,json=closedBy,proto3" json:"closed_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClosedBy *Actor `protobuf:"bytes,77,opt,name=closed_by,json=closedBy,proto3" json:"closed_by,omitempty"`
+	// True if the provider's ticket system opened it: it is no support that the customer requested.
+	OpenedByProvider bool `protobuf:"varint,78,opt,name=opened_by_provider,json=openedByProvider,proto3" json:"opened_by_provider,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *TicketView) Reset() {
@@ -4035,6 +4065,13 @@ func (x *TicketView) GetClosedBy() *Actor {
 		return x.ClosedBy
 	}
 	return nil
+}
+
+func (x *TicketView) GetOpenedByProvider() bool {
+	if x != nil {
+		return x.OpenedByProvider
+	}
+	return false
 }
 
 // Who would be asked if a request came now (R23)?
@@ -5236,8 +5273,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\xec\n" +
-	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\x8e\f\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -5277,7 +5313,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\bended_by\x18Z \x01(\v2\x11.lockbox.v1.ActorR\aendedBy\x12%\n" +
 	"\x0eactivate_first\x18[ \x01(\bR\ractivateFirst\x12\x18\n" +
 	"\apartial\x18\\ \x01(\bR\apartial\x12\x17\n" +
-	"\alog_key\x18` \x01(\tR\x06logKey\"\x87\x02\n" +
+	"\alog_key\x18` \x01(\tR\x06logKey\x12;\n" +
+	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
+	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
+	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -5431,7 +5470,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\">\n" +
 	"\n" +
 	"TicketList\x120\n" +
-	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xa5\x04\n" +
+	"\atickets\x18\x01 \x03(\v2\x16.lockbox.v1.TicketViewR\atickets\"\xd3\x04\n" +
 	"\n" +
 	"TicketView\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\tR\bticketId\x12\x16\n" +
@@ -5448,7 +5487,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\aversion\x18\v \x01(\x04R\aversion\x12\x1c\n" +
 	"\treference\x18\f \x01(\tR\treference\x127\n" +
 	"\tclosed_at\x18L \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12.\n" +
-	"\tclosed_by\x18M \x01(\v2\x11.lockbox.v1.ActorR\bclosedBy\";\n" +
+	"\tclosed_by\x18M \x01(\v2\x11.lockbox.v1.ActorR\bclosedBy\x12,\n" +
+	"\x12opened_by_provider\x18N \x01(\bR\x10openedByProvider\";\n" +
 	"\x10PreviewApprovers\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\"\x9e\x02\n" +
 	"\x10ApproversPreview\x12/\n" +
@@ -5732,89 +5772,90 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	69,  // 67: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
 	63,  // 68: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
 	64,  // 69: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	64,  // 70: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	62,  // 71: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	70,  // 72: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	64,  // 73: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	62,  // 74: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	64,  // 75: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	62,  // 76: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	62,  // 77: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	64,  // 78: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	62,  // 79: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	62,  // 80: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	21,  // 81: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	18,  // 82: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	71,  // 83: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	64,  // 84: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	72,  // 85: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	73,  // 86: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	32,  // 87: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	31,  // 88: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	26,  // 89: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	69,  // 90: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	74,  // 91: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	24,  // 92: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	75,  // 93: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 94: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	64,  // 95: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	62,  // 96: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	63,  // 97: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	62,  // 98: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	64,  // 99: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	62,  // 100: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	76,  // 101: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	76,  // 102: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	28,  // 103: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	27,  // 104: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	69,  // 105: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	77,  // 106: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	78,  // 107: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	64,  // 108: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	62,  // 109: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	64,  // 110: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	62,  // 111: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	76,  // 112: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	32,  // 113: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 114: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	79,  // 115: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	62,  // 116: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	69,  // 117: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	36,  // 118: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	63,  // 119: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	62,  // 120: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	64,  // 121: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 122: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	62,  // 123: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	64,  // 124: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	80,  // 125: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	81,  // 126: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	82,  // 127: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	63,  // 128: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 129: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	83,  // 130: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	62,  // 131: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	62,  // 132: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	64,  // 133: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	62,  // 134: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	62,  // 135: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	69,  // 136: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	64,  // 137: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 138: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	70,  // 139: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 140: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	47,  // 141: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	84,  // 142: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	84,  // 143: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	64,  // 144: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	62,  // 145: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	50,  // 146: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	85,  // 147: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	148, // [148:148] is the sub-list for method output_type
-	148, // [148:148] is the sub-list for method input_type
-	148, // [148:148] is the sub-list for extension type_name
-	148, // [148:148] is the sub-list for extension extendee
-	0,   // [0:148] is the sub-list for field type_name
+	64,  // 70: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	64,  // 71: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	62,  // 72: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	70,  // 73: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	64,  // 74: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	62,  // 75: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	64,  // 76: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	62,  // 77: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	62,  // 78: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	64,  // 79: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	62,  // 80: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	62,  // 81: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	21,  // 82: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	18,  // 83: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	71,  // 84: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	64,  // 85: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	72,  // 86: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	73,  // 87: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	32,  // 88: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	31,  // 89: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	26,  // 90: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	69,  // 91: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	74,  // 92: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	24,  // 93: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	75,  // 94: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 95: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	64,  // 96: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	62,  // 97: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	63,  // 98: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	62,  // 99: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	64,  // 100: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	62,  // 101: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	76,  // 102: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	76,  // 103: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	28,  // 104: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	27,  // 105: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	69,  // 106: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	77,  // 107: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	78,  // 108: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	64,  // 109: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	62,  // 110: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	64,  // 111: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	62,  // 112: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	76,  // 113: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	32,  // 114: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	24,  // 115: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	79,  // 116: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	62,  // 117: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	69,  // 118: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	36,  // 119: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	63,  // 120: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	62,  // 121: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	64,  // 122: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	18,  // 123: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	62,  // 124: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	64,  // 125: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	80,  // 126: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	81,  // 127: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	82,  // 128: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	63,  // 129: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	41,  // 130: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	83,  // 131: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	62,  // 132: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	62,  // 133: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	64,  // 134: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	62,  // 135: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	62,  // 136: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	69,  // 137: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	64,  // 138: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	46,  // 139: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	70,  // 140: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	45,  // 141: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	47,  // 142: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	84,  // 143: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	84,  // 144: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	64,  // 145: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	62,  // 146: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	50,  // 147: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	85,  // 148: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	149, // [149:149] is the sub-list for method output_type
+	149, // [149:149] is the sub-list for method input_type
+	149, // [149:149] is the sub-list for extension type_name
+	149, // [149:149] is the sub-list for extension extendee
+	0,   // [0:149] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

@@ -268,6 +268,14 @@ const (
 	ReasonCode_REASON_CODE_KEY_PART_MALFORMED ReasonCode = 166
 	// Somebody changed it since the reader saw it (R29). Parameters: `by`, who changed it last; `at`, when, in RFC 3339.
 	ReasonCode_REASON_CODE_CHANGED_SINCE_SEEN ReasonCode = 167
+	// A refusal: an intent says that the customer asked for support, and the provider opened the ticket that it names (R61).
+	ReasonCode_REASON_CODE_TICKET_OF_PROVIDER ReasonCode = 168
+	// A refusal: the ticket that an intent names is closed, and the customer's access ends with its ticket (R61).
+	ReasonCode_REASON_CODE_TICKET_NOT_OPEN ReasonCode = 169
+	// Access ended, or did not begin: the ticket with which it ends was closed (R61).
+	ReasonCode_REASON_CODE_TICKET_CLOSED ReasonCode = 170
+	// A refusal: neither the customer's people nor the provider's ticket system want to open a ticket (R61).
+	ReasonCode_REASON_CODE_MAY_NOT_OPEN_TICKET ReasonCode = 171
 )
 
 // Enum value maps for ReasonCode.
@@ -390,6 +398,10 @@ var (
 		165: "REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES",
 		166: "REASON_CODE_KEY_PART_MALFORMED",
 		167: "REASON_CODE_CHANGED_SINCE_SEEN",
+		168: "REASON_CODE_TICKET_OF_PROVIDER",
+		169: "REASON_CODE_TICKET_NOT_OPEN",
+		170: "REASON_CODE_TICKET_CLOSED",
+		171: "REASON_CODE_MAY_NOT_OPEN_TICKET",
 	}
 	ReasonCode_value = map[string]int32{
 		"REASON_CODE_UNSPECIFIED":                      0,
@@ -509,6 +521,10 @@ var (
 		"REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES":      165,
 		"REASON_CODE_KEY_PART_MALFORMED":               166,
 		"REASON_CODE_CHANGED_SINCE_SEEN":               167,
+		"REASON_CODE_TICKET_OF_PROVIDER":               168,
+		"REASON_CODE_TICKET_NOT_OPEN":                  169,
+		"REASON_CODE_TICKET_CLOSED":                    170,
+		"REASON_CODE_MAY_NOT_OPEN_TICKET":              171,
 	}
 )
 
@@ -664,7 +680,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xd2\"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xdf#\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -784,7 +800,11 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"\x1aREASON_CODE_KEY_NOT_SECRET\x10\xa4\x01\x12,\n" +
 	"'REASON_CODE_KEY_WITH_TOO_MANY_NAMESAKES\x10\xa5\x01\x12#\n" +
 	"\x1eREASON_CODE_KEY_PART_MALFORMED\x10\xa6\x01\x12#\n" +
-	"\x1eREASON_CODE_CHANGED_SINCE_SEEN\x10\xa7\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1eREASON_CODE_CHANGED_SINCE_SEEN\x10\xa7\x01\x12#\n" +
+	"\x1eREASON_CODE_TICKET_OF_PROVIDER\x10\xa8\x01\x12 \n" +
+	"\x1bREASON_CODE_TICKET_NOT_OPEN\x10\xa9\x01\x12\x1e\n" +
+	"\x19REASON_CODE_TICKET_CLOSED\x10\xaa\x01\x12$\n" +
+	"\x1fREASON_CODE_MAY_NOT_OPEN_TICKET\x10\xab\x01B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_reason_proto_rawDescOnce sync.Once

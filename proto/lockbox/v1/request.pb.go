@@ -623,7 +623,11 @@ type EvaluationFacts struct {
 	// The intent names a ticket that the customer does not have.
 	TicketMissing bool `protobuf:"varint,18,opt,name=ticket_missing,json=ticketMissing,proto3" json:"ticket_missing,omitempty"`
 	// From the catalogue: the scenario changes resources, without elevated permission.
-	Changes       bool `protobuf:"varint,40,opt,name=changes,proto3" json:"changes,omitempty"`
+	Changes bool `protobuf:"varint,40,opt,name=changes,proto3" json:"changes,omitempty"`
+	// The intent names a ticket that the provider's ticket system opened, and not the customer (R61).
+	TicketOfProvider bool `protobuf:"varint,41,opt,name=ticket_of_provider,json=ticketOfProvider,proto3" json:"ticket_of_provider,omitempty"`
+	// The intent names a ticket that is closed, and the customer's access ends with its ticket (R61).
+	TicketClosed  bool `protobuf:"varint,42,opt,name=ticket_closed,json=ticketClosed,proto3" json:"ticket_closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,6 +791,20 @@ func (x *EvaluationFacts) GetTicketMissing() bool {
 func (x *EvaluationFacts) GetChanges() bool {
 	if x != nil {
 		return x.Changes
+	}
+	return false
+}
+
+func (x *EvaluationFacts) GetTicketOfProvider() bool {
+	if x != nil {
+		return x.TicketOfProvider
+	}
+	return false
+}
+
+func (x *EvaluationFacts) GetTicketClosed() bool {
+	if x != nil {
+		return x.TicketClosed
 	}
 	return false
 }
@@ -1760,9 +1778,13 @@ type AccessGranted struct {
 	Mode AccessMode `protobuf:"varint,42,opt,name=mode,proto3,enum=lockbox.v1.AccessMode" json:"mode,omitempty"`
 	// When the WaivedAccessReported is due that lists this access. Not set if the customer approved, nor in what earlier
 	// versions recorded.
-	ReportAt      *timestamppb.Timestamp `protobuf:"bytes,43,opt,name=report_at,json=reportAt,proto3" json:"report_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ReportAt *timestamppb.Timestamp `protobuf:"bytes,43,opt,name=report_at,json=reportAt,proto3" json:"report_at,omitempty"`
+	// True if this access ends when the request's ticket is closed (R61): the tenant had chosen so when it began.
+	EndsWithTicket bool `protobuf:"varint,44,opt,name=ends_with_ticket,json=endsWithTicket,proto3" json:"ends_with_ticket,omitempty"`
+	// The EVENTS sequence of the last event of the request's ticket that was read; 0 unless ends_with_ticket.
+	TicketSequence uint64 `protobuf:"varint,45,opt,name=ticket_sequence,json=ticketSequence,proto3" json:"ticket_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AccessGranted) Reset() {
@@ -1872,6 +1894,20 @@ func (x *AccessGranted) GetReportAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AccessGranted) GetEndsWithTicket() bool {
+	if x != nil {
+		return x.EndsWithTicket
+	}
+	return false
+}
+
+func (x *AccessGranted) GetTicketSequence() uint64 {
+	if x != nil {
+		return x.TicketSequence
+	}
+	return 0
+}
+
 // Approved, but the basis did not hold any more when access was to be given.
 type AccessLapsed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1885,8 +1921,13 @@ type AccessLapsed struct {
 	CodedReason *Reason `protobuf:"bytes,4,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
 	// The EVENTS sequence of the last event that was read of who owns the subscription; 0 without a subscription.
 	OwnershipSequence uint64 `protobuf:"varint,5,opt,name=ownership_sequence,json=ownershipSequence,proto3" json:"ownership_sequence,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Who had closed the request's ticket, if that is why (R61).
+	TicketClosedBy *Actor `protobuf:"bytes,6,opt,name=ticket_closed_by,json=ticketClosedBy,proto3" json:"ticket_closed_by,omitempty"`
+	// The EVENTS sequence of the last event of the request's ticket that was read; 0 unless the tenant's access ends with its
+	// ticket.
+	TicketSequence uint64 `protobuf:"varint,7,opt,name=ticket_sequence,json=ticketSequence,proto3" json:"ticket_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AccessLapsed) Reset() {
@@ -1954,16 +1995,35 @@ func (x *AccessLapsed) GetOwnershipSequence() uint64 {
 	return 0
 }
 
+func (x *AccessLapsed) GetTicketClosedBy() *Actor {
+	if x != nil {
+		return x.TicketClosedBy
+	}
+	return nil
+}
+
+func (x *AccessLapsed) GetTicketSequence() uint64 {
+	if x != nil {
+		return x.TicketSequence
+	}
+	return 0
+}
+
 // The customer, or a security officer of the provider (the event's actor), took approved or running access away (R32), or
-// Lockbox itself did, because the subscription is no longer the customer's (R48).
+// Lockbox itself did, because the subscription is no longer the customer's (R48), or because the ticket with which this access
+// ends was closed (R61).
 type AccessRevoked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What they wrote; never empty.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The same as `reason`, as a code, if it was Lockbox itself.
-	CodedReason   *Reason `protobuf:"bytes,2,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CodedReason *Reason `protobuf:"bytes,2,opt,name=coded_reason,json=codedReason,proto3" json:"coded_reason,omitempty"`
+	// Who closed the request's ticket, if that is why (R61).
+	TicketClosedBy *Actor `protobuf:"bytes,3,opt,name=ticket_closed_by,json=ticketClosedBy,proto3" json:"ticket_closed_by,omitempty"`
+	// The EVENTS sequence of the TicketClosed that ended this access; 0 if something else did.
+	TicketSequence uint64 `protobuf:"varint,4,opt,name=ticket_sequence,json=ticketSequence,proto3" json:"ticket_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AccessRevoked) Reset() {
@@ -2008,6 +2068,20 @@ func (x *AccessRevoked) GetCodedReason() *Reason {
 		return x.CodedReason
 	}
 	return nil
+}
+
+func (x *AccessRevoked) GetTicketClosedBy() *Actor {
+	if x != nil {
+		return x.TicketClosedBy
+	}
+	return nil
+}
+
+func (x *AccessRevoked) GetTicketSequence() uint64 {
+	if x != nil {
+		return x.TicketSequence
+	}
+	return 0
 }
 
 // The requester (the event's actor) ended their access early (R32).
@@ -2125,7 +2199,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x16internal_remind_before\x18\f \x03(\v2\x19.google.protobuf.DurationR\x14internalRemindBefore\x127\n" +
 	"\rcoded_reasons\x18\r \x03(\v2\x12.lockbox.v1.ReasonR\fcodedReasons\x12O\n" +
 	"\x16customer_answer_within\x18( \x01(\v2\x19.google.protobuf.DurationR\x14customerAnswerWithin\x12O\n" +
-	"\x16customer_remind_before\x18) \x03(\v2\x19.google.protobuf.DurationR\x14customerRemindBefore\"\xa7\x06\n" +
+	"\x16customer_remind_before\x18) \x03(\v2\x19.google.protobuf.DurationR\x14customerRemindBefore\"\xfa\x06\n" +
 	"\x0fEvaluationFacts\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12#\n" +
 	"\rscenario_name\x18\x02 \x01(\tR\fscenarioName\x12.\n" +
@@ -2146,7 +2220,9 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x14subscription_missing\x18\x10 \x01(\bR\x13subscriptionMissing\x12/\n" +
 	"\x13subscription_faulty\x18\x11 \x01(\bR\x12subscriptionFaulty\x12%\n" +
 	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\x12\x18\n" +
-	"\achanges\x18( \x01(\bR\achanges\"G\n" +
+	"\achanges\x18( \x01(\bR\achanges\x12,\n" +
+	"\x12ticket_of_provider\x18) \x01(\bR\x10ticketOfProvider\x12#\n" +
+	"\rticket_closed\x18* \x01(\bR\fticketClosed\"G\n" +
 	"\x15InternalApprovalGiven\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x18\n" +
 	"\acomment\x18\x02 \x01(\tR\acomment\"G\n" +
@@ -2211,7 +2287,7 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x15subscription_sequence\x18\x04 \x01(\x04R\x14subscriptionSequence\"\x10\n" +
 	"\x0eRequestExpired\"*\n" +
 	"\x10RequestWithdrawn\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xff\x03\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xd2\x04\n" +
 	"\rAccessGranted\x127\n" +
 	"\tstarts_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x123\n" +
 	"\aends_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12!\n" +
@@ -2223,16 +2299,22 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\rresource_type\x18( \x01(\tR\fresourceType\x12\x1a\n" +
 	"\bscenario\x18) \x01(\tR\bscenario\x12*\n" +
 	"\x04mode\x18* \x01(\x0e2\x16.lockbox.v1.AccessModeR\x04mode\x127\n" +
-	"\treport_at\x18+ \x01(\v2\x1a.google.protobuf.TimestampR\breportAt\"\xea\x01\n" +
+	"\treport_at\x18+ \x01(\v2\x1a.google.protobuf.TimestampR\breportAt\x12(\n" +
+	"\x10ends_with_ticket\x18, \x01(\bR\x0eendsWithTicket\x12'\n" +
+	"\x0fticket_sequence\x18- \x01(\x04R\x0eticketSequence\"\xd0\x02\n" +
 	"\fAccessLapsed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0ftenant_sequence\x18\x02 \x01(\x04R\x0etenantSequence\x123\n" +
 	"\x15subscription_sequence\x18\x03 \x01(\x04R\x14subscriptionSequence\x125\n" +
 	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12-\n" +
-	"\x12ownership_sequence\x18\x05 \x01(\x04R\x11ownershipSequence\"^\n" +
+	"\x12ownership_sequence\x18\x05 \x01(\x04R\x11ownershipSequence\x12;\n" +
+	"\x10ticket_closed_by\x18\x06 \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x12'\n" +
+	"\x0fticket_sequence\x18\a \x01(\x04R\x0eticketSequence\"\xc4\x01\n" +
 	"\rAccessRevoked\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x125\n" +
-	"\fcoded_reason\x18\x02 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"(\n" +
+	"\fcoded_reason\x18\x02 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12;\n" +
+	"\x10ticket_closed_by\x18\x03 \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x12'\n" +
+	"\x0fticket_sequence\x18\x04 \x01(\x04R\x0eticketSequence\"(\n" +
 	"\x0eAccessReleased\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x11\n" +
 	"\x0fAccessCompleted*\xa8\x01\n" +
@@ -2315,6 +2397,7 @@ var file_lockbox_v1_request_proto_goTypes = []any{
 	(Role)(0),                       // 38: lockbox.v1.Role
 	(*AlternateAddress)(nil),        // 39: lockbox.v1.AlternateAddress
 	(AccessMode)(0),                 // 40: lockbox.v1.AccessMode
+	(*Actor)(nil),                   // 41: lockbox.v1.Actor
 }
 var file_lockbox_v1_request_proto_depIdxs = []int32{
 	28, // 0: lockbox.v1.AccessRequested.intent:type_name -> lockbox.v1.AccessIntent
@@ -2358,12 +2441,14 @@ var file_lockbox_v1_request_proto_depIdxs = []int32{
 	40, // 38: lockbox.v1.AccessGranted.mode:type_name -> lockbox.v1.AccessMode
 	31, // 39: lockbox.v1.AccessGranted.report_at:type_name -> google.protobuf.Timestamp
 	33, // 40: lockbox.v1.AccessLapsed.coded_reason:type_name -> lockbox.v1.Reason
-	33, // 41: lockbox.v1.AccessRevoked.coded_reason:type_name -> lockbox.v1.Reason
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	41, // 41: lockbox.v1.AccessLapsed.ticket_closed_by:type_name -> lockbox.v1.Actor
+	33, // 42: lockbox.v1.AccessRevoked.coded_reason:type_name -> lockbox.v1.Reason
+	41, // 43: lockbox.v1.AccessRevoked.ticket_closed_by:type_name -> lockbox.v1.Actor
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_request_proto_init() }

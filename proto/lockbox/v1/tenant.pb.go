@@ -1432,9 +1432,12 @@ type TenantSettings struct {
 	// How the provider's engineers see who of the customer's people decided, asked or revoked. Not set: by name.
 	DecidersShown DecidersShown `protobuf:"varint,92,opt,name=deciders_shown,json=decidersShown,proto3,enum=lockbox.v1.DecidersShown" json:"deciders_shown,omitempty"`
 	// The IANA name of the time zone in which people of the tenant are shown times, with UTC beside: Europe/Paris. Empty: UTC.
-	TimeZone      string `protobuf:"bytes,93,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TimeZone string `protobuf:"bytes,93,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// Access on a request that names a ticket begins only while that ticket is open, and ends when it is closed. It applies to
+	// access that begins while this is set. Requests without a ticket are not concerned (R61).
+	AccessEndsWithTicket bool `protobuf:"varint,94,opt,name=access_ends_with_ticket,json=accessEndsWithTicket,proto3" json:"access_ends_with_ticket,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *TenantSettings) Reset() {
@@ -1521,6 +1524,13 @@ func (x *TenantSettings) GetTimeZone() string {
 		return x.TimeZone
 	}
 	return ""
+}
+
+func (x *TenantSettings) GetAccessEndsWithTicket() bool {
+	if x != nil {
+		return x.AccessEndsWithTicket
+	}
+	return false
 }
 
 // The settings as they are from now on, whole.
@@ -2691,7 +2701,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
 	"\x10AlternateAddress\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
-	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xbe\x03\n" +
+	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xf5\x03\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
 	"\n" +
@@ -2702,7 +2712,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x15signed_approvals_only\x18\x05 \x01(\bR\x13signedApprovalsOnly\x12O\n" +
 	"\x16max_authentication_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x14maxAuthenticationAge\x12@\n" +
 	"\x0edeciders_shown\x18\\ \x01(\x0e2\x19.lockbox.v1.DecidersShownR\rdecidersShown\x12\x1b\n" +
-	"\ttime_zone\x18] \x01(\tR\btimeZone\"I\n" +
+	"\ttime_zone\x18] \x01(\tR\btimeZone\x125\n" +
+	"\x17access_ends_with_ticket\x18^ \x01(\bR\x14accessEndsWithTicket\"I\n" +
 	"\x0fSettingsChanged\x126\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A support ticket was opened. The event's aggregate id is the ticket's id, which follows from its reference: the reference
+// A support ticket was opened, by somebody at the customer or by the provider's ticket system: the event's actor. The event's aggregate id is the ticket's id, which follows from its reference: the reference
 // without regard to the case of ASCII letters and to repeated blanks; its hash, if that cannot be a part of a subject.
 type TicketOpened struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -232,7 +232,8 @@ func (x *TicketReassigned) GetReference() string {
 	return ""
 }
 
-// Somebody (the event's actor) closed the ticket. It ends nothing else, and can still be commented on.
+// Somebody (the event's actor) closed the ticket. It ends the access that was bound to it (AccessGranted.ends_with_ticket) and
+// nothing else, and can still be commented on.
 type TicketClosed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why; at most 1000 characters, may be empty.

@@ -22,6 +22,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
@@ -58,6 +59,8 @@ type Answerer struct {
 	Access AccessRecords
 	// Health returns what is known of the log beyond what is stored; nil: nothing is.
 	Health func() Health
+	// Zone is the time zone of the provider's people; nil: UTC.
+	Zone *time.Location
 
 	waiting, strangers atomic.Int64
 }
@@ -131,12 +134,26 @@ func (a *Answerer) answer(
 	if err != nil {
 		return nil, err
 	}
+	if q.GetLanguage() != "" && q.GetListActivity().GetExport() == "" { // people read it, and not programs
+		language = language.Timed(a.zone(v))
+	}
 	v.language, v.catalogue, v.receipts, v.access, v.health = language, a.Catalogue, a.Receipts, a.Access, a.Health
 	if c, err := a.Catalogue.After(snapshot.Catalogue()); err == nil { // else by the names that the built-in one has
 		v.language = language.Naming(c)
 	}
 	reply = &lockboxv1.QueryReply{Sequence: snapshot.Sequence()}
 	return reply, v.ask(ctx, q, reply)
+}
+
+// zone returns the time zone of the caller's organisation (R60).
+func (a *Answerer) zone(v *viewer) *time.Location {
+	switch {
+	case v.by.GetSide() == lockboxv1.Side_SIDE_TENANT:
+		return timetext.Zone(v.customer.Tenant.Settings.GetTimeZone())
+	case a.Zone != nil:
+		return a.Zone
+	}
+	return time.UTC
 }
 
 // signIn says how the portal signs a tenant's people in (R65). Whoever asks has not signed in yet, so no token is asked

@@ -1,9 +1,12 @@
 package answer_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/timetext"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -88,4 +91,45 @@ func TestWhatBecameOfTheMails(t *testing.T) {
 	// A report that another tenant's name stands on is not this request's, whatever it says that it is about.
 	p.story.Mail(health, id, secret+"@example.org")
 	noneOf(t, "a foreign report", p.query("grace", getRequest(bank, id)), secret)
+}
+
+// R60: sentences that name a time are in the time zone of the reader's organisation, with UTC beside; programs and
+// files read UTC alone.
+func TestR60SentencesNameTimesInTheReadersZone(t *testing.T) {
+	p := newPlace(t)
+	p.answerer.Zone = timetext.Zone("America/New_York")
+	p.story.Command(p.actor("grace"), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_ChangeSettings{
+		ChangeSettings: &lockboxv1.ChangeSettings{Settings: &lockboxv1.TenantSettings{DefaultLanguage: "en",
+			TimeZone: "Europe/Paris"}}}})
+	expires := p.story.States.Request(aggregate.Request(bank, p.prod[bank])).ExpiresAt()
+	paris, york := timetext.Zone("Europe/Paris"), timetext.Zone("America/New_York")
+	utc := expires.UTC().Format("2006-01-02 15:04:05 UTC")
+	for _, row := range []struct{ who, language, export, want string }{
+		{"grace", "en", "", timetext.Stamp("en", expires, paris)},
+		{"grace", "fr", "", timetext.Stamp("fr", expires, paris)},
+		{"grace", "ja", "", timetext.Stamp("ja", expires, paris)},
+		{"hana", "ja", "", timetext.Instant("ja", expires)},
+		{"olga", "en", "", timetext.Stamp("en", expires, york)},
+		{"grace", "", "", utc},
+		{"grace", "en", "csv", utc},
+	} {
+		of := bank
+		if row.who == "hana" {
+			of = health
+		}
+		list := p.query(row.who, in(row.language, listActivity(of, &lockboxv1.ListActivity{RequestId: p.prod[of],
+			Actions: []string{"CustomerNotified"}, Export: row.export}))).GetActivity().GetActivities()
+		if len(list) != 1 || !strings.Contains(list[0].GetEntry().GetSummary(), row.want) {
+			t.Errorf("%s in %q, export %q: %v; want %s", row.who, row.language, row.export, list, row.want)
+		}
+		if row.export != "" {
+			continue
+		}
+		v := p.query(row.who, in(row.language, getRequest(of, p.prod[of]))).GetRequest()
+		if !slices.ContainsFunc(v.GetTimeline(), func(e *lockboxv1.TimelineEntry) bool {
+			return strings.Contains(e.GetSummary(), row.want)
+		}) {
+			t.Errorf("%s in %q: the timeline says nothing of %s", row.who, row.language, row.want)
+		}
+	}
 }

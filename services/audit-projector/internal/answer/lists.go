@@ -329,9 +329,11 @@ func (v *viewer) ticketsNamed(ctx context.Context, field, named string) (picked 
 }
 
 // ticketRows returns all tickets to people who work on tickets. Others of the customer see those that they opened, and
-// those of the subscriptions and requests that they see (R11, R25).
+// those of the subscriptions and requests that they see (R11, R25); the provider's ticket system, those that it opened
+// (R61).
 func (v *viewer) ticketRows(ctx context.Context, named string, limit int) ([]projection.Row, error) {
-	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.tickets {
+	if v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && !v.tickets &&
+		!aggregate.Provider(v.by, aggregate.TicketSystems) {
 		return nil, nil
 	}
 	scope := projection.Scope{Tenant: v.scope.Tenant, All: v.tickets, Subscriptions: v.scope.Subscriptions}

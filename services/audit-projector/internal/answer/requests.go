@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/export"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -274,6 +275,14 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	shown.Timeline = view.Timeline(timeline, v.language)
 	shown.Deliveries = view.Deliveries(timeline)
 	shown.Allowed = v.allowed(state)
+	if state.TicketID != "" { // the evaluation is not trusted with whose the ticket is
+		opened, err := v.first(ctx, export.Began{Tenant: state.Tenant, Kind: aggregate.KindTicket, ID: state.TicketID,
+			Type: "TicketOpened"})
+		if err != nil {
+			return nil, err
+		}
+		shown.TicketOfProvider = shown.GetTicketOfProvider() || opened != nil && !aggregate.Customer(opened.GetActor())
+	}
 	if !v.reduced {
 		if v.receipts != nil {
 			shown.LogKey = v.receipts.PublicKey()

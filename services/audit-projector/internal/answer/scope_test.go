@@ -197,6 +197,7 @@ func TestWhatTheProvidersPeopleSee(t *testing.T) {
 		"olga": append([]string{"dashboard"}, everything...),
 		"onboarding": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services",
 			"tenant"},
+		"desk": {"requests", "awaiting me", "activity", "activity of a request", "tickets", "self", "services"},
 	} {
 		t.Run(who, func(t *testing.T) {
 			p := newPlace(t)

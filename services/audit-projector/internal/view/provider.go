@@ -27,6 +27,7 @@ func RequestForProvider(v *lockboxv1.RequestView, c *projection.Customer) {
 		questions[i].Asker = as(q.GetAsker())
 	}
 	v.CustomerDecisions, v.Questions, v.EndedBy = decisions, questions, as(v.GetEndedBy())
+	v.TicketClosedBy = as(v.GetTicketClosedBy())
 }
 
 // EventsForProvider removes that from events of customers.
@@ -48,6 +49,10 @@ func eventForProvider(e *lockboxv1.Event, c *projection.Customer) *lockboxv1.Eve
 		f.CustomerApproved.Roles = nil
 	case *lockboxv1.Event_CustomerDenied:
 		f.CustomerDenied.Roles = nil
+	case *lockboxv1.Event_AccessLapsed:
+		f.AccessLapsed.TicketClosedBy = shownAs(f.AccessLapsed.GetTicketClosedBy(), c)
+	case *lockboxv1.Event_AccessRevoked:
+		f.AccessRevoked.TicketClosedBy = shownAs(f.AccessRevoked.GetTicketClosedBy(), c)
 	}
 	return e
 }

@@ -23,14 +23,16 @@ func Request(s request.State, c *projection.Customer, now time.Time, l *activity
 		InternalDecisions: s.InternalDecisions,
 		CustomerDecisions: s.CustomerDecisions, Questions: s.Questions, Grant: s.Grant, EndedAt: stamp(s.EndedAt),
 		EndReason:      s.EndReason,
-		CodedEndReason: s.CodedEndReason, EndedBy: s.EndedBy,
-		ServiceName: s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
+		CodedEndReason: s.CodedEndReason, EndedBy: s.EndedBy, TicketClosedBy: s.TicketClosedBy,
+		TicketOfProvider: s.Evaluation.GetFacts().GetTicketOfProvider(),
+		ServiceName:      s.Evaluation.GetFacts().GetServiceName(), ScenarioName: s.Evaluation.GetFacts().GetScenarioName(),
 		TenantName: s.Notified.GetTenantName(), SubscriptionName: s.Notified.GetSubscriptionName(),
 	}
 	if s.Status == request.AwaitingInternalApproval {
 		v.InternalAnswerBy = stamp(s.InternalDeadline())
 	}
 	if c != nil {
+		v.AccessEndsWithTicket = request.EndsWithTicket(s, c.Tenant)
 		v.TenantName = c.Tenant.Name
 		if sub, has := c.Subscription(s.Intent.GetSubscriptionId()); has {
 			v.SubscriptionName = sub.Name

@@ -154,7 +154,7 @@ func Ticket(s ticket.State) *lockboxv1.TicketView {
 	v := &lockboxv1.TicketView{
 		TicketId: s.ID, Tenant: s.Tenant, Title: s.Title, Description: s.Description, SubscriptionId: s.SubscriptionID,
 		Engineer: s.Engineer, Team: s.Team, OpenedAt: stamp(s.OpenedAt), OpenedBy: s.OpenedBy, Version: s.Version,
-		Reference: s.Reference, ClosedBy: s.ClosedBy,
+		Reference: s.Reference, ClosedBy: s.ClosedBy, OpenedByProvider: s.OfProvider(),
 	}
 	if s.Closed() {
 		v.ClosedAt = stamp(s.ClosedAt)

@@ -105,7 +105,7 @@ func TestEveryPersonaSignsIn(t *testing.T) {
 			t.Errorf("%s's token is good for more than %v", p.Name, devissuer.Lifetime)
 		}
 	}
-	want := strings.Fields(`erin sam ivan bob rosa rosa-admin lena derek olga onboarding grace otto otto-admin fleur eli
+	want := strings.Fields(`erin sam ivan bob rosa rosa-admin lena derek olga onboarding desk grace otto otto-admin fleur eli
 		audrey hana kenji`)
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)

@@ -70,6 +70,8 @@ func Personas() []Persona {
 	rosaAdmin := nimbus("rosa-admin", "Rosa Reyes (admin)", aggregate.SecurityOfficers,
 		"Rosa's other account, a security officer's: the same human")
 	rosaAdmin.Human = "rosa"
+	desk := nimbus("desk", "Nimbus Service Desk", aggregate.TicketSystems, "the provider's ticket system: opens tickets")
+	desk.Methods = password // it is a program
 	ottoAdmin := customer(TenantBank, "otto-admin", "Otto Owens (admin)", "en",
 		"Otto's other account, without a role: the same human to Lockbox")
 	ottoAdmin.Human = "otto"
@@ -87,6 +89,7 @@ func Personas() []Persona {
 		nimbus("olga", "Olga Orlova", aggregate.SecurityOfficers, "security officer, replays and revokes"),
 		nimbus("onboarding", "Nimbus Onboarding", aggregate.Onboarding,
 			"creates customers, and says whose a subscription is"),
+		desk,
 
 		customer(TenantBank, "grace", "Grace Green", "en", "Global Administrator of "+TenantBankName),
 		customer(TenantBank, "otto", "Otto Owens", "en", "owner of a subscription of "+TenantBankName),

@@ -159,7 +159,7 @@ func oktaGroup(g string) string { return "Lockbox " + strings.ReplaceAll(g, "-",
 func groupMap(theirs func(string) string) map[string]string {
 	all := map[string]string{}
 	for _, g := range []string{aggregate.SupportEngineers, aggregate.SupportLeads, aggregate.DevOpsManagers,
-		aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders} {
+		aggregate.SecurityOfficers, aggregate.Onboarding, aggregate.EmergencyResponders, aggregate.TicketSystems} {
 		all[theirs(g)] = g
 	}
 	return all

@@ -51,7 +51,9 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 		t := c.GetOpenTicket()
 		w.tickets = append(w.tickets, &lockboxv1.TicketView{TicketId: aggregate.TicketID(t.GetReference()),
 			Reference: t.GetReference(), Tenant: bank, Title: t.GetTitle(),
-			Description: t.GetDescription(), Version: 1})
+			Description: t.GetDescription(), Version: 1, OpenedAt: timestamppb.Now(),
+			OpenedBy:         &lockboxv1.Actor{Employer: who.Employer, Person: w.issuer.Person(who.Subject)},
+			OpenedByProvider: who.Employer != ""})
 	}
 	w.tenant.Version++
 	return &lockboxv1.CommandReply{Sequence: w.next(), Version: w.tenant.GetVersion(),

@@ -211,6 +211,7 @@ type settingsFlags struct {
 	deciders       enumFlag[lockboxv1.DecidersShown]
 	also, notAlso  []string
 	signedOnly     bool
+	withTicket     bool
 	freshness      time.Duration
 }
 
@@ -223,7 +224,8 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		Example: `  lockbox tenant settings
   lockbox tenant settings --approvals 2 --also-tell security@meadowbank.example:fr
   lockbox tenant settings --fallback tenant-lockbox-approvers
-  lockbox tenant settings --sign-in-within 15m`,
+  lockbox tenant settings --sign-in-within 15m
+  lockbox tenant settings --access-ends-with-ticket`,
 	}
 	f := c.Flags()
 	f.StringVar(&in.language, "language", "", "`language` of mails: "+strings.Join(tenant.Languages, ", "))
@@ -233,6 +235,8 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
 	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count")
+	f.BoolVar(&in.withTicket, "access-ends-with-ticket", false,
+		"access that begins from now on ends when its ticket is closed (=false: it stays)")
 	f.Var(&in.deciders, "show-deciders",
 		"how the provider's engineers see who of you decided: "+strings.Join(spellings[lockboxv1.DecidersShown](), ", "))
 	f.DurationVar(&in.freshness, "sign-in-within", 0,
@@ -319,6 +323,9 @@ func weakened(before, after *lockboxv1.TenantSettings) string {
 		(after.GetMaxAuthenticationAge() == nil || after.GetMaxAuthenticationAge().AsDuration() > age.AsDuration()) {
 		losses = append(losses, "Whoever decides may have signed in longer ago than so far.")
 	}
+	if before.GetAccessEndsWithTicket() && !after.GetAccessEndsWithTicket() {
+		losses = append(losses, "Access that begins from now on stays when its ticket is closed.")
+	}
 	for _, a := range before.GetAlternates() {
 		if !slices.ContainsFunc(after.GetAlternates(),
 			func(b *lockboxv1.AlternateAddress) bool { return strings.EqualFold(a.GetEmail(), b.GetEmail()) }) {
@@ -355,6 +362,9 @@ func (in *settingsFlags) apply(
 	}
 	if given("signed-approvals-only") {
 		next.SignedApprovalsOnly = in.signedOnly
+	}
+	if given("access-ends-with-ticket") {
+		next.AccessEndsWithTicket = in.withTicket
 	}
 	if given("sign-in-within") {
 		if next.MaxAuthenticationAge = nil; in.freshness != 0 {

@@ -11,8 +11,8 @@ import (
 )
 
 func (a *app) ticketCommand() *cobra.Command {
-	return group("ticket", "Support tickets", `Somebody at the customer opens a ticket; the provider's support assigns it, hands it on and comments. Approvers see it with
-the request that names it. It is named by its reference, which is what the customer calls it (SR-2026-0001, '#12345',
+	return group("ticket", "Support tickets", `Somebody at the customer, or the provider's ticket system, opens a ticket; the provider's support assigns it, hands it on
+and comments. Approvers see it with the request that names it. It is named by its reference, which is what the customer calls it (SR-2026-0001, '#12345',
 org/repo#12): letter case and repeated blanks do not matter.`, "",
 		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(),
 		a.ticketCommentCommand(), a.ticketCloseCommand(), a.ticketReopenCommand())
@@ -75,7 +75,8 @@ func (a *app) ticketShowCommand() *cobra.Command {
 func (a *app) ticketOpenCommand() *cobra.Command {
 	t := &lockboxv1.OpenTicket{}
 	c := &cobra.Command{
-		Use: "open --title TITLE", Short: "Open a ticket (the customer's people)", Args: exactly(),
+		Use: "open --title TITLE", Args: exactly(),
+		Short:             "Open a ticket (the customer's people; the provider's ticket system)",
 		ValidArgsFunction: nothing,
 		Example: `  lockbox ticket open --title "The payment service does not answer" --subscription meadow-production \
       --description "Since last night's update payments-1 hangs after a few minutes."`,
@@ -173,7 +174,7 @@ func (a *app) ticketCommentCommand() *cobra.Command {
 }
 
 func (a *app) ticketCloseCommand() *cobra.Command {
-	return a.settle("close", "Close a ticket; access that was allowed stays as it is", "Closed.",
+	return a.settle("close", "Close a ticket; access that is bound to it ends, requests stay as they are", "Closed.",
 		func(reason string) *lockboxv1.Command {
 			return &lockboxv1.Command{Action: &lockboxv1.Command_CloseTicket{
 				CloseTicket: &lockboxv1.CloseTicket{Reason: reason}}}

@@ -391,7 +391,8 @@ func (s *Stack) parts() []part {
 			first := listener
 			listener = nil // if it starts again, it listens at the same address
 			return projector.Run(ctx, rt, projector.Config{Dir: filepath.Join(s.config.Dir, "projection"),
-				Building: s.config.Building, MailsWithin: s.config.MailsWithin, Log: projector.LogConfig{
+				Building: s.config.Building, MailsWithin: s.config.MailsWithin, TimeZone: s.config.Notifier.TimeZone,
+				Log: projector.LogConfig{
 					SigningKeyFile: config.SecretFile(filepath.Join(s.keysDir(), logkeys.SigningKeyFile)),
 					SaltsFile:      config.SecretFile(filepath.Join(s.keysDir(), logkeys.SaltsFile)),
 					Interval:       s.config.LogInterval, Steady: s.config.LogSteady, RescanEvery: s.config.RescanEvery,

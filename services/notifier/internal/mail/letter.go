@@ -173,6 +173,8 @@ func (w *writer) body() string {
 		return ofGroup
 	}
 	switch w.n.Template {
+	case plan.AccessLapsed:
+		id += w.byTicket()
 	case plan.AccessRevoked:
 		switch {
 		case d.Starts.IsZero():
@@ -189,6 +191,14 @@ func (w *writer) body() string {
 		}
 	}
 	return id
+}
+
+// byTicket ends the ids of messages about access that ended, or did not begin, because its ticket was closed.
+func (w *writer) byTicket() string {
+	if w.n.Data.Why.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED {
+		return "/ticket"
+	}
+	return ""
 }
 
 // decider is who acted for the customer or the provider, as it is said within a sentence.
@@ -279,7 +289,7 @@ func (w *writer) quote(label string) {
 			return
 		}
 		if label == "quote/recorded" || d.ByLockbox {
-			label, foreign = "quote/recorded", foreign
+			label = "quote/recorded"
 		}
 	}
 	if t := text(foreign); t != "" {

@@ -19,7 +19,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/tenant"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/notifier/internal/mail/mailtest"
 	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
@@ -160,6 +162,46 @@ func TestR67AMailSaysWhichGroupARoleIsOf(t *testing.T) {
 			if got := render(t, n).plain; strings.Contains(of, "on-call") || strings.Count(got, "on-call") != 1 ||
 				strings.Contains(got, "Kenji") != (person != "") {
 				t.Errorf("%s, %s:\n%s", template, language, got)
+			}
+		}
+	}
+}
+
+// What ended, or did not begin, because its ticket was closed says so, and who closed it (R61).
+func TestR61AMailSaysWhoClosedTheTicketWithWhichAccessEnds(t *testing.T) {
+	for language, says := range map[string][2]string{
+		"en": {"Access ended: the ticket was closed", "while its ticket was closed"},
+		"fr": {"L’accès a pris fin avec la clôture du ticket", "alors que son ticket était clos"},
+		"ja": {"チケットのクローズによりアクセスが終了しました", "チケットがクローズされている間に承認されました"},
+	} {
+		for i, template := range []plan.Template{plan.AccessRevoked, plan.AccessLapsed} {
+			n := sample(template, language)
+			n.Data.By, n.Data.Organisation, n.Data.ByLockbox, n.Data.Text = "", "", true, "the ticket was closed"
+			n.Data.Why = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED}
+			n.Data.Closer = &plan.Closer{By: "Kenji Watanabe", Organisation: "Meadow Bank"}
+			got := strings.Join(strings.Fields(strings.ReplaceAll(render(t, n).plain, "\n> ", "")), "")
+			for _, want := range []string{says[i], "Kenji Watanabe", reason.Sentence(language, n.Data.Why)} {
+				if !strings.Contains(got, strings.ReplaceAll(want, " ", "")) {
+					t.Errorf("%s, %s: nothing of %q:\n%s", template, language, want, render(t, n).plain)
+				}
+			}
+		}
+	}
+}
+
+// Support is the customer's request only if the customer opened the ticket, whatever the request says (R61).
+func TestR61AMailSaysWhoseTicketItIs(t *testing.T) {
+	for language, says := range map[string][2]string{
+		"en": {"Support you requested", "ticket opened by Northwind Cloud"},
+		"fr": {"Assistance que vous avez demandée", "ticket ouvert par Northwind Cloud"},
+		"ja": {"ご依頼いただいたサポート", "Northwind Cloud が作成したチケット"},
+	} {
+		for i, ofProvider := range []bool{false, true} {
+			n := sample(plan.ApprovalRequested, language)
+			n.Data.TicketOfProvider = ofProvider
+			got := strings.Join(strings.Fields(render(t, n).plain), " ")
+			if !strings.Contains(got, says[i]) || strings.Contains(got, says[1-i]) {
+				t.Errorf("%s, of the provider %t:\n%s", language, ofProvider, render(t, n).plain)
 			}
 		}
 	}

@@ -131,7 +131,7 @@ func (w *writer) alert() string {
 
 // label says how things stand.
 func (w *writer) label() string {
-	if title := w.text("title/" + string(w.n.Template)); title != w.out.Matter {
+	if title := w.text("title/" + string(w.n.Template) + w.byTicket()); title != w.out.Matter {
 		return title
 	}
 	about := w.v["Tenant"]

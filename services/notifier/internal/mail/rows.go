@@ -30,7 +30,8 @@ var (
 	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
 		"label/duration")
 	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
-		"label/ended-by", "label/ended-at")
+		"label/ended-by", "label/ticket-closed-by", "label/ended-at")
+	lapsed    = append(outcome[:len(outcome):len(outcome)], "label/ticket-closed-by")
 	disclosed = []string{
 		"label/what", "label/happened-at", "label/organisation", "label/authority", "label/reference", "label/resources",
 		"label/by", "label/at", "label/contact", "label/disclosure",
@@ -45,7 +46,7 @@ var (
 	details = map[string]bool{"label/request": true, "label/status": true, "label/asked": true, "label/others": true,
 		"label/disclosure": true}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
-		"label/signed-approvals", "label/sign-in-within", "label/deciders", "label/time-zone",
+		"label/signed-approvals", "label/sign-in-within", "label/ends-with-ticket", "label/deciders", "label/time-zone",
 		"label/by", "label/at")
 )
 
@@ -73,7 +74,7 @@ var shapes = map[plan.Template]shape{
 	plan.RequestDenied:    {ended, []string{"quote/reason"}},
 	plan.RequestExpired:   {outcome, nil},
 	plan.RequestWithdrawn: {ended, []string{"quote/reason"}},
-	plan.AccessLapsed:     {outcome, []string{"quote/recorded"}},
+	plan.AccessLapsed:     {lapsed, []string{"quote/recorded"}},
 	plan.AccessRevoked:    {finished, []string{"quote/reason"}},
 	plan.AccessReleased:   {finished, []string{"quote/reason"}},
 	plan.AccessCompleted:  {finished, nil},
@@ -163,10 +164,15 @@ func (w *writer) facts(label string) []string {
 	case "label/reference":
 		return some(line(d.Reference))
 	case "label/ticket":
-		if title := line(d.TicketTitle); title != "" {
-			return some(line(d.TicketID), title)
+		opened := ""
+		if d.TicketOfProvider {
+			opened = w.text("value/ticket-of-provider")
 		}
-		return some(line(d.TicketID))
+		return some(line(d.TicketID), line(d.TicketTitle), opened)
+	case "label/ticket-closed-by":
+		if d.Closer != nil {
+			return some(w.person(d.Closer.By, d.Closer.Organisation))
+		}
 	case "label/tenant":
 		// The provider's people work for many customers; a customer's people know who they are.
 		if !ofCustomer {
@@ -185,6 +191,9 @@ func (w *writer) facts(label string) []string {
 	case "label/resources":
 		return w.most(d.Resources, resourceID)
 	case "label/reason-type":
+		if d.TicketOfProvider && d.Reason == lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT {
+			return some(w.text("value/ticket-of-provider")) // whatever the request says
+		}
 		return some(w.enum("reason", d.Reason.String(), "REASON_TYPE_"))
 	case "label/requester":
 		return some(w.person(d.Requester, d.Employer))
@@ -308,6 +317,16 @@ func (w *writer) settings(label string) []string {
 				return w.text("value/no")
 			}
 			return timetext.Duration(w.language, s.GetMaxAuthenticationAge().AsDuration())
+		}
+	case "label/ends-with-ticket":
+		if !now.GetAccessEndsWithTicket() && !before.GetAccessEndsWithTicket() {
+			return nil
+		}
+		say = func(s *lockboxv1.TenantSettings) string {
+			if s.GetAccessEndsWithTicket() {
+				return w.text("value/yes")
+			}
+			return w.text("value/no")
 		}
 	case "label/deciders":
 		say = func(s *lockboxv1.TenantSettings) string {

@@ -37,9 +37,13 @@ type Data struct {
 	Sequence uint64
 
 	// For requests.
-	RequestID         string
-	TicketID          string
-	TicketTitle       string
+	RequestID   string
+	TicketID    string
+	TicketTitle string
+	// TicketOfProvider reports that the provider's ticket system opened the ticket, and not the customer.
+	TicketOfProvider bool
+	// Closer is who closed the ticket, if access ended or did not begin because of that; nil otherwise.
+	Closer            *Closer
 	Service, Scenario string
 	// Operation is the id of the scenario, and Targets are the resources that were asked for, whatever was granted: they
 	// are in the subject, which stays the same from the question to the outcome.
@@ -123,10 +127,20 @@ type Approval struct {
 	customers bool
 }
 
+// Closer is somebody who closed a ticket, with their organisation.
+type Closer struct {
+	By, Organisation string
+	// customers: it is one of the customer's people.
+	customers bool
+}
+
 // withheld returns the data without who of the customer's people acted: the customer's name stands for whoever it was.
 func (d Data) withheld(by *lockboxv1.Actor) Data {
 	if aggregate.Customer(by) {
 		d.By, d.Organisation = d.Tenant, ""
+	}
+	if d.Closer != nil && d.Closer.customers {
+		d.Closer = &Closer{By: d.Tenant, customers: true}
 	}
 	d.Approvals = slices.Clone(d.Approvals)
 	for i, a := range d.Approvals {
@@ -171,6 +185,13 @@ func (p *planner) requestData() Data {
 	s, d := p.Request, p.data()
 	n := s.Notified
 	d.RequestID, d.TicketID, d.TicketTitle = s.ID, s.Intent.GetTicketId(), p.Ticket.Title
+	d.TicketOfProvider = p.Ticket.OfProvider()
+	if by := s.TicketClosedBy; by != nil {
+		d.Closer = &Closer{Name(by.GetPerson()), d.Tenant, aggregate.Customer(by)}
+		if !d.Closer.customers {
+			d.Closer.Organisation = p.employer(by)
+		}
+	}
 	d.Service, d.Scenario = s.Evaluation.GetFacts().GetServiceName(), s.Evaluation.GetFacts().GetScenarioName()
 	if d.Service == "" {
 		d.Service, d.Scenario = s.Intent.GetResourceType(), s.Intent.GetScenario()

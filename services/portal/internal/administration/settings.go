@@ -64,6 +64,22 @@ var settings = map[string]setting{
 			return say.Say(message("fallback", value, "FALLBACK_"))
 		},
 	},
+	"ticket": {
+		service: "access_ends_with_ticket", choices: []string{stays, endsWithTicket},
+		value: func(s *lockboxv1.TenantSettings) string {
+			if s.GetAccessEndsWithTicket() {
+				return endsWithTicket
+			}
+			return stays
+		},
+		set: func(s *lockboxv1.TenantSettings, value string) error {
+			s.AccessEndsWithTicket = value == endsWithTicket
+			return nil
+		},
+		say: func(say *words.Speaker, value string) (string, error) {
+			return say.Say("administration.ticket." + value)
+		},
+	},
 	"deciders": {
 		service: "deciders_shown", choices: []string{lockboxv1.DecidersShown_DECIDERS_SHOWN_NAME.String(),
 			lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION.String()},
@@ -113,9 +129,12 @@ var settings = map[string]setting{
 // anySignIn is the form value for no limit on the age of the sign-in.
 const anySignIn = "any"
 
+// The form values of whether access ends with its ticket.
+const stays, endsWithTicket = "stays", "ends"
+
 // Shown lists the settings in the order of the page.
 func (looking) Shown() []string {
-	return []string{"approvals", "fallback", "freshness", "deciders", "language", "zone"}
+	return []string{"approvals", "fallback", "freshness", "ticket", "deciders", "language", "zone"}
 }
 
 // Setting returns a setting's current value in words.

@@ -46,6 +46,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 		{Method: http.MethodGet, Path: prefix + "/overview", Serve: getOverview},
+		{Method: http.MethodGet, Path: prefix + "/settings", Serve: getSettings},
 		{Method: http.MethodGet, Path: prefix + "/dashboard", Serve: getDashboard},
 		{Method: http.MethodGet, Path: prefix + "/tenants/{tenant}/access-records", Serve: listAccess},
 		{Method: http.MethodPost, Path: prefix + "/tenants/{tenant}/intents", Serve: submitIntent},

@@ -23,6 +23,20 @@ func getSelf(c *bearer.Call) error {
 	return answer(c, reply.GetSelf())
 }
 
+// getSettings answers with a tenant's settings, as far as the caller may know them; they change on the portal's pages and
+// by the command line.
+func getSettings(c *bearer.Call) error {
+	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+	if err != nil {
+		return err
+	}
+	settings := reply.GetTenant().GetSettings()
+	if settings == nil {
+		return refusal.NotFound("", "I9", "there is nothing of that name that you may see")
+	}
+	return answer(c, settings)
+}
+
 func listRequests(c *bearer.Call) error {
 	q := new(lockboxv1.ListRequests)
 	reply, err := ask(c, parameters{

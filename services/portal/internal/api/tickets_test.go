@@ -13,6 +13,27 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+func TestR61WhetherAccessEndsWithItsTicketIsReadAmongTheSettings(t *testing.T) {
+	for name, settings := range map[string]*lockboxv1.TenantSettings{"seen": {DefaultLanguage: "en",
+		AccessEndsWithTicket: true}, "hidden": nil} {
+		b := bank()
+		b.Queries["get_tenant"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Tenant{
+				Tenant: &lockboxv1.TenantView{Settings: settings}}}, nil
+		}
+		w, got := call(t, b, http.MethodGet, "/settings", bearertest.Otto, ""), new(lockboxv1.TenantSettings)
+		if settings == nil {
+			if w.Code != http.StatusNotFound {
+				t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			}
+			continue
+		}
+		if err := protojson.Unmarshal(w.Body.Bytes(), got); err != nil || !proto.Equal(got, settings) {
+			t.Errorf("%s: %d %s, %v", name, w.Code, w.Body, err)
+		}
+	}
+}
+
 func TestR61TicketsAreReadAndDealtWith(t *testing.T) {
 	done := func(*lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 		return &lockboxv1.CommandReply{Sequence: 43, Version: 4, EventId: other}, nil

@@ -36,6 +36,8 @@ type deciding struct {
 	Less bool
 	// Ends says when the access that is about to be allowed ends; empty if none is.
 	Ends string
+	// TicketClosed reports that an approval gives no access, because the ticket with which it ends is closed.
+	TicketClosed bool
 }
 
 // form shows a verb's form: blank, or with what was typed before.
@@ -123,6 +125,13 @@ func (p *pages) again(v *site.Visit, f form, status int) error {
 func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool) error {
 	r := f.of
 	d := deciding{loaded: r, Changed: r.Since(f.Seen), Stale: stale, Back: v.Path("requests", r.GetRequestId())}
+	if f.Confirms && r.GetAccessEndsWithTicket() {
+		t, err := ticketOf(v, r)
+		if err != nil {
+			return err
+		}
+		d.TicketClosed = heldBack(r, t)
+	}
 	if err := f.renew(r); err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ type engineer struct {
 	// Assigned says whether the ticket is theirs, as the ID of a message; empty if the request names no ticket that the
 	// reader may see. Assignee is whose it is.
 	Assigned, Assignee string
+	// Closed reports that an approval gives no access, because the ticket with which it ends is closed.
+	Closed bool
 	// Known reports that the rest was asked for. It is about the reader's organisation: the provider's people have no such
 	// thing.
 	Known bool
@@ -73,16 +75,12 @@ func engineerOf(v *site.Visit, r loaded) (e engineer, err error) {
 
 // assigned says whose ticket the request names.
 func (e *engineer) assigned(v *site.Visit, r loaded) error {
-	id := r.GetIntent().GetTicketId()
-	if id == "" {
-		return nil
-	}
-	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{
-		GetTicket: &lockboxv1.GetTicket{TicketId: aggregate.TicketToken(id)}}})
-	if err = empty(err); err != nil || reply.GetTicket().GetTenant() != r.GetTenant() {
+	t, err := ticketOf(v, r)
+	if t == nil || err != nil {
 		return err
 	}
-	switch to := reply.GetTicket().GetEngineer(); {
+	e.Closed = heldBack(r, t)
+	switch to := t.GetEngineer(); {
 	case to == nil:
 		e.Assigned = "requests.ticket-nobody"
 	case tenant.SamePerson(to, r.GetRequester().GetPerson()):
@@ -95,3 +93,22 @@ func (e *engineer) assigned(v *site.Visit, r loaded) error {
 
 // Elsewhere reports that the ticket is not assigned to whoever asks.
 func (e engineer) Elsewhere() bool { return e.Assigned != "" && e.Assigned != "requests.ticket-theirs" }
+
+// ticketOf returns the ticket that a request names; nil if it names none that the reader may see.
+func ticketOf(v *site.Visit, r loaded) (*lockboxv1.TicketView, error) {
+	id := r.GetIntent().GetTicketId()
+	if id == "" {
+		return nil, nil
+	}
+	reply, err := v.Ask(&lockboxv1.Query{Ask: &lockboxv1.Query_GetTicket{
+		GetTicket: &lockboxv1.GetTicket{TicketId: aggregate.TicketToken(id)}}})
+	if err = empty(err); err != nil || reply.GetTicket().GetTenant() != r.GetTenant() {
+		return nil, err
+	}
+	return reply.GetTicket(), nil
+}
+
+// heldBack reports whether no access can begin on a request that waits, because its ticket is closed.
+func heldBack(r loaded, t *lockboxv1.TicketView) bool {
+	return r.GetAccessEndsWithTicket() && t.GetClosedAt() != nil && r.GetGrant() == nil && !r.Over()
+}

@@ -76,7 +76,7 @@ func (p *pages) comment(v *site.Visit) error {
 	})
 }
 
-// closeTicket closes a ticket, which ends nothing else.
+// closeTicket closes a ticket, which ends the access that is bound to it, and nothing else.
 func (p *pages) closeTicket(v *site.Visit) error {
 	return p.onTicket(v, closeFields, func(f *forms.Form) *lockboxv1.Command {
 		return &lockboxv1.Command{Action: &lockboxv1.Command_CloseTicket{

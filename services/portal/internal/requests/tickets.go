@@ -79,6 +79,8 @@ type ticketPage struct {
 	Form *forms.Form
 	// To and Settle are where the form for a comment is sent, and the one that closes the ticket or opens it again.
 	To, Settle string
+	// Ends reports that closing the ticket ends access, and Ended that closing it did.
+	Ends, Ended bool
 }
 
 func (p *pages) ticket(v *site.Visit) error { return p.showTicket(v, forms.Empty(), http.StatusOK) }
@@ -105,6 +107,10 @@ func (p *pages) showTicket(v *site.Visit, f *forms.Form, status int) error {
 		func(r *lockboxv1.RequestView) bool { return r.GetTenant() != t.GetTenant() })
 	data := ticketPage{ticketRow: ticketRow{TicketView: t}, Table: tabled(v, own), Provider: v.Session.Tenant == "",
 		To: v.Path("tickets", id) + "/comment", Settle: v.Path("tickets", id) + "/close"}
+	for _, r := range own {
+		data.Ends = data.Ends || r.GetAccessEndsWithTicket() && shown.Request{RequestView: r}.Running()
+		data.Ended = data.Ended || r.GetGrant() != nil && r.GetTicketClosedBy() != nil
+	}
 	if t.GetClosedAt() != nil {
 		data.Settle = v.Path("tickets", id) + "/reopen"
 	}

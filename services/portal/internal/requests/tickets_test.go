@@ -131,3 +131,53 @@ func TestR61ATicketIsClosedOnItsPageAndSaysWhoDidIt(t *testing.T) {
 	}
 	wellMade(t, "a reason that is wrong", again.Body.String())
 }
+
+// R61: whoever decides reads that access ends with the ticket, and that an approval gives none while it is closed.
+func TestR61WhoeverApprovesReadsThatTheTicketIsClosed(t *testing.T) {
+	r := pending()
+	r.AccessEndsWithTicket = true
+	w := newWorld(otto, r)
+	h, path := w.portal(t, sitetest.Otto()), bank+"/requests/"+memoryDump
+	const warning = "This ticket is closed, so an approval now gives no access."
+	page := get(t, h, path, http.StatusOK)
+	has(t, page, "Access ends when this ticket is closed.")
+	hasNot(t, page, warning)
+	closed := ticket()
+	closed.ClosedAt, closed.ClosedBy = ago(time.Hour), lena
+	w.Queries["get_ticket"] = func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+		return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Ticket{Ticket: closed}}, nil
+	}
+	for at, warns := range map[string]bool{"": true, "/approve": true, "/deny": false} {
+		if page := plain(get(t, h, path+at, http.StatusOK)); strings.Contains(page, warning) != warns {
+			t.Errorf("%s: %s", at, page)
+		}
+	}
+	r.AccessEndsWithTicket = false
+	hasNot(t, get(t, h, path, http.StatusOK), warning, "Access ends when this ticket is closed.")
+}
+
+// R61: a ticket of the provider's is never said to be the customer's, and neither is what rests on it.
+func TestR61ATicketOfTheProviderIsNoSupportThatTheCustomerRequested(t *testing.T) {
+	r := pending()
+	r.TicketOfProvider = true
+	for _, page := range []string{bank + "/requests/" + memoryDump, bank + "/requests/" + memoryDump + "/approve"} {
+		for language, want := range map[string][3]string{
+			"en": {"Support, on a ticket that Nimbus Cloud opened", "Support you requested", "Your ticket"},
+			"fr": {"Assistance, pour un ticket ouvert par Nimbus Cloud", "Assistance que vous avez demandée",
+				"Votre ticket"},
+			"ja": {"Nimbus Cloud が作成したチケットによるサポート", "ご依頼いただいたサポート",
+				"お客様のチケット"},
+		} {
+			got := get(t, newWorld(otto, r).portal(t, sitetest.Otto()), page+"?lang="+language, http.StatusOK)
+			has(t, got, want[0])
+			hasNot(t, got, want[1], want[2])
+		}
+	}
+	ended := active()
+	ended.Status = lockboxv1.RequestStatus_REQUEST_STATUS_REVOKED
+	ended.EndedAt, ended.EndReason, ended.TicketClosedBy = ago(time.Minute), "the ticket was closed", lena
+	ended.CodedEndReason = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED}
+	h, path := newWorld(otto, ended).portal(t, sitetest.Otto()), bank+"/requests/"+ended.GetRequestId()
+	has(t, get(t, h, path, http.StatusOK),
+		"The ticket was closed, and this access depends on an open ticket.", "The ticket was closed by Lena Lang")
+}

@@ -150,6 +150,14 @@ func (r Request) EndedBy() (string, error) {
 	return r.Person(r.GetEndedBy())
 }
 
+// TicketCloser names who closed the ticket, if access ended or did not begin because of that; empty otherwise.
+func (r Request) TicketCloser() (string, error) {
+	if r.GetTicketClosedBy().GetPerson() == nil {
+		return "", nil
+	}
+	return r.Person(r.GetTicketClosedBy())
+}
+
 // Lasts says how long access lasted or will last.
 func (r Request) Lasts() (string, error) {
 	lasts := r.AccessEnds().AsTime().Sub(r.GetGrant().GetStartsAt().AsTime())

@@ -42,6 +42,9 @@ func StatusID(s lockboxv1.RequestStatus) string { return ID("status", s.String()
 func (r Request) Reason() (string, error) {
 	typ := r.GetIntent().GetReasonType()
 	part := "status.reason"
+	if r.GetTicketOfProvider() && typ == lockboxv1.ReasonType_REASON_TYPE_CUSTOMER_INITIATED_SUPPORT {
+		return r.Say.Say("status.reason.ticket-of-provider", "Provider", r.Provider) // whatever the request says
+	}
 	if !r.ToProvider && slices.Contains(addressed, typ) {
 		part = "status.reason-yours"
 	}

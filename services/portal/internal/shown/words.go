@@ -283,7 +283,7 @@ func (r Request) endedBy() string {
 }
 
 // Wrote reports whether the reason for the end is a person's own words; otherwise a service decided, see Ended.
-func (r Request) Wrote() bool { return endings[r.GetStatus()] != "" }
+func (r Request) Wrote() bool { return endings[r.GetStatus()] != "" && r.GetCodedEndReason() == nil }
 
 // Overdue reports whether the request ended by a deadline, so that there is no reason worth reading.
 func (r Request) Overdue() bool {

@@ -113,6 +113,12 @@ func (p *page) facts(v *lockboxv1.RequestView) {
 	if f.GetTicketMissing() {
 		p.painted("Ticket", bad, none)
 	}
+	if f.GetTicketOfProvider() {
+		p.field("Ticket", "opened by the provider")
+	}
+	if f.GetTicketClosed() {
+		p.painted("Ticket", bad, "closed, and access ends with it")
+	}
 	if f.GetTime() != nil {
 		p.field("At", p.Stamp(f.GetTime()))
 	}

@@ -203,7 +203,10 @@ func (l Look) standing(v *lockboxv1.RequestView) string {
 		return "access exists and " + when
 	default:
 		if why := Clean(reason.Show(english, v.GetCodedEndReason(), v.GetEndReason()).Text); why != "" {
-			return when + ": " + why
+			when += ": " + why
+		}
+		if by := v.GetTicketClosedBy(); by != nil {
+			when += " It was closed by " + ActorName(by) + "."
 		}
 		return when
 	}
@@ -248,11 +251,11 @@ func (p *page) about(v *lockboxv1.RequestView) {
 		p.field("Access for", Duration(d.AsDuration()))
 	}
 	p.field("Justification", CleanText(in.GetJustification()))
-	p.field("Reason", ReasonName(in.GetReasonType()))
+	p.field("Reason", reasonOf(v))
 	if in.GetEmergency() {
 		p.painted("Emergency", bad, "yes: the customer is not asked, and is told as soon as access begins")
 	}
-	p.field("Ticket", Clean(in.GetTicketId()))
+	p.field("Ticket", ticketOf(v)...)
 	p.field("Tenant", named(v.GetTenantName(), v.GetTenant()))
 	p.field("Subscription", named(v.GetSubscriptionName(), in.GetSubscriptionId()))
 	p.field("Submitted", p.Stamp(v.GetCreatedAt()))

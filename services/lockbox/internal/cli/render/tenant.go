@@ -229,6 +229,9 @@ func (p *page) settings(s *lockboxv1.TenantSettings, partial bool) {
 	if longest := s.GetMaxAuthenticationAge(); longest != nil {
 		p.field("Sign-in", "whoever decides signed in at most "+Duration(longest.AsDuration())+" before")
 	}
+	if s.GetAccessEndsWithTicket() {
+		p.field("Tickets", "access ends when its ticket is closed, and begins only while it is open")
+	}
 	if s.GetTimeZone() != "" {
 		p.field("Time zone", Clean(s.GetTimeZone()))
 	}
@@ -395,62 +398,4 @@ func Approvers(l Look, v *lockboxv1.ApproversPreview) string {
 // NeverSignedIn reports whether somebody is among those of whom nothing is recorded.
 func NeverSignedIn(list []*lockboxv1.Person, p *lockboxv1.Person) bool {
 	return slices.ContainsFunc(list, func(q *lockboxv1.Person) bool { return tenant.SamePerson(p, q) })
-}
-
-// Tickets renders a list of support tickets.
-func Tickets(l Look, list []*lockboxv1.TicketView) string {
-	columns := []column{
-		{title: "TICKET"}, {title: "TENANT", drop: 2}, {title: "TITLE", min: 24}, {title: "ENGINEER", min: 10},
-		{title: "TEAM", min: 10, drop: 1}, {title: "OPENED", min: 9},
-	}
-	var rows [][]cell
-	for _, t := range list {
-		engineer := cell{"nobody yet", warn}
-		if t.GetEngineer() != nil {
-			engineer = cell{PersonName(t.GetEngineer()), plain}
-		}
-		rows = append(rows, []cell{
-			{TicketName(t), accent}, text(t.GetTenant()), text(t.GetTitle()), engineer, text(t.GetTeam()),
-			{l.In(t.GetOpenedAt().AsTime()), plain},
-		})
-	}
-	return l.table(columns, rows)
-}
-
-// TicketName returns what the customer calls a ticket.
-func TicketName(t *lockboxv1.TicketView) string {
-	return Clean(cmp.Or(t.GetReference(), t.GetTicketId()))
-}
-
-// Ticket renders a support ticket with its history (R11).
-func Ticket(l Look, t *lockboxv1.TicketView) string {
-	p := &page{Look: l}
-	p.ticket(t)
-	return p.String()
-}
-
-func (p *page) ticket(t *lockboxv1.TicketView) {
-	p.title("Ticket " + TicketName(t) + ": " + Clean(t.GetTitle()))
-	p.field("Tenant", Clean(t.GetTenant()))
-	p.field("Subscription", Clean(t.GetSubscriptionId()))
-	p.field("Opened", p.Stamp(t.GetOpenedAt())+" by "+ActorName(t.GetOpenedBy()))
-	if t.GetClosedAt() != nil {
-		p.field("Closed", p.Stamp(t.GetClosedAt())+" by "+ActorName(t.GetClosedBy()))
-	}
-	if t.GetEngineer() == nil {
-		p.painted("Engineer", warn, "nobody yet")
-	} else {
-		p.field("Engineer", strings.TrimSuffix(address(t.GetEngineer())+", "+Clean(t.GetTeam()), ", "))
-	}
-	p.field("Description", CleanText(t.GetDescription()))
-	if len(t.GetHistory()) == 0 {
-		return
-	}
-	zone, _ := p.local(p.Now).Zone()
-	p.heading("History (" + zone + ")")
-	date := ""
-	for _, e := range t.GetHistory() {
-		date = p.date(date, e.GetTime())
-		p.entry(e)
-	}
 }

@@ -174,7 +174,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 			Fallback: lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS}
 		d.Settings = &lockboxv1.TenantSettings{
 			DefaultLanguage: "en", RequiredApprovals: 2, Fallback: lockboxv1.Fallback_FALLBACK_TENANT_LOCKBOX_APPROVERS,
-			MaxAuthenticationAge: durationpb.New(15 * time.Minute),
+			MaxAuthenticationAge: durationpb.New(15 * time.Minute), AccessEndsWithTicket: true,
 			Alternates: []*lockboxv1.AlternateAddress{{Email: "security@meadowbank.example"},
 				{Email: "audit@meadowbank.example", Language: "fr"}},
 		}
