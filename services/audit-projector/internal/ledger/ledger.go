@@ -26,7 +26,6 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
-	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -62,16 +61,6 @@ type Options struct {
 	Alarm func()
 	// Witnesses are asked before anything is signed; nil if there are none.
 	Witnesses Witnesses
-}
-
-// Witnesses know how far they have seen the log grow. After a restart, nothing is signed before enough of them have
-// confirmed that what is on disk and in the stream is the log that they know, and not an older copy of it.
-type Witnesses interface {
-	// Sizes returns the size of the tree that each witness cosigned last, by name. It fails if too few of them answer.
-	Sizes(ctx context.Context) (map[string]int64, error)
-	// Follow has those witnesses cosign the last checkpoint. It returns ErrDiffers if one of them refuses, because the
-	// checkpoint does not follow from what it cosigned.
-	Follow(ctx context.Context, sizes map[string]int64) error
 }
 
 // FirstInterval is how often an empty log checks for its first event.
@@ -177,19 +166,6 @@ func (l *Ledger) Failed() error {
 	return l.failed
 }
 
-// Contradict stops signing: a witness has seen another log of this name. The error must be ErrDiffers.
-func (l *Ledger) Contradict(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.contradicted = err
-}
-
-func (l *Ledger) contradiction() error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.contradicted
-}
-
 // Passed returns when the trees last reached the end of the stream.
 func (l *Ledger) Passed() time.Time {
 	l.mu.RLock()
@@ -261,39 +237,6 @@ func (l *Ledger) pass(ctx context.Context) error {
 		return err
 	}
 	return l.sign(ctx)
-}
-
-func (l *Ledger) seenByWitnesses(ctx context.Context) (map[string]int64, error) {
-	if l.confirmed {
-		return nil, nil
-	}
-	return l.Witnesses.Sizes(ctx)
-}
-
-// confirm compares what the witnesses have seen with the end of the log. A witness that is ahead has cosigned what was
-// signed before the stream or the trees were replaced by an older copy.
-func (l *Ledger) confirm(ctx context.Context, sizes map[string]int64) error {
-	if l.confirmed {
-		return nil
-	}
-	for name, size := range sizes {
-		if size > l.last.Global.N {
-			return l.doubt(Ahead(name, size, l.last.Global.N))
-		}
-	}
-	if l.last.Covered > 0 {
-		if err := l.Witnesses.Follow(ctx, sizes); err != nil {
-			return err
-		}
-	}
-	l.confirmed = true
-	return nil
-}
-
-// Ahead is the ErrDiffers of a witness that has cosigned a larger tree than there is.
-func Ahead(witness string, size, is int64) error {
-	return fmt.Errorf("%w: the witness %s has cosigned %d checkpoints, and there are %d here: an older copy was restored",
-		ErrDiffers, witness, size, is)
 }
 
 // due reports whether a checkpoint is to be signed now.
@@ -402,15 +345,6 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	return found, err
 }
 
-// doubt returns the error once it has come back often enough that no replica of the stream that lags explains it.
-// Nothing is signed meanwhile.
-func (l *Ledger) doubt(err error) error {
-	if l.doubts++; l.doubts < doubtful {
-		return fmt.Errorf("not confirmed yet: %v", err) //nolint:errorlint // not ErrDiffers yet
-	}
-	return err
-}
-
 // formatOf returns the format that a report says. One that this version does not know is no contradiction: nothing is
 // signed until it is upgraded.
 func formatOf(c *lockboxv1.CheckpointSigned) (uint8, error) {
@@ -498,25 +432,6 @@ func (l *Ledger) event(key string) *lockboxv1.Event {
 		Time:  timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 	}
-}
-
-// recordKey records, before the first checkpoint that is signed with it, which key replaces the log's: the keys before
-// it say so themselves. The same report again is recognised by the stream.
-func (l *Ledger) recordKey(ctx context.Context) error {
-	if l.keyRecorded || len(l.Keys.Signers) == 1 {
-		return nil
-	}
-	signed, err := note.Sign(&note.Note{Text: merkle.KeyChange(l.policy.Origin(), l.Keys.Verifiers[0])}, l.Keys.Signers...)
-	if err != nil {
-		return err
-	}
-	e := l.event(fmt.Sprintf("key-%08x", l.Keys.Signers[0].KeyHash()))
-	e.Fact = &lockboxv1.Event_LogKeyChanged{LogKeyChanged: &lockboxv1.LogKeyChanged{Note: string(signed)}}
-	if _, _, err := l.Journal.Report(ctx, e); err != nil {
-		return err
-	}
-	l.keyRecorded = true
-	return errOther // the report is in the stream now, before the checkpoint
 }
 
 // keep saves the trees of a checkpoint to disk, and then publishes it.

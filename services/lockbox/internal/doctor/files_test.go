@@ -161,11 +161,13 @@ func TestCertificatesOfWriters(t *testing.T) {
 		state      render.State
 		says, cure string
 	}{
-		"new":                          {0, render.OK, `6 certificates that are good for 400 days yet`, ""},
-		"with a month left":            {369 * day, render.OK, `good for 31 days yet`, ""},
-		"with less":                    {371 * day, render.Warning, `notifier\.certificate expires in 29 days`, "rotate writer notifier"},
-		"expired":                      {402 * day, render.Failed, `audit-projector@b\.certificate expired 2 days ago`, "audit-projector@b"},
-		"without the deployment's key": {-1, render.Failed, `writers\.vkey`, "put the deployment's public key there"},
+		"new":               {0, render.OK, `6 certificates that are good for 400 days yet`, ""},
+		"with a month left": {369 * day, render.OK, `good for 31 days yet`, ""},
+		"with less": {371 * day, render.Warning, `notifier\.certificate expires in 29 days`,
+			"rotate writer notifier"},
+		"expired": {402 * day, render.Failed, `audit-projector@b\.certificate expired 2 days ago`, "audit-projector@b"},
+		"without the deployment's key": {-1, render.Failed, `writers\.vkey`,
+			"put the deployment's public key there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -172,8 +172,8 @@ func TestWhatIsHandedOut(t *testing.T) {
 	for owner, want := range map[string]string{
 		"notifier":          "ca.crt notifier.nk notifier.writer writers.vkey",
 		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt log.key log.salts writers.vkey",
-		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt jit-evaluator.certificate " +
-			"lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
+		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt " +
+			"jit-evaluator.certificate lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
 			"repairer.certificate webhooks.public writers.vkey",
 		"portal":    "ca.crt portal.nk", // it writes no events
 		"forwarder": "webhooks.key", "compliance": "ca.crt compliance.nk",

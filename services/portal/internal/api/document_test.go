@@ -137,7 +137,8 @@ func TestTheBodyOfAnIntentIsDocumented(t *testing.T) {
 func TestMessagesAreDocumented(t *testing.T) {
 	doc, seen := load(t), map[protoreflect.FullName]bool{}
 	for _, m := range []proto.Message{
-		new(lockboxv1.SelfView), new(lockboxv1.TenantSettings), new(lockboxv1.RequestList), new(lockboxv1.RequestView), new(lockboxv1.ActivityList),
+		new(lockboxv1.SelfView), new(lockboxv1.TenantSettings), new(lockboxv1.RequestList), new(lockboxv1.RequestView),
+		new(lockboxv1.ActivityList),
 		new(lockboxv1.ApproversPreview), new(lockboxv1.AccessList), new(lockboxv1.Overview), new(lockboxv1.Dashboard),
 		new(lockboxv1.CommandReply), new(lockboxv1.IntentOutcome), new(lockboxv1.TicketList),
 	} {

@@ -23,8 +23,8 @@ func getSelf(c *bearer.Call) error {
 	return answer(c, reply.GetSelf())
 }
 
-// getSettings answers with a tenant's settings, as far as the caller may know them; they change on the portal's pages and
-// by the command line.
+// getSettings answers with a tenant's settings, as far as the caller may know them; they change on the portal's pages
+// and by the command line.
 func getSettings(c *bearer.Call) error {
 	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 	if err != nil {
