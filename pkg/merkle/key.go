@@ -10,7 +10,9 @@ import (
 )
 
 // KeyChange is the text of the note in which a log's keys say which one is its next.
-func KeyChange(origin, next string) string { return "lockbox-log-key/v1\n" + origin + "\n" + next + "\n" }
+func KeyChange(origin, next string) string {
+	return "lockbox-log-key/v1\n" + origin + "\n" + next + "\n"
+}
 
 // PublicKey derives the verifier key from a note's signer key, PRIVATE+KEY+<name>+<hash>+<kind and seed>.
 func PublicKey(private string) (string, error) {

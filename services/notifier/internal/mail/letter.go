@@ -195,7 +195,8 @@ func (w *writer) body() string {
 
 // byTicket ends the ids of messages about access that ended, or did not begin, because its ticket was closed.
 func (w *writer) byTicket() string {
-	if w.n.Data.Why.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED {
+	ended := w.n.Template == plan.AccessLapsed || w.n.Template == plan.AccessRevoked
+	if ended && w.n.Data.Why.GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED {
 		return "/ticket"
 	}
 	return ""
@@ -284,12 +285,13 @@ func (w *writer) quote(label string) {
 		foreign = d.Description
 	case "quote/measures":
 	case "quote/recorded", "quote/reason":
-		if why := reason.Show(w.language, d.Why, d.Text); !why.Recorded {
+		why := reason.Show(w.language, d.Why, d.Text)
+		if !why.Recorded {
 			w.out.Quotes = append(w.out.Quotes, quote{w.text("quote/why"), []string{text(why.Text)}})
 			return
 		}
 		if label == "quote/recorded" || d.ByLockbox {
-			label = "quote/recorded"
+			label, foreign = "quote/recorded", why.Text
 		}
 	}
 	if t := text(foreign); t != "" {
