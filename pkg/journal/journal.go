@@ -165,7 +165,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	j.events.signer = j.signing.signer
 	j.timers = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
 	if j.signing.keys != nil {
-		go j.learns()
+		go j.learns() //nolint:gosec // G118: it lives until Close
 	}
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {

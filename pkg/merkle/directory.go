@@ -45,7 +45,7 @@ func NewDirectory(format uint8, salts *Salts, number int64, tenants []TenantTree
 	for slot := range d.slots {
 		var t TenantTree
 		if slot < int64(len(tenants)) {
-			t = tenants[slot]
+			t = tenants[slot] //nolint:gosec // G602: there is one
 			if checkTenant(t.Tenant) != nil || t.Tree.N < 1 || seen[t.Tenant] {
 				return nil, fmt.Errorf("slot %d: tenant %q is there twice, or has no event", slot, t.Tenant)
 			}

@@ -204,7 +204,7 @@ func makeLeafVectors(t testing.TB) leafVectors {
 }
 
 func (v copyVector) check() error {
-	s, err := statementAt(v.Entry, v.Leaf, int64(v.TenantSequence)-1) //nolint:gosec // G115: a small number
+	s, err := statementAt(v.Entry, v.Leaf, int64(v.TenantSequence)-1)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func cut(stored []byte, at int) (content, block []byte, err error) {
 		return nil, nil, errMisplaced
 	}
 	size, n := protowire.ConsumeVarint(rest[len(tag):])
-	if n < 0 || n != protowire.SizeVarint(size) || size != uint64(len(rest)-len(tag)-n) {
+	if n < 0 || n != protowire.SizeVarint(size) || size != uint64(len(rest)-len(tag)-n) { //nolint:gosec // G115: not negative
 		return nil, nil, errMisplaced
 	}
 	return stored[:at:at], rest[len(tag)+n:], nil

@@ -45,6 +45,11 @@ type Signer struct {
 	id     KeyID
 }
 
+// PublicOf returns the public half of a key.
+func PublicOf(key ed25519.PrivateKey) ed25519.PublicKey {
+	return ed25519.PublicKey(key[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
+}
+
 // NewSigner returns the signer of a writer of the deployment that is called origin. It fails for a key that is not one
 // of Ed25519, and for names that cannot stand in a certificate.
 func NewSigner(origin string, key ed25519.PrivateKey, writer aggregate.Writer) (*Signer, error) {
@@ -54,7 +59,7 @@ func NewSigner(origin string, key ed25519.PrivateKey, writer aggregate.Writer) (
 	if !isName(origin) || !isName(string(writer)) {
 		return nil, fmt.Errorf("the names %q and %q: not names of a deployment and a writer", origin, writer)
 	}
-	return &Signer{origin, writer, key, IDOf(key.Public().(ed25519.PublicKey))}, nil
+	return &Signer{origin, writer, key, IDOf(PublicOf(key))}, nil
 }
 
 // KeyID names the signer's key.

@@ -286,7 +286,7 @@ func TestACertificateIsReadInOneSpelling(t *testing.T) {
 		"another deployment":     func(c *signed.Certificate) { c.Origin = "elsewhere" },
 		"no time":                func(c *signed.Certificate) { c.Until = c.From },
 	} {
-		c := signed.Certificate{Origin: origin, Identity: "notifier", Key: keyOf("x").Public().(ed25519.PublicKey),
+		c := signed.Certificate{Origin: origin, Identity: "notifier", Key: signed.PublicOf(keyOf("x")),
 			From: noon, Until: noon.Add(time.Hour)}
 		change(&c)
 		if out, err := c.Issue(w.deployment); err == nil {

@@ -137,7 +137,7 @@ func made(t *testing.T) vectors {
 		signed.RuleUnknownKey)
 	put("a certificate signed by the key that it certifies", renewed, sign(t, next, unsigned(t, renewed, begun))[0], "")
 	put("a key that is certified", fourth, sign(t, next, unsigned(t, fourth, third))[0], "")
-	id := signed.IDOf(keyOf("orchestrator").Public().(ed25519.PublicKey))
+	id := signed.IDOf(signed.PublicOf(keyOf("orchestrator")))
 	revoked := about(aggregate.SigningWriters, 3, noon.Add(time.Hour), &lockboxv1.Event_WriterRevoked{
 		WriterRevoked: &lockboxv1.WriterRevoked{KeyId: id[:], Reason: "stolen"}})
 	put("a revocation, signed by what it revokes", revoked, sign(t, orchestrator, unsigned(t, revoked, renewed))[0], "")

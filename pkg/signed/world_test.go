@@ -54,7 +54,7 @@ func keyOf(name string) ed25519.PrivateKey {
 // certificate certifies the key of that name for a writer, for a day from noon on.
 func (w *world) certificate(writer aggregate.Writer, key string, changes ...func(*signed.Certificate)) string {
 	w.t.Helper()
-	c := signed.Certificate{Origin: origin, Identity: string(writer), Key: keyOf(key).Public().(ed25519.PublicKey),
+	c := signed.Certificate{Origin: origin, Identity: string(writer), Key: signed.PublicOf(keyOf(key)),
 		From: noon, Until: noon.Add(24 * time.Hour)}
 	for _, change := range changes {
 		change(&c)

@@ -308,7 +308,7 @@ func (o *orchestrator) decide(
 	if err != nil {
 		return nil, err
 	}
-	if e.Event.GetSigningBegan() != nil {
+	if e.GetSigningBegan() != nil {
 		if err := o.signsFirst(c.GetBeginSigning()); err != nil {
 			return nil, err
 		}

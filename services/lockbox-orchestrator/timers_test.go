@@ -272,7 +272,7 @@ func TestR48AccessIsNotMissedThatBeginsWhileASubscriptionGoes(t *testing.T) {
 					},
 					func() { s.reactTo(key) },
 				}, []func(){
-					func() { gone = s.transferred(of, tenantID) },
+					func() { gone = s.transferred(tenantID) },
 					func() {
 						if err := s.checkOpen(t.Context(), tenantID, gone.GetId()); err != nil {
 							t.Fatal(err)
@@ -314,7 +314,7 @@ func TestR23ALossIsNotMissedBecauseOfAnotherWriter(t *testing.T) {
 }
 
 // transferred gives a customer's subscription to fabrikam, and returns the event by which the customer gave it up.
-func (s *scene) transferred(of repository.States, tenantID string) *lockboxv1.Event {
+func (s *scene) transferred(tenantID string) *lockboxv1.Event {
 	s.Helper()
 	all, err := s.repository.BasisOf(s.Context(), aggregate.Ownership(production(tenantID)), aggregate.Tenant("fabrikam"))
 	if err != nil {

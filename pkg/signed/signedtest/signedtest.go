@@ -80,7 +80,7 @@ func (d *Deployment) Certificate(w aggregate.Writer, key string) string {
 func (d *Deployment) CertificateFor(w aggregate.Writer, key string, from, until time.Time) string {
 	d.t.Helper()
 	certificate, err := signed.Certificate{Origin: Origin, Identity: string(w), From: from, Until: until,
-		Key: d.KeyOf(key).Public().(ed25519.PublicKey)}.Issue(d.Signer)
+		Key: signed.PublicOf(d.KeyOf(key))}.Issue(d.Signer)
 	if err != nil {
 		d.t.Fatal(err)
 	}

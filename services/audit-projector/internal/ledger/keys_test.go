@@ -39,7 +39,8 @@ func TestANewKeyIsRecordedBeforeItSigns(t *testing.T) {
 	must(t, err)
 	var order []string
 	for _, e := range s.entries {
-		text, by := "", note.VerifierList(old, next)
+		var text string
+		by := note.VerifierList(old, next)
 		switch {
 		case e.Event.GetLogKeyChanged() != nil:
 			text = "change by " + signers(t, e.Event.GetLogKeyChanged().GetNote(), by)

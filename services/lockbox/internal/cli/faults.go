@@ -19,13 +19,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// flagFault is what is wrong with the value of a flag.
-type flagFault struct {
+// flagError is what is wrong with the value of a flag.
+type flagError struct {
 	flag string
 	error
 }
 
-func (f flagFault) Unwrap() error { return f.error }
+func (f flagError) Unwrap() error { return f.error }
 
 // flags names those whose names are not their field's in a command.
 var flags = map[string][]string{
@@ -71,7 +71,7 @@ func (s *session) check(command *lockboxv1.Command, needed []string, others ...e
 		said[needed[i]] = strings.TrimSpace(needed[i+1]) == ""
 	}
 	for _, err := range others {
-		of := flagFault{}
+		of := flagError{}
 		if r, refused := refusal.As(err); refused {
 			err = flagged(flagOf(s.command, r.GetField()), err)
 		}
@@ -99,7 +99,7 @@ func flagged(flag string, err error) error {
 	if flag == "" || err == nil {
 		return err
 	}
-	return flagFault{flag, err}
+	return flagError{flag, err}
 }
 
 // Do sends a command with the caller's token, unless something is wrong with what it says: all of that is told at once.
@@ -119,7 +119,7 @@ func (e *faultsError) sentences() []string {
 	list := make([]string, len(e.all))
 	for i, err := range e.all {
 		r, refused := refusal.As(err)
-		var of flagFault
+		var of flagError
 		if errors.As(err, &of) && refused {
 			list[i] = "--" + of.flag + ": " + render.Clean(r.GetMessage())
 		} else if refused {

@@ -41,7 +41,7 @@ func (in *changeFlags) read(
 	touches := in.touchesIssuer(c)
 	if touches {
 		in.keep(c, now.GetIssuer())
-		wrong = append([]error{in.issuerFlags.keys(c)}, append(in.issuerFlags.faults(), wrong...)...)
+		wrong = append([]error{in.keys(c)}, append(in.faults(), wrong...)...)
 	}
 	if err := allOf(wrong); err != nil {
 		return nil, nil, err

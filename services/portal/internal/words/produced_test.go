@@ -64,8 +64,9 @@ func constants(files []*ast.File) map[string]string {
 				continue
 			}
 			for _, spec := range declared.Specs {
-				for i, name := range spec.(*ast.ValueSpec).Names {
-					if values := spec.(*ast.ValueSpec).Values; i < len(values) {
+				named := spec.(*ast.ValueSpec) //nolint:forcetypeassert,errcheck // of a const
+				for i, name := range named.Names {
+					if values := named.Values; i < len(values) {
 						all[name.Name], _ = literal(values[i], all)
 					}
 				}
