@@ -47,8 +47,8 @@ const (
 	Lifetime = 400 * 24 * time.Hour
 	// RenewBefore is how long before its end a certificate is renewed by whoever has the deployment's key at hand.
 	RenewBefore = 60 * 24 * time.Hour
-	// early is how long before it is made a certificate begins, since clocks differ.
-	early = time.Hour
+	// early is how long before it is made a certificate begins: this machine's clock may have been ahead.
+	early = 24 * time.Hour
 )
 
 // KeyFile is the name of the file of an identity's key.
