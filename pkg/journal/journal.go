@@ -149,7 +149,8 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop(),
 		scans: newScans(), longReplay: longReplay, written: cache.New[uint64, Entry](rememberedEvents)}
 	j.signing.contents = cache.New[place, content](rememberedContents)
-	j.signing.over = make(chan struct{})
+	learning, stop := context.WithCancel(context.Background()) // until Close
+	j.signing.stop = stop
 	for _, o := range options {
 		o(j)
 	}
@@ -165,7 +166,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	j.events.signer = j.signing.signer
 	j.timers = newWriter(nc, j.inbox, j.timeout, j.batchFrom, alone)
 	if j.signing.keys != nil {
-		go j.learns() //nolint:gosec // G118: it lives until Close
+		go j.learns(learning)
 	}
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
@@ -179,7 +180,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 
 // Close abandons writes in flight: waiting appends return ErrUnknown. Followers end with their own context.
 func (j *Journal) Close() {
-	close(j.signing.over)
+	j.signing.stop()
 	j.nc.RemoveStatusListener(j.connected)
 	j.events.close()
 	j.timers.close()

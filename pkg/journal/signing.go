@@ -39,7 +39,7 @@ type signatures struct {
 	keys   *signed.Keyring // nil: nothing is judged
 	// contents are events of decided kinds that were read or written last.
 	contents *cache.Cache[place, content]
-	over     chan struct{}
+	stop     context.CancelFunc // ends learning
 
 	// news counts what became known of keys: what was judged before is judged anew.
 	news     atomic.Uint64
@@ -236,17 +236,15 @@ func (j *Journal) contentBefore(ctx context.Context, at place) (hash [sha256.Siz
 }
 
 // learns looks for news of writers' keys until the journal is closed.
-func (j *Journal) learns() {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
+func (j *Journal) learns(ctx context.Context) {
 	tick := time.NewTicker(learnEvery)
 	defer tick.Stop()
 	for {
-		if err := j.learn(ctx); err != nil {
+		if err := j.learn(ctx); err != nil && ctx.Err() == nil {
 			j.log.Warn("whether there is news of writers' keys is not known", zap.Error(err))
 		}
 		select {
-		case <-j.signing.over:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}

@@ -12,8 +12,8 @@ import (
 
 func (a *app) ticketCommand() *cobra.Command {
 	return group("ticket", "Support tickets", `Somebody at the customer, or the provider's ticket system, opens a ticket; the provider's support assigns it, hands it on
-and comments. Approvers see it with the request that names it. It is named by its reference, which is what the customer calls it (SR-2026-0001, '#12345',
-org/repo#12): letter case and repeated blanks do not matter.`, "",
+and comments. Approvers see it with the request that names it. It is named by its reference, which is what the customer calls it
+(SR-2026-0001, '#12345', org/repo#12): letter case and repeated blanks do not matter.`, "",
 		a.ticketListCommand(), a.ticketShowCommand(), a.ticketOpenCommand(), a.ticketAssignCommand(),
 		a.ticketCommentCommand(), a.ticketCloseCommand(), a.ticketReopenCommand())
 }
