@@ -1,8 +1,14 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
 // Witnesses know how far they have seen the log grow. After a restart, nothing is signed before enough of them have
@@ -68,4 +74,43 @@ func (l *Ledger) contradiction() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.contradicted
+}
+
+// reportAgain reports the last checkpoint on disk once more if the stream lacks nothing but its report, which no tree
+// holds and no repair brings back. Otherwise an older copy of the stream was restored, and has gone on or not.
+func (l *Ledger) reportAgain(ctx context.Context) error {
+	same, err := l.endsAlike(ctx)
+	if err != nil {
+		return err
+	}
+	if same {
+		if _, stored, err := l.Journal.Report(ctx, l.report(l.last)); err != nil || stored {
+			return err
+		}
+	}
+	return l.doubt(fmt.Errorf("%w: the last checkpoint on disk, which covers event %d, is not in the stream: "+
+		"an older copy was restored", ErrDiffers, l.last.Covered))
+}
+
+// endsAlike reports whether the last event that the last checkpoint covers stands in the stream as in the trees.
+func (l *Ledger) endsAlike(ctx context.Context) (alike bool, err error) {
+	ended := errors.New("seen")
+	err = l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered, Undecoded: true}, func(e journal.Entry) error {
+		of := l.trees.named[bus.Tree(e.Subject)]
+		if e.Seq != l.last.Covered || of == nil {
+			return ended
+		}
+		last := uint64(of.disk.N) //nolint:gosec // G115: a size
+		for w, err := range merkle.Events(of.files, of.disk, last) {
+			if err != nil {
+				return fmt.Errorf("%w: the tree of %s: %w", ErrDiffers, of.name, err)
+			}
+			alike = w.Sequence == e.Seq && w.Subject == e.Subject && bytes.Equal(w.Bytes, e.Data)
+		}
+		return ended
+	})
+	if errors.Is(err, ended) {
+		err = nil
+	}
+	return alike, err
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"testing"
@@ -79,7 +80,7 @@ func TestTreesAheadOfTheStreamSignNothing(t *testing.T) {
 	s.comments(chance(), 5)
 	passes(t, begin(t, s, dir, k))
 	s.entries = s.entries[:backup]
-	s.comments(chance(), 20) // it goes on, differently
+	s.comments(rand.New(rand.NewPCG(3, 4)), 20) // #nosec G404 -- it goes on, differently
 	signed := len(s.checkpoints())
 	l := begin(t, s, dir, k)
 	for pass := 1; ; pass++ {
@@ -101,4 +102,22 @@ func TestTreesAheadOfTheStreamSignNothing(t *testing.T) {
 	if now := len(s.checkpoints()); now != signed {
 		t.Errorf("%d checkpoints were signed", now-signed)
 	}
+}
+
+// What no tree holds no repair brings back: the report of the last checkpoint. It is made once more.
+func TestAReportThatARepairCannotBringBackIsMadeAgain(t *testing.T) {
+	s, dir, k := &stream{t: t}, t.TempDir(), keys(t)
+	s.comments(chance(), 5)
+	l := begin(t, s, dir, k)
+	passes(t, l)
+	s.entries = s.entries[:l.Covered()]
+	passes(t, begin(t, s, dir, k))
+	s.comments(chance(), 5)
+	passes(t, begin(t, s, dir, k))
+	if n := len(s.checkpoints()); n != 2 {
+		t.Errorf("%d checkpoints are reported, want 2", n)
+	}
+	rebuilt := t.TempDir()
+	passes(t, begin(t, s, rebuilt, k))
+	same(t, dir, rebuilt)
 }

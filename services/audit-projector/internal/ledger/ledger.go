@@ -339,8 +339,7 @@ func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 			return nil
 		})
 	if err == nil && !own {
-		err = l.doubt(fmt.Errorf("%w: the last checkpoint on disk, which covers event %d, is not in the stream: "+
-			"an older copy was restored", ErrDiffers, l.last.Covered))
+		err = l.reportAgain(ctx)
 	}
 	return found, err
 }

@@ -388,7 +388,7 @@ func TestTheListIsFilteredAndHasPages(t *testing.T) {
 	}
 	for language, want := range map[string]string{
 		"en": "1,000+ requests", "ja": "1,000+ 件",
-		"fr": "1 000+ demandes", //nolint:misspell // French
+		"fr": "1 000+ demandes",
 	} {
 		lists(1001, "")
 		page := get(t, w.portal(t, sitetest.Otto()), bank+"/requests?lang="+language, http.StatusOK)

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -118,7 +119,7 @@ func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, versio
 		}
 	}
 	if peer == equal { // as Lockbox's writers sign what they store
-		body = append(body, ed25519.Sign(s.signer, fmt.Appendf(nil, "%s %d %s", id, version, body))...)
+		body = slices.Concat(body, ed25519.Sign(s.signer, fmt.Appendf(nil, "%s %d %s", id, version, body)))
 	}
 	sql, args := change, []any{id, version - 1, st.status, actor, body}
 	switch {

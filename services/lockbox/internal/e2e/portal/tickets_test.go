@@ -44,7 +44,7 @@ func TestR61ATicketIsDealtWithInThePortal(t *testing.T) {
 		b.fill("#title", "The payment service hangs")
 		b.fill("#reference", strings.ToLower(demo.BankTicket)) // taken, in any spelling
 		b.press("main form button.main")
-		b.reads("There is already a support ticket of that name.")
+		b.reads("exists already. Comment on it, or use another reference.")
 		if got := run(b, chromedp.Value(chromedp.CSS("#description"))); got != "Since this morning." {
 			t.Errorf("what was typed has become %q", got)
 		}
