@@ -16,12 +16,12 @@ type tier struct {
 // tiers has every package that has tests; one in none fails.
 var tiers = []tier{
 	{
-		name: "checks", atLeast: 46,
+		name: "checks", atLeast: 48,
 		packages: []string{"pkg/archtest"},
 	},
 	{
 		// Nothing but computing: no bus, no database, no browser.
-		name: "pure", atLeast: 3588, race: true,
+		name: "pure", atLeast: 3886, race: true,
 		packages: []string{
 			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite",
 			"pkg/cache", "pkg/catalogue",
@@ -51,7 +51,7 @@ var tiers = []tier{
 		},
 	},
 	{
-		name: "browser", atLeast: 1021,
+		name: "browser", atLeast: 1024,
 		packages: []string{"services/lockbox/internal/e2e/portal", "services/notifier/internal/mail/pictures"},
 	},
 	{
