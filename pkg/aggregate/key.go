@@ -71,9 +71,11 @@ var (
 	Catalogue = Key{ProviderTenant, KindPolicy, "catalogue"}
 	// SigningWriters are the keys with which writers sign, and since when they have to.
 	SigningWriters = Key{ProviderTenant, KindSigning, "writers"}
-	// MerkleLog is the log of all events, whose checkpoints are reported; Guard compares the stream with it.
-	MerkleLog = Key{ProviderTenant, KindCheckpoint, "log"}
-	Guard     = Key{ProviderTenant, KindAlarm, "guard"}
+	// MerkleLog is the log of all events, whose checkpoints are reported, and MerkleLogKeys are the keys that sign it;
+	// Guard compares the stream with it.
+	MerkleLog     = Key{ProviderTenant, KindCheckpoint, "log"}
+	MerkleLogKeys = Key{ProviderTenant, KindCheckpoint, "keys"}
+	Guard         = Key{ProviderTenant, KindAlarm, "guard"}
 )
 
 // Request identifies a tenant's request.

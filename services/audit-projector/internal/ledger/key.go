@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/mod/sumdb/note"
@@ -19,7 +20,7 @@ func (l *Ledger) recordKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := l.event(fmt.Sprintf("key-%08x", l.Keys.Signers[0].KeyHash()))
+	e := l.event(aggregate.MerkleLogKeys, fmt.Sprintf("%08x", l.Keys.Signers[0].KeyHash()))
 	e.Fact = &lockboxv1.Event_LogKeyChanged{LogKeyChanged: &lockboxv1.LogKeyChanged{Note: string(signed)}}
 	if _, _, err := l.Journal.Report(ctx, e); err != nil {
 		return err

@@ -418,16 +418,15 @@ func (l *Ledger) sign(ctx context.Context) error {
 }
 
 func (l *Ledger) report(s state) *lockboxv1.Event {
-	e := l.event(strconv.FormatInt(s.Global.N, 10))
+	e := l.event(aggregate.MerkleLog, strconv.FormatInt(s.Global.N, 10))
 	e.Fact = &lockboxv1.Event_CheckpointSigned{CheckpointSigned: &lockboxv1.CheckpointSigned{Note: s.Checkpoint,
 		CoveredSequence: s.Covered, Format: uint32(s.Format)}}
 	return e
 }
 
-func (l *Ledger) event(key string) *lockboxv1.Event {
-	log := aggregate.MerkleLog
+func (l *Ledger) event(of aggregate.Key, key string) *lockboxv1.Event {
 	return &lockboxv1.Event{
-		Id: uuid.Must(uuid.NewV7()).String(), Tenant: log.Tenant, Kind: log.Kind, AggregateId: log.ID, ReportKey: key,
+		Id: uuid.Must(uuid.NewV7()).String(), Tenant: of.Tenant, Kind: of.Kind, AggregateId: of.ID, ReportKey: key,
 		Time:  timestamppb.New(l.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 	}

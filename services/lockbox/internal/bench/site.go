@@ -96,8 +96,7 @@ func (s *site) start(ctx context.Context, only []bus.Identity) (*stack.Stack, er
 		Terms: request.DefaultTerms(), Limits: policy.NoLimits(), Rates: orchestrator.Rates{CommandsPerMinute: -1},
 		Only: only, Notifier: notifier.Config{Provider: devissuer.Provider,
 			SMTP: notifier.SMTP{From: "lockbox@nimbus.example"}},
-		Signed: true, Host: s.host, Port: -1, StageIn: s.stageIn,
-		Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
+		Host: s.host, Port: -1, StageIn: s.stageIn, Portal: s.portal, Log: zap.NewNop(), Metrics: observe.NewMetrics(),
 	})
 }
 

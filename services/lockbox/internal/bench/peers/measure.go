@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The peers: plain is the two tables; equal also does for a request what Lockbox does for it: it signs its audit rows,
-// verifies its two tokens and writes the row of its timer.
+// The peers: plain is the two tables; equal also does for a request what Lockbox does for it, and verifies its two
+// tokens and writes the row of its timer.
 const plain, equal = "plain", "equal"
 
 // measured is the answer to a task.

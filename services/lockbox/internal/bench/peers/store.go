@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +21,6 @@ type store struct {
 	admin   *pgx.Conn
 	pool    *pgxpool.Pool
 	issuer  *issuer
-	// signer signs audit rows.
-	signer ed25519.PrivateKey
 }
 
 func newStore(ctx context.Context, c *cluster, connections int) (*store, error) {
@@ -50,9 +45,7 @@ func newStore(ctx context.Context, c *cluster, connections int) (*store, error) 
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
-	if s.issuer, err = newIssuer(); err == nil {
-		_, s.signer, err = ed25519.GenerateKey(rand.Reader)
-	}
+	s.issuer, err = newIssuer()
 	return s, err
 }
 
@@ -117,9 +110,6 @@ func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, versio
 		if err := s.issuer.verify(token, st.by, time.Now()); err != nil {
 			return err
 		}
-	}
-	if peer == equal { // as Lockbox's writers sign what they store
-		body = slices.Concat(body, ed25519.Sign(s.signer, fmt.Appendf(nil, "%s %d %s", id, version, body)))
 	}
 	sql, args := change, []any{id, version - 1, st.status, actor, body}
 	switch {
