@@ -27,7 +27,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/durable"
-	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/signed"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -281,7 +280,7 @@ func (m Maker) deployment() (note.Signer, error) {
 
 // publish writes the public key beside the private one, unless it is there.
 func (m Maker) publish(path, private string) error {
-	verifier, err := merkle.PublicKey(private)
+	verifier, err := signed.PublicKey(private)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ var tiers = []tier{
 	},
 	{
 		// The bus, databases, and servers of others that the services stand on.
-		name: "parts", atLeast: 1367, race: true,
+		name: "parts", atLeast: 1554, race: true,
 		packages: []string{
 			"pkg/bus/...", "pkg/durable", "pkg/identity/jwks", "pkg/journal", "pkg/lease", "pkg/repository",
 			"pkg/service", "services/audit-projector/...", "services/forwarder/...",

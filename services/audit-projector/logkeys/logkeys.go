@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -81,7 +82,7 @@ func parse(text string) (k Keys, err error) {
 		if err != nil {
 			return Keys{}, err
 		}
-		public, err := merkle.PublicKey(line)
+		public, err := signed.PublicKey(line)
 		if err != nil {
 			return Keys{}, err
 		}
@@ -167,7 +168,7 @@ func install(dir string, made []byte) error {
 	if len(lines) != 3 {
 		return fmt.Errorf("%s: not a signing key and the secret of the salts, a line each", pending)
 	}
-	public, err := merkle.PublicKey(lines[0])
+	public, err := signed.PublicKey(lines[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", pending, err)
 	}
