@@ -36,7 +36,7 @@ it, and audit access says who looked; audit replay and audit state-at read the s
 compliance team's bus key, as do audit verify and audit dead-letters.`, "",
 		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
 		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
-		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand())
+		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand(), a.auditWritersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {
