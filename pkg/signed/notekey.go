@@ -9,8 +9,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// PublicKey derives the verifier key from a note's signer key, PRIVATE+KEY+<name>+<hash>+<kind and seed>.
-func PublicKey(private string) (string, error) {
+// VerifierKey derives the verifier key from a note's signer key, PRIVATE+KEY+<name>+<hash>+<kind and seed>.
+func VerifierKey(private string) (string, error) {
 	parts := strings.SplitN(private, "+", 5)
 	if len(parts) != 5 {
 		return "", errors.New("not a signing key")
@@ -19,5 +19,5 @@ func PublicKey(private string) (string, error) {
 	if err != nil || len(seed) != 1+ed25519.SeedSize {
 		return "", errors.New("not an Ed25519 signing key")
 	}
-	return note.NewEd25519VerifierKey(parts[2], ed25519.PublicKey(ed25519.NewKeyFromSeed(seed[1:])[ed25519.SeedSize:]))
+	return note.NewEd25519VerifierKey(parts[2], PublicOf(ed25519.NewKeyFromSeed(seed[1:])))
 }

@@ -280,7 +280,7 @@ func (m Maker) deployment() (note.Signer, error) {
 
 // publish writes the public key beside the private one, unless it is there.
 func (m Maker) publish(path, private string) error {
-	verifier, err := signed.PublicKey(private)
+	verifier, err := signed.VerifierKey(private)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func parse(text string) (k Keys, err error) {
 		if err != nil {
 			return Keys{}, err
 		}
-		public, err := signed.PublicKey(line)
+		public, err := signed.VerifierKey(line)
 		if err != nil {
 			return Keys{}, err
 		}
@@ -168,7 +168,7 @@ func install(dir string, made []byte) error {
 	if len(lines) != 3 {
 		return fmt.Errorf("%s: not a signing key and the secret of the salts, a line each", pending)
 	}
-	public, err := signed.PublicKey(lines[0])
+	public, err := signed.VerifierKey(lines[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", pending, err)
 	}
