@@ -130,49 +130,59 @@ func (k *Keyring) Add(event *lockboxv1.Event, sequence uint64) error {
 	if sequence <= k.seen {
 		return nil
 	}
-	if err := k.add(event, sequence); err != nil {
+	learn, err := k.news(event, sequence)
+	if err != nil {
 		return fmt.Errorf("the event %d about writers' keys: %w", sequence, err)
+	}
+	if learn != nil {
+		learn()
+		k.seen = sequence
 	}
 	return nil
 }
 
-func (k *Keyring) add(event *lockboxv1.Event, sequence uint64) error {
-	var added []Certificate
+// news returns what a fact about keys changes; nil for other events. It fails if the fact contradicts what is known.
+func (k *Keyring) news(event *lockboxv1.Event, sequence uint64) (learn func(), err error) {
 	switch fact := event.GetFact().(type) {
 	case *lockboxv1.Event_SigningBegan:
 		certificates, err := k.beginning(fact.SigningBegan)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		added, k.began, k.first = certificates, sequence, firstOf(certificates)
+		return func() {
+			k.began, k.first = sequence, firstOf(certificates)
+			k.certified(sequence, certificates...)
+		}, nil
 	case *lockboxv1.Event_WriterCertified:
 		if k.began == 0 {
-			return broken(RuleUnknownKey, "signing has not begun")
+			return nil, broken(RuleUnknownKey, "signing has not begun")
 		}
 		c, err := k.open(fact.WriterCertified.GetCertificate())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if k.keys[IDOf(c.Key)] != nil {
-			return broken(RuleUnknownKey, "the key %s was certified before", IDOf(c.Key))
+			return nil, broken(RuleUnknownKey, "the key %s was certified before", IDOf(c.Key))
 		}
-		added = []Certificate{c}
+		return func() { k.certified(sequence, c) }, nil
 	case *lockboxv1.Event_WriterRevoked:
 		id := fact.WriterRevoked.GetKeyId()
 		if len(id) != len(KeyID{}) || k.keys[KeyID(id)] == nil {
-			return broken(RuleUnknownKey, "no key %x was certified", id)
+			return nil, broken(RuleUnknownKey, "no key %x was certified", id)
 		}
-		if key := k.keys[KeyID(id)]; key.revoked == 0 {
-			key.revoked = sequence
-		}
-	default:
-		return nil
+		return func() {
+			if key := k.keys[KeyID(id)]; key.revoked == 0 {
+				key.revoked = sequence
+			}
+		}, nil
 	}
-	for _, c := range added {
+	return nil, nil //nolint:nilnil // nothing is learnt
+}
+
+func (k *Keyring) certified(sequence uint64, certificates ...Certificate) {
+	for _, c := range certificates {
 		k.keys[IDOf(c.Key)] = &writerKey{Certificate: c, at: sequence}
 	}
-	k.seen = sequence
-	return nil
 }
 
 // Pinned reports whether a verifier key, as it is written, is that of the keyring's deployment by its name and hash.
@@ -260,9 +270,21 @@ func (k *Keyring) check(m Message, previous func(block) error) error {
 			if key.revoked != 0 && m.Sequence > key.revoked {
 				return broken(RuleTime, "the key %s of %s was revoked by event %d", IDOf(key.Key), key.Identity, key.revoked)
 			}
-			return nil
+			return k.contradicts(m)
 		},
 	})
+}
+
+// contradicts refuses a fact about keys that Add would refuse after the facts before it: with the key of the one who
+// writes them, somebody could store a certificate that is not the deployment's.
+func (k *Keyring) contradicts(m Message) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m.Sequence <= k.seen {
+		return nil
+	}
+	_, err := k.news(m.Event, m.Sequence)
+	return err
 }
 
 // at returns the keys that are certified at a message's place, and whether the message has to be signed.

@@ -235,6 +235,26 @@ func TestAKeyringAddsOnlyWhatTheDeploymentCertified(t *testing.T) {
 	}
 }
 
+// Whoever holds the orchestrator's key signs what they store as it has to be; that is not enough for a fact about keys.
+func TestAFactAboutKeysThatIsNotTrueIsRefusedWhereItStands(t *testing.T) {
+	w, other := ours(t), newWorld(t, signed.DeploymentName(origin), "other deployment")
+	for name, fact := range map[string]any{
+		"a certificate of another deployment": &lockboxv1.Event_WriterCertified{WriterCertified: &lockboxv1.WriterCertified{
+			Certificate: other.certificate(aggregate.Notifier, "notifier")}},
+		"a key that is certified already": &lockboxv1.Event_WriterCertified{WriterCertified: &lockboxv1.WriterCertified{
+			Certificate: w.certificate(aggregate.Notifier, "evaluator")}},
+		"a key is revoked that was not certified": &lockboxv1.Event_WriterRevoked{WriterRevoked: &lockboxv1.WriterRevoked{
+			KeyId: []byte{1, 2, 3, 4, 5, 6, 7, 8}}},
+	} {
+		e, before := about(aggregate.SigningWriters, 2, noon.Add(time.Hour), fact), w.beginning()
+		stored := sign(t, signer(t, aggregate.Orchestrator, "orchestrator"), unsigned(t, e, before))[0]
+		m := signed.Message{Sequence: 20, Subject: subject(e), Stored: stored, Event: e}
+		if err := w.began().Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestACertificateIsReadInOneSpelling(t *testing.T) {
 	w := ours(t)
 	text := w.certificate(aggregate.Evaluator, "evaluator")
