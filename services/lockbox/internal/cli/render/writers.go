@@ -32,5 +32,6 @@ func Writers(l Look, now time.Time, keys []Writer) string {
 		rows = append(rows, []cell{text(k.Writer), {k.Key, accent}, {k.From.Format(time.DateOnly), plain},
 			{k.Until.Format(time.DateOnly), plain}, standing})
 	}
-	return l.table([]column{{title: "WRITER"}, {title: "KEY"}, {title: "FROM"}, {title: "UNTIL"}, {title: "STANDING"}}, rows)
+	return l.table([]column{{title: "WRITER"}, {title: "KEY"}, {title: "FROM"}, {title: "UNTIL"}, {title: "STANDING"}},
+		rows)
 }
