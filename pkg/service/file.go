@@ -37,6 +37,9 @@ type File[C any] struct {
 		KeyFile config.SecretFile `yaml:"key_file"`
 		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be.
 		DeploymentKeyFile string `yaml:"deployment_key_file"`
+		// BeganAt is the sequence of the event from which on every event is signed, which `lockbox audit verify --stream`
+		// shows; 0: what the stream says. With it, nobody who runs the bus can keep that event from a service that starts.
+		BeganAt uint64 `yaml:"began_at"`
 	} `yaml:"signing"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
@@ -67,6 +70,9 @@ func (f *File[C]) check() error {
 	if (f.Signing.KeyFile == "") != (f.Signing.DeploymentKeyFile == "") {
 		return refusal.Invalid("signing.deployment_key_file", rule, "goes with signing.key_file; `lockbox keys` makes both")
 	}
+	if f.Signing.BeganAt != 0 && f.Signing.KeyFile == "" {
+		return refusal.Invalid("signing.began_at", rule, "goes with signing.key_file")
+	}
 	if err := f.Observe.Traces.Check(); err != nil {
 		return under("observe.traces.", err)
 	}
@@ -88,6 +94,7 @@ func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
 		return nil, nil //nolint:nilnil // nothing is signed
 	}
 	keys, err := writerkeys.Read(string(f.Signing.KeyFile), f.Signing.DeploymentKeyFile, id)
+	keys.BeganAt = f.Signing.BeganAt
 	return &keys, err
 }
 

@@ -133,6 +133,9 @@ func WithWriter(keys *writerkeys.Keys) Option {
 		if keys != nil {
 			rt.Writer, rt.Signer = keys, keys.Signer
 			rt.Keyring = signed.NewKeyring(keys.Deployment.Origin, keys.Deployment)
+			if keys.BeganAt > 0 {
+				rt.Keyring.Expect(keys.BeganAt)
+			}
 		}
 	}
 }

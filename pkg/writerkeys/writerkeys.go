@@ -78,6 +78,8 @@ type Keys struct {
 	Certificate signed.Certificate
 	// Deployment is pinned.
 	Deployment Deployment
+	// BeganAt pins the sequence from which on every event is signed; 0: it is not pinned.
+	BeganAt uint64
 
 	certificate []byte
 }
