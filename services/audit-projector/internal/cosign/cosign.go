@@ -115,10 +115,7 @@ func (ws *Witnesses) Follow(ctx context.Context, sizes map[string]int64) error {
 		if !asked {
 			continue
 		}
-		now, cosigned, err := w.submit(ctx, size)
-		if err == nil && !cosigned {
-			err = fmt.Errorf("it has cosigned %d checkpoints since", now)
-		}
+		err := w.follow(ctx, size)
 		switch {
 		case errors.Is(err, ledger.ErrDiffers):
 			return err
@@ -138,6 +135,9 @@ func (ws *Witnesses) Follow(ctx context.Context, sizes map[string]int64) error {
 type witness struct {
 	of        *Witnesses
 	name, url string
+
+	// turn is held while the witness is asked to cosign: Run and Follow would otherwise submit one checkpoint twice.
+	turn sync.Mutex
 	// size is the size of the last checkpoint that the witness cosigned, as far as is known.
 	size int64
 	// done is the text of that checkpoint.
@@ -163,10 +163,7 @@ func (w *witness) run(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		if text(string(signed)) != w.done {
-			err = w.ask(ctx)
-		}
-		if err == nil {
+		if err = w.ask(ctx, text(string(signed))); err == nil {
 			w.mu.Lock()
 			w.seen = time.Now()
 			w.mu.Unlock()
@@ -183,8 +180,14 @@ func (w *witness) run(ctx context.Context) {
 	}
 }
 
-// ask submits the last checkpoint, and once more if the witness knows another size than this remembers.
-func (w *witness) ask(ctx context.Context) error {
+// ask submits the last checkpoint unless it has cosigned the one with this text, and once more if the witness knows
+// another size than this remembers.
+func (w *witness) ask(ctx context.Context, newest string) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if newest == w.done {
+		return nil
+	}
 	size, cosigned, err := w.submit(ctx, w.size)
 	if err == nil && !cosigned {
 		w.size = size
@@ -198,6 +201,22 @@ func (w *witness) ask(ctx context.Context) error {
 	}
 	w.size, w.ahead, w.passes = size, time.Time{}, 0
 	return nil
+}
+
+// follow submits the last checkpoint with its growth from the size that the witness said it cosigned last, unless it
+// has cosigned that checkpoint meanwhile.
+func (w *witness) follow(ctx context.Context, size int64) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	signed, err := w.of.Log.Checkpoint()
+	if err != nil || text(string(signed)) == w.done {
+		return err
+	}
+	now, cosigned, err := w.submit(ctx, size)
+	if err == nil && !cosigned {
+		err = fmt.Errorf("it has cosigned %d checkpoints since", now)
+	}
+	return err
 }
 
 // submit submits the last checkpoint with its growth from a size. If the witness cosigned another size last, it returns
