@@ -21,9 +21,11 @@ const checkpoint = "log.example\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 // oneCheckpoint is a log that never grows. It takes any cosignature, and counts them.
 type oneCheckpoint struct{ cosigned atomic.Int32 }
 
-func (*oneCheckpoint) Newest() ([]byte, int64, error)            { return []byte(checkpoint), 1, nil }
-func (*oneCheckpoint) Checkpoint() ([]byte, error)               { return []byte(checkpoint), nil }
-func (*oneCheckpoint) Growth(int64) (ledger.Growth, error)       { return ledger.Growth{Checkpoint: checkpoint}, nil }
+func (*oneCheckpoint) Newest() ([]byte, int64, error) { return []byte(checkpoint), 1, nil }
+func (*oneCheckpoint) Checkpoint() ([]byte, error)    { return []byte(checkpoint), nil }
+func (*oneCheckpoint) Growth(int64) (ledger.Growth, error) {
+	return ledger.Growth{Checkpoint: checkpoint}, nil
+}
 func (*oneCheckpoint) Passed() time.Time                         { return time.Now() }
 func (*oneCheckpoint) Contradict(error)                          {}
 func (l *oneCheckpoint) Cosign(_ *merkle.Policy, _ []byte) error { l.cosigned.Add(1); return nil }
