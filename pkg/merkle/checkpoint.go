@@ -3,20 +3,23 @@ package merkle
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"filippo.io/mldsa"
 	"github.com/transparency-dev/formats/log"
 	cosignature "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Checkpoint is a log's statement about its tree (C2SP tlog-checkpoint), without extension lines.
+// Checkpoint is a log's statement about its tree (C2SP tlog-checkpoint). Ours has no extension lines.
 type Checkpoint struct {
 	Origin string
 	Tree   tlog.Tree
@@ -29,16 +32,29 @@ func (c Checkpoint) Text() string {
 
 // ParseCheckpoint parses the text of a checkpoint's note, exactly as Text writes it.
 func ParseCheckpoint(text string) (Checkpoint, error) {
+	c, extension, err := parseCheckpoint(text)
+	if err == nil && extension != "" {
+		err = broken(Format, "not the three lines of a checkpoint")
+	}
+	return c, err
+}
+
+// parseCheckpoint parses the text of any log's checkpoint, and returns the lines after the third.
+func parseCheckpoint(text string) (c Checkpoint, extension string, err error) {
 	var parsed log.Checkpoint
-	_, err := parsed.Unmarshal([]byte(text)) // the rest would be extension lines, which Text never writes
+	rest, err := parsed.Unmarshal([]byte(text))
 	if err != nil || parsed.Size > maxTreeSize || len(parsed.Hash) != tlog.HashSize {
-		return Checkpoint{}, broken(Format, "not the three lines of a checkpoint")
+		return Checkpoint{}, "", broken(Format, "not the three lines of a checkpoint")
 	}
-	c := Checkpoint{parsed.Origin, tlog.Tree{N: int64(parsed.Size), Hash: tlog.Hash(parsed.Hash)}}
-	if c.Text() != text {
-		return Checkpoint{}, broken(Format, "a checkpoint in another spelling")
+	c = Checkpoint{parsed.Origin, tlog.Tree{N: int64(parsed.Size), Hash: tlog.Hash(parsed.Hash)}}
+	extension = string(rest)
+	if c.Text()+extension != text {
+		return Checkpoint{}, "", broken(Format, "a checkpoint in another spelling")
 	}
-	return c, nil
+	if extension != "" && (!strings.HasSuffix(extension, "\n") || strings.Contains("\n"+extension, "\n\n")) {
+		return Checkpoint{}, "", broken(Format, "an extension line that is empty or has no end")
+	}
+	return c, extension, nil
 }
 
 // Sign returns the signed note of a checkpoint. The signers' name must be the origin.
@@ -61,18 +77,19 @@ func unverified(signed []byte) (Checkpoint, *note.Note, error) {
 	if !errors.As(err, &opened) {
 		return Checkpoint{}, nil, broken(Format, "the signed note: %v", err)
 	}
-	c, err := ParseCheckpoint(opened.Note.Text)
+	c, _, err := parseCheckpoint(opened.Note.Text)
 	return c, opened.Note, err
 }
 
-// Cosigner is a witness's key for C2SP tlog-cosignature v1.
+// Cosigner is a witness's key for C2SP tlog-cosignature.
 type Cosigner struct {
-	key      ed25519.PrivateKey
 	vkey     string
 	verifier note.Verifier
+	// sign signs what a witness says at a time of the checkpoint with this text.
+	sign func(text string, seconds uint64) ([]byte, error)
 }
 
-// NewCosigner returns the Cosigner of a witness with its name and key.
+// NewCosigner returns the Cosigner of a witness with its name and Ed25519 key.
 func NewCosigner(name string, key ed25519.PrivateKey) (*Cosigner, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, errors.New("not an Ed25519 key")
@@ -87,8 +104,44 @@ func NewCosigner(name string, key ed25519.PrivateKey) (*Cosigner, error) {
 		return nil, err
 	}
 	verifier, err := witnessKey(vkey)
-	return &Cosigner{key, vkey, verifier}, err
+	return &Cosigner{vkey, verifier, func(text string, seconds uint64) ([]byte, error) {
+		return ed25519.Sign(key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", seconds, text)), nil
+	}}, err
 }
+
+// NewMLDSACosigner returns the Cosigner of a witness with its name and the seed, of 32 bytes, of its ML-DSA-44 key. Its
+// cosignatures do not cover extension lines, and names of witness and log have at most 255 bytes.
+func NewMLDSACosigner(name string, seed []byte) (*Cosigner, error) {
+	key, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), seed)
+	if err != nil {
+		return nil, fmt.Errorf("not the seed of an ML-DSA-44 key: %w", err)
+	}
+	public := append([]byte{mldsa44}, key.PublicKey().Bytes()...)
+	id := sha256.Sum256(slices.Concat([]byte(name+"\n"), public))
+	vkey := fmt.Sprintf("%s+%x+%s", name, id[:4], base64.StdEncoding.EncodeToString(public))
+	verifier, err := witnessKey(vkey)
+	if err == nil && len(name) > mostName {
+		err = fmt.Errorf("the name of a witness has at most %d bytes", mostName)
+	}
+	return &Cosigner{vkey, verifier, func(text string, seconds uint64) ([]byte, error) {
+		c, _, err := parseCheckpoint(text)
+		if err == nil && len(c.Origin) > mostName {
+			err = fmt.Errorf("the name of a log has at most %d bytes", mostName)
+		}
+		if err != nil {
+			return nil, err
+		}
+		message := append([]byte("subtree/v1\n\x00"), byte(len(name)))
+		message = binary.BigEndian.AppendUint64(append(message, name...), seconds)
+		message = append(append(message, byte(len(c.Origin))), c.Origin...)
+		message = binary.BigEndian.AppendUint64(message, 0)
+		message = binary.BigEndian.AppendUint64(message, uint64(c.Tree.N)) //nolint:gosec // G115: a size is not negative
+		return key.Sign(nil, append(message, c.Tree.Hash[:]...), nil)
+	}}, err
+}
+
+// mostName is the number of bytes that an ML-DSA-44 cosignature can name.
+const mostName = 255
 
 // VerifierKey returns the public key in the format used in policies.
 func (c *Cosigner) VerifierKey() string { return c.vkey }
@@ -126,21 +179,6 @@ func (c cosigning) Sign(text []byte) ([]byte, error) {
 	if seconds < 0 {
 		return nil, errors.New("a cosignature is not from before 1970")
 	}
-	signature := ed25519.Sign(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", seconds, text))
-	return append(binary.BigEndian.AppendUint64(nil, uint64(seconds)), signature...), nil
-}
-
-// witnessKey parses a witness's public key, name+hash+key, of the type for Ed25519 cosignatures.
-func witnessKey(vkey string) (note.Verifier, error) {
-	verifier, err := cosignature.NewVerifierForCosignatureV1(vkey)
-	if err != nil {
-		return nil, fmt.Errorf("witness key %q: %w", vkey, err)
-	}
-	const ed25519Cosignature = 0x04
-	parts := strings.SplitN(vkey, "+", 3)
-	key, err := base64.StdEncoding.DecodeString(parts[2])
-	if err != nil || key[0] != ed25519Cosignature || parts[1] != fmt.Sprintf("%08x", verifier.KeyHash()) {
-		return nil, fmt.Errorf("witness key %q: not one for Ed25519 cosignatures, or with another key's hash", vkey)
-	}
-	return verifier, nil
+	signature, err := c.sign(string(text), uint64(seconds))
+	return append(binary.BigEndian.AppendUint64(nil, uint64(seconds)), signature...), err
 }

@@ -86,8 +86,8 @@ func FuzzOpen(f *testing.F) {
 func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(policyText(f, "2")))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if p, err := ParsePolicy(text); err == nil && (p.quorum < 0 || p.quorum > len(p.witnesses)) {
-			t.Errorf("%d of %d", p.quorum, len(p.witnesses))
+		if p, err := ParsePolicy(text); err == nil && (p.Quorum() < 0 || p.Quorum() > len(p.witnesses)) {
+			t.Errorf("%d of %d", p.Quorum(), len(p.witnesses))
 		}
 	})
 }

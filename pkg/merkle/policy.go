@@ -2,10 +2,10 @@ package merkle
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,12 +13,13 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Policy says which signatures make a checkpoint trusted: the log's, and those of a quorum of named witnesses.
+// Policy says which signatures make a checkpoint trusted: a log's, and those of a quorum of named witnesses (C2SP
+// tlog-policy).
 type Policy struct {
-	// logs are the log's keys: several, of one name, while its key is being replaced and afterwards.
+	// logs are the keys of the logs: several of one name if its key was replaced.
 	logs      []note.Verifier
 	witnesses []witness
-	quorum    int
+	quorum    *rule // nil: no witness is demanded
 }
 
 type witness struct {
@@ -26,162 +27,39 @@ type witness struct {
 	key       note.Verifier
 }
 
+// rule is a witness, or so many of other rules.
+type rule struct {
+	witness string
+	of      []*rule
+	demand  int
+}
+
 // Cosigned is a witness's statement that it saw the log grow to this checkpoint and to no other.
 type Cosigned struct {
 	Name string
-	At   time.Time
+	// At is the time that the witness names; of several cosignatures by one key, the last.
+	At time.Time
 }
 
 // Signed is a checkpoint whose signatures satisfied a policy.
 type Signed struct {
 	Checkpoint
-	// Cosigned lists the valid cosignatures.
+	// Extension holds the lines after the third, which say nothing about the tree and nothing that anybody vouches for.
+	Extension string
+	// Cosigned lists the witnesses of the policy that cosigned, the quorum and others.
 	Cosigned []Cosigned
+	// Quorum is when the quorum was complete, as its witnesses name the time; zero if the policy demands none.
+	Quorum time.Time
 	// Unknown names the keys whose signatures were not checked, because they are not in the policy.
 	Unknown []string
+	// Repeated: a signature stands there more than once.
+	Repeated bool
 }
 
-// ParsePolicy parses a policy in the common subset of C2SP tlog-policy and Sigsum, with one level of groups:
-//
-//	log <verifier key>            (again for another key of the same log, if its key was replaced)
-//	witness <name> <verifier key> [<url>]
-//	group <name> <number|any|all> <witness>...
-//	quorum <group|witness|none>
-//
-// A # begins a comment. There is exactly one log and one quorum; the quorum comes last. A checkpoint must be signed
-// with one of the log's keys.
-func ParsePolicy(text []byte) (*Policy, error) {
-	b := policyBuilder{groups: map[string]group{}}
-	for number, line := range strings.Split(string(text), "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		if fields := strings.Fields(line); len(fields) > 0 {
-			if err := b.add(fields[0], fields[1:]); err != nil {
-				return nil, fmt.Errorf("line %d of the policy: %w", number+1, err)
-			}
-		}
-	}
-	if b.policy == nil {
-		return nil, errors.New("the policy says no quorum")
-	}
-	return b.policy, nil
-}
-
-// KeysAlone returns a policy that trusts a log's keys, one on each line, without witnesses.
-func KeysAlone(keys string) (*Policy, error) {
-	var policy strings.Builder
-	for _, key := range strings.Fields(keys) {
-		policy.WriteString("log " + key + "\n")
-	}
-	return ParsePolicy([]byte(policy.String() + "quorum none\n"))
-}
-
-type group struct {
-	members []string
-	quorum  int
-}
-
-type policyBuilder struct {
-	logs      []note.Verifier
-	witnesses []witness
-	keys      []string
-	groups    map[string]group
-	policy    *Policy
-}
-
-func (b *policyBuilder) add(keyword string, args []string) error {
-	if b.policy != nil {
-		return errors.New("the quorum is the last line")
-	}
-	switch {
-	case keyword == "log" && len(args) == 1:
-		return b.addLog(args[0])
-	case keyword == "witness" && (len(args) == 2 || len(args) == 3):
-		return b.addWitness(args[0], args[1], strings.Join(args[2:], ""))
-	case keyword == "group" && len(args) >= 3:
-		return b.addGroup(args[0], args[1], args[2:])
-	case keyword == "quorum" && len(args) == 1 && len(b.logs) > 0:
-		return b.finish(args[0])
-	}
-	return fmt.Errorf("%q cannot stand here like this", keyword)
-}
-
-func (b *policyBuilder) addLog(vkey string) error {
-	key, err := note.NewVerifier(vkey)
-	if err != nil {
-		return err
-	}
-	for _, other := range b.logs {
-		if other.Name() != key.Name() || other.KeyHash() == key.KeyHash() {
-			return fmt.Errorf("%s is another log than %s, or the same key twice", key.Name(), other.Name())
-		}
-	}
-	b.logs = append(b.logs, key)
-	return nil
-}
-
-func (b *policyBuilder) addWitness(name, vkey, url string) error {
-	key, err := witnessKey(vkey)
-	if err != nil {
-		return err
-	}
-	// A key listed twice under different names could form a quorum by itself.
-	raw := vkey[strings.LastIndexByte(vkey, '+')+1:]
-	if slices.Contains(b.keys, raw) {
-		return fmt.Errorf("witness %q has another's key", name)
-	}
-	b.keys = append(b.keys, raw)
-	b.witnesses = append(b.witnesses, witness{name, url, key})
-	return b.define(name, group{[]string{name}, 1})
-}
-
-func (b *policyBuilder) addGroup(name, number string, members []string) error {
-	g := group{members: members}
-	for i, member := range members {
-		if of, ok := b.groups[member]; !ok || !slices.Equal(of.members, []string{member}) ||
-			slices.Contains(members[:i], member) {
-			return fmt.Errorf("%q is no witness, or there twice", member)
-		}
-	}
-	switch number {
-	case "any":
-		g.quorum = 1
-	case "all":
-		g.quorum = len(members)
-	default:
-		var err error
-		if g.quorum, err = strconv.Atoi(number); err != nil || g.quorum < 1 || g.quorum > len(members) {
-			return fmt.Errorf("%s of %d witnesses", number, len(members))
-		}
-	}
-	return b.define(name, g)
-}
-
-func (b *policyBuilder) define(name string, g group) error {
-	if _, ok := b.groups[name]; ok || name == "none" {
-		return fmt.Errorf("there is a %q already", name)
-	}
-	b.groups[name] = g
-	return nil
-}
-
-func (b *policyBuilder) finish(name string) error {
-	g, ok := b.groups[name]
-	if !ok && name != "none" {
-		return fmt.Errorf("there is no witness or group %q", name)
-	}
-	b.policy = &Policy{logs: b.logs, quorum: g.quorum}
-	for _, w := range b.witnesses {
-		if slices.Contains(g.members, w.name) {
-			b.policy.witnesses = append(b.policy.witnesses, w)
-		}
-	}
-	return nil
-}
-
-// Origin returns the name of the log.
+// Origin returns the name of the log; of several, that of the first.
 func (p *Policy) Origin() string { return p.logs[0].Name() }
 
-// byLog reports whether a signature is by one of the log's keys.
+// byLog reports whether a signature is by one of the logs' keys.
 func (p *Policy) byLog(name string, hash uint32) bool {
 	return slices.ContainsFunc(p.logs, func(k note.Verifier) bool { return k.Name() == name && k.KeyHash() == hash })
 }
@@ -197,23 +75,67 @@ func (p *Policy) Witnesses() map[string]string {
 	return urls
 }
 
-// Quorum returns how many of the witnesses must have cosigned.
-func (p *Policy) Quorum() int { return p.quorum }
+// Quorum returns how many witnesses must have cosigned at least. With groups in groups, not any so many are enough.
+func (p *Policy) Quorum() int { return p.quorum.least() }
+
+// Enough reports whether the named witnesses are a quorum.
+func (p *Policy) Enough(names []string) bool {
+	_, enough := p.quorum.since(func(name string) (time.Time, bool) { return time.Time{}, slices.Contains(names, name) })
+	return enough
+}
+
+// least returns the size of the smallest quorum.
+func (r *rule) least() int {
+	switch {
+	case r == nil:
+		return 0
+	case r.of == nil:
+		return 1
+	}
+	var each []int
+	for _, member := range r.of {
+		each = append(each, member.least())
+	}
+	slices.Sort(each)
+	n := 0
+	for _, one := range each[:r.demand] {
+		n += one
+	}
+	return n
+}
+
+// since returns when the rule was satisfied, if each witness cosigned when the function says.
+func (r *rule) since(at func(witness string) (time.Time, bool)) (time.Time, bool) {
+	switch {
+	case r == nil:
+		return time.Time{}, true
+	case r.of == nil:
+		return at(r.witness)
+	}
+	var times []time.Time
+	for _, member := range r.of {
+		if t, satisfied := member.since(at); satisfied {
+			times = append(times, t)
+		}
+	}
+	if len(times) < r.demand {
+		return time.Time{}, false
+	}
+	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
+	return times[r.demand-1], true
+}
 
 // Open verifies a checkpoint's signed note. Every signature by a key of the policy must be valid, even if it is not
-// needed.
+// needed or there twice; others are ignored (C2SP signed-note).
 func (p *Policy) Open(signed []byte) (Signed, error) {
 	verifiers := slices.Clone(p.logs)
 	for _, w := range p.witnesses {
 		verifiers = append(verifiers, w.key)
 	}
-	n, err := note.Open(signed, note.VerifierList(verifiers...))
+	known := note.VerifierList(verifiers...)
+	n, err := note.Open(signed, known)
 	if wrong := (*note.InvalidSignatureError)(nil); errors.As(err, &wrong) {
-		part := Cosignatures
-		if p.byLog(wrong.Name, wrong.Hash) {
-			part = LogSignature
-		}
-		return Signed{}, broken(part, "the signature of %s is not over these bytes", wrong.Name)
+		return Signed{}, p.invalid(wrong.Name, wrong.Hash)
 	}
 	if unsigned := (*note.UnverifiedNoteError)(nil); errors.As(err, &unsigned) {
 		return Signed{}, broken(LogSignature, "nobody of the policy signed it")
@@ -221,59 +143,130 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	if err != nil {
 		return Signed{}, broken(Format, "the signed note: %v", err)
 	}
-	if err := checkSpelling(signed, n); err != nil {
-		return Signed{}, err
-	}
 	s := Signed{}
-	byLog := false
-	for _, signature := range n.Sigs {
-		if p.byLog(signature.Name, signature.Hash) {
-			byLog = true
-			continue
-		}
-		at, err := cosignature.CoSigV1Timestamp(signature)
-		if err != nil {
-			return Signed{}, broken(Cosignatures, "%v", err)
-		}
-		s.Cosigned = append(s.Cosigned, Cosigned{p.nameOf(signature), at.UTC()})
-	}
-	for _, signature := range n.UnverifiedSigs {
-		s.Unknown = append(s.Unknown, fmt.Sprintf("%s+%08x", signature.Name, signature.Hash))
-	}
-	if !byLog {
-		return Signed{}, broken(LogSignature, "the log %s did not sign it", p.Origin())
-	}
-	if len(s.Cosigned) < p.quorum {
-		return Signed{}, broken(Cosignatures, "%d of %d that the policy demands", len(s.Cosigned), p.quorum)
-	}
-	if s.Checkpoint, err = ParseCheckpoint(n.Text); err != nil {
+	if s.Checkpoint, s.Extension, err = parseCheckpoint(n.Text); err != nil {
 		return Signed{}, err
 	}
-	if s.Origin != p.Origin() {
-		return Signed{}, broken(LogSignature, "the checkpoint is of %s, not of %s", s.Origin, p.Origin())
+	byLog := ""
+	lines := strings.SplitAfter(string(signed[len(n.Text)+1:]), "\n")
+	for _, line := range lines[:len(lines)-1] {
+		signature, err := parseSignature(line)
+		if err != nil {
+			return Signed{}, err
+		}
+		key, err := known.Verifier(signature.Name, signature.Hash)
+		switch {
+		case err != nil:
+			s.unknown(signature)
+		case !verifies(key, n.Text, signature): // note.Open looks at the first of each key
+			return Signed{}, p.invalid(signature.Name, signature.Hash)
+		case !p.byLog(signature.Name, signature.Hash):
+			if err := s.cosigned(p.nameOf(signature), signature); err != nil {
+				return Signed{}, err
+			}
+		case byLog == "" || signature.Name == s.Origin:
+			byLog = signature.Name
+		}
+	}
+	s.Repeated = len(lines)-1 != len(n.Sigs)+len(n.UnverifiedSigs)
+	if byLog != s.Origin {
+		return Signed{}, broken(LogSignature, "the log %s did not sign it, or it is not in the policy", s.Origin)
+	}
+	enough := false
+	if s.Quorum, enough = p.quorum.since(s.at); !enough {
+		return Signed{}, broken(Cosignatures, "%d, which are not the quorum that the policy demands", len(s.Cosigned))
 	}
 	return s, nil
 }
 
-// Add adds a cosignature, a line as returned by a tlog-witness, to a signed note. The cosignature must be valid and by
-// a witness of the policy that has not cosigned the note yet.
-func (p *Policy) Add(signed, line []byte) ([]byte, error) {
+func (p *Policy) invalid(name string, hash uint32) error {
+	part := Cosignatures
+	if p.byLog(name, hash) {
+		part = LogSignature
+	}
+	return broken(part, "the signature of %s is not over these bytes", name)
+}
+
+func (s *Signed) at(witness string) (time.Time, bool) {
+	for _, c := range s.Cosigned {
+		if c.Name == witness {
+			return c.At, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func (s *Signed) cosigned(name string, by note.Signature) error {
+	at, err := cosignature.CoSigV1Timestamp(by)
+	if err != nil || at.Unix() < 0 {
+		return broken(Cosignatures, "the cosignature of %s has no time, or none that there is (%v)", name, err)
+	}
+	for i, c := range s.Cosigned {
+		if c.Name == name {
+			if at.After(c.At) {
+				s.Cosigned[i].At = at.UTC()
+			}
+			return nil
+		}
+	}
+	s.Cosigned = append(s.Cosigned, Cosigned{name, at.UTC()})
+	return nil
+}
+
+func (s *Signed) unknown(by note.Signature) {
+	if name := fmt.Sprintf("%s+%08x", by.Name, by.Hash); !slices.Contains(s.Unknown, name) {
+		s.Unknown = append(s.Unknown, name)
+	}
+}
+
+// parseSignature parses a line of a note that note.Open takes. It refuses a signature in another spelling: base64 may
+// have bits left over at its end, which mean nothing and which many readers ignore.
+func parseSignature(line string) (note.Signature, error) {
+	name, text, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, "— "), "\n"), " ")
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) < 5 {
+		return note.Signature{}, broken(Format, "the signature of %s in another spelling", name)
+	}
+	return note.Signature{Name: name, Hash: binary.BigEndian.Uint32(raw), Base64: text}, nil
+}
+
+func verifies(key note.Verifier, text string, s note.Signature) bool {
+	raw, err := base64.StdEncoding.DecodeString(s.Base64)
+	return err == nil && key.Verify([]byte(text), raw[4:])
+}
+
+// Add adds cosignatures, the lines that a tlog-witness responds with, to a signed note: those by witnesses of the policy
+// that have not cosigned the note yet, of which there must be one. Lines by other keys are left out.
+func (p *Policy) Add(signed, lines []byte) ([]byte, error) {
 	anybody := *p
-	anybody.quorum = 0
+	anybody.quorum = nil
 	before, err := anybody.Open(signed)
 	if err != nil {
 		return nil, err
 	}
-	cosigned := slices.Concat(signed, line)
-	after, err := anybody.Open(cosigned)
+	after, err := anybody.Open(slices.Concat(signed, lines))
 	if err != nil {
 		return nil, err
 	}
-	if after.Checkpoint != before.Checkpoint || len(after.Cosigned) != len(before.Cosigned)+1 ||
-		len(after.Unknown) != len(before.Unknown) {
+	if after.Checkpoint != before.Checkpoint || after.Extension != before.Extension ||
+		len(after.Cosigned) == len(before.Cosigned) {
 		return nil, broken(Cosignatures, "not the cosignature of one more witness of the policy")
 	}
+	cosigned := slices.Clone(signed)
+	for line := range strings.SplitAfterSeq(string(lines), "\n") {
+		if one, err := parseSignature(line); err == nil {
+			if _, before := before.at(p.nameOf(one)); !before && p.byWitness(one) {
+				cosigned = append(cosigned, line...)
+			}
+		}
+	}
 	return cosigned, nil
+}
+
+func (p *Policy) byWitness(s note.Signature) bool {
+	return slices.ContainsFunc(p.witnesses, func(w witness) bool {
+		return w.key.Name() == s.Name && w.key.KeyHash() == s.Hash
+	})
 }
 
 func (p *Policy) nameOf(s note.Signature) string {
@@ -283,19 +276,4 @@ func (p *Policy) nameOf(s note.Signature) string {
 		}
 	}
 	return s.Name
-}
-
-// checkSpelling refuses what note.Open accepts: duplicate signatures, and base64 with non-zero trailing bits.
-func checkSpelling(signed []byte, n *note.Note) error {
-	all := slices.Concat(n.Sigs, n.UnverifiedSigs)
-	lines := strings.Count(string(signed[len(n.Text)+1:]), "\n")
-	if lines != len(all) {
-		return broken(Format, "a signature stands there twice")
-	}
-	for _, s := range all {
-		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
-			return broken(Format, "the signature of %s in another spelling", s.Name)
-		}
-	}
-	return nil
 }

@@ -90,7 +90,6 @@ func TestCosignaturesAreCollected(t *testing.T) {
 		"a stranger's":     line(signed, "delta"),
 		"for another tree": line(other, "gamma"),
 		"a second one":     line(signed, "alpha"),
-		"two at once":      append(line(signed, "gamma"), line(signed, "delta")...),
 		"none":             nil,
 		"another note":     append([]byte("\n"), line(signed, "gamma")...),
 	} {
@@ -137,7 +136,7 @@ func TestASignatureForOneThingIsNoneForAnother(t *testing.T) {
 
 	// The log signs something that is no checkpoint, or one in another spelling.
 	for _, text := range []string{"hello\nto\nall\n", origin + "\n03\n" + tlog.Hash{}.String() + "\n", origin +
-		"\n3\nAAAA\n", Checkpoint{Origin: origin}.Text() + "extension\n"} {
+		"\n3\nAAAA\n", Checkpoint{Origin: origin}.Text() + "\nafter an empty line\n"} {
 		odd, err := note.Sign(&note.Note{Text: text}, logSigner(t, origin), cosigning{cosigner(t, "alpha"), noon})
 		must(t, err)
 		_, err = policy(t, "1").Open(odd)
@@ -151,40 +150,54 @@ func TestPoliciesThatMeanNothing(t *testing.T) {
 	plainKey := logKey(t, "alpha.example/witness")
 	wrongHash := strings.Replace(alpha, alpha[strings.Index(alpha, "+")+1:][:8], "00000000", 1)
 	for name, text := range map[string]string{
-		"empty":                      "",
-		"no log":                     "witness alpha " + alpha + "\nquorum alpha\n",
-		"two logs":                   log + "\n" + log + "\nquorum none\n",
-		"no quorum":                  witnesses,
-		"a quorum of nobody there":   witnesses + "quorum gamma\n",
-		"two quorums":                witnesses + "quorum alpha\nquorum beta\n",
-		"something after the quorum": witnesses + "quorum alpha\ngroup g 1 alpha\n",
-		"an unknown word":            witnesses + "wittness gamma x\nquorum alpha\n",
+		"empty":                    "",
+		"no log":                   "witness alpha " + alpha + "\nquorum alpha\n",
+		"two logs":                 log + "\n" + log + "\nquorum none\n",
+		"no quorum":                witnesses,
+		"a quorum of nobody there": witnesses + "quorum gamma\n",
+		"two quorums":              witnesses + "quorum alpha\nquorum beta\n",
+		"an unknown word":          witnesses + "wittness gamma x\nquorum alpha\n",
 		"a witness twice": witnesses + "witness alpha " + cosigner(t, "gamma").VerifierKey() +
 			"\nquorum alpha\n",
 		"a key under two names": witnesses + "witness gamma " + alpha + "\nquorum alpha\n",
 		"a key under two names of keys": witnesses + "witness gamma " + renamed(t, "gamma.example", "alpha") +
 			"\nquorum alpha\n",
-		"a log's key for a witness":  log + "\nwitness alpha " + plainKey + "\nquorum alpha\n",
-		"a key with another's hash":  log + "\nwitness alpha " + wrongHash + "\nquorum alpha\n",
-		"a broken key":               log + "\nwitness alpha " + alpha[:len(alpha)-4] + "\nquorum alpha\n",
-		"a witness called none":      log + "\nwitness none " + alpha + "\nquorum none\n",
-		"none of two":                witnesses + "group g 0 alpha beta\nquorum g\n",
-		"three of two":               witnesses + "group g 3 alpha beta\nquorum g\n",
-		"minus one of two":           witnesses + "group g -1 alpha beta\nquorum g\n",
-		"a witness twice in a group": witnesses + "group g 2 alpha alpha\nquorum g\n",
-		"a group in a group":         witnesses + "group g 1 alpha\ngroup h 1 g\nquorum h\n",
-		"an empty group":             witnesses + "group g all\nquorum g\n",
-		"a stranger in a group":      witnesses + "group g 1 gamma\nquorum g\n",
-		"too many words":             witnesses + "quorum alpha beta\n",
+		"a log's key for a witness":   log + "\nwitness alpha " + plainKey + "\nquorum alpha\n",
+		"a key with another's hash":   log + "\nwitness alpha " + wrongHash + "\nquorum alpha\n",
+		"a broken key":                log + "\nwitness alpha " + alpha[:len(alpha)-4] + "\nquorum alpha\n",
+		"a witness called none":       log + "\nwitness none " + alpha + "\nquorum none\n",
+		"none of two":                 witnesses + "group g 0 alpha beta\nquorum g\n",
+		"three of two":                witnesses + "group g 3 alpha beta\nquorum g\n",
+		"minus one of two":            witnesses + "group g -1 alpha beta\nquorum g\n",
+		"a witness twice in a group":  witnesses + "group g 2 alpha alpha\nquorum g\n",
+		"a group of what comes later": witnesses + "group g 1 h\ngroup h 1 alpha\nquorum g\n",
+		"a group of itself":           witnesses + "group g 1 g\nquorum g\n",
+		"a group of none":             witnesses + "group g 1 none\nquorum g\n",
+		"a witness that counts in two ways": witnesses + "group g 1 alpha\ngroup h 1 alpha beta\n" +
+			"group all 2 g h\nquorum all\n",
+		"a quorum before its group": log + "\nquorum alpha\nwitness alpha " + alpha + "\n",
+		"a control character":       witnesses + "quorum alpha\v\n",
+		"a space that is not ASCII": witnesses + "quorum\u00a0alpha\n",
+		"an empty group":            witnesses + "group g all\nquorum g\n",
+		"a stranger in a group":     witnesses + "group g 1 gamma\nquorum g\n",
+		"too many words":            witnesses + "quorum alpha beta\n",
 	} {
 		if _, err := ParsePolicy([]byte(text)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 	for name, text := range map[string]string{
-		"nobody demanded": log + "\nquorum none\n",
-		"one witness":     witnesses + "quorum beta",
-		"a group":         witnesses + "group g all alpha beta\nquorum g\n",
+		"nobody demanded":               log + "\nquorum none\n",
+		"one witness":                   witnesses + "quorum beta",
+		"a group":                       witnesses + "group g all alpha beta\nquorum g\n",
+		"a group in a group":            witnesses + "group g 1 alpha\ngroup h all g beta\nquorum h\n",
+		"any order":                     "witness alpha " + alpha + "\nquorum alpha\n" + log + "\nwitness beta " + beta + "\ngroup g 1 beta\n",
+		"a log with a URL":              log + " https://log.example/#main\nquorum none\n",
+		"several logs":                  log + "\nlog " + logKey(t, "other.example/log") + "\nquorum none\n",
+		"tabs and lines of two bytes":   "\tlog\t" + logKey(t, origin) + " \r\nquorum\tnone\r\n",
+		"names that are not ASCII":      log + "\nwitness 証人 " + alpha + "\nquorum 証人\n",
+		"a witness in two other groups": witnesses + "group g 1 alpha\ngroup h 1 alpha\nquorum h\n",
+		"ML-DSA-44":                     log + "\nwitness pq " + mldsaCosigner(t, "pq").VerifierKey() + "\nquorum pq\n",
 		"URL and comments": "# ours\n\n" + log + " # the log\nwitness alpha " + alpha +
 			" https://witness.example\n  quorum alpha\n",
 	} {

@@ -29,6 +29,7 @@ func TestAReceiptSaysWhatIsProven(t *testing.T) {
 		Signed: Signed{
 			Checkpoint: Checkpoint{origin, s.tree},
 			Cosigned:   []Cosigned{{"alpha", noon}, {"beta", noon.Add(1e9)}, {"gamma", noon.Add(2e9)}},
+			Quorum:     noon.Add(1e9),
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

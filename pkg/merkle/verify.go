@@ -18,6 +18,9 @@ func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	if signed.Extension != "" || signed.Repeated {
+		return Report{}, broken(Format, "a receipt's note has three lines, and each signature once")
+	}
 	if err := r.Opening.verify(r.Tenant, signed.Tree, r.Directory); err != nil {
 		return Report{}, err
 	}
