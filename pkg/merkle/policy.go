@@ -1,6 +1,7 @@
 package merkle
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -235,8 +236,8 @@ func verifies(key note.Verifier, text string, s note.Signature) bool {
 	return err == nil && key.Verify([]byte(text), raw[4:])
 }
 
-// Add adds cosignatures, the lines that a tlog-witness responds with, to a signed note: those by witnesses of the policy
-// that have not cosigned the note yet, of which there must be one. Lines by other keys are left out.
+// Add adds cosignatures, the lines that a tlog-witness responds with, to a signed note: those by witnesses of the
+// policy that have not cosigned the note yet, of which there must be one. Lines by other keys are left out.
 func (p *Policy) Add(signed, lines []byte) ([]byte, error) {
 	anybody := *p
 	anybody.quorum = nil
@@ -261,6 +262,22 @@ func (p *Policy) Add(signed, lines []byte) ([]byte, error) {
 		}
 	}
 	return cosigned, nil
+}
+
+// Trusted returns a signed note, which Open takes, with only those of its signatures that are by keys of the policy.
+func (p *Policy) Trusted(signed []byte) ([]byte, error) {
+	if _, err := p.Open(signed); err != nil {
+		return nil, err
+	}
+	end := bytes.LastIndex(signed, []byte("\n\n")) + 2
+	trusted := slices.Clone(signed[:end])
+	for line := range bytes.SplitAfterSeq(signed[end:], []byte("\n")) {
+		one, err := parseSignature(string(line))
+		if err == nil && (p.byLog(one.Name, one.Hash) || p.byWitness(one)) {
+			trusted = append(trusted, line...)
+		}
+	}
+	return trusted, nil
 }
 
 func (p *Policy) byWitness(s note.Signature) bool {

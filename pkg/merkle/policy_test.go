@@ -187,11 +187,12 @@ func TestPoliciesThatMeanNothing(t *testing.T) {
 		}
 	}
 	for name, text := range map[string]string{
-		"nobody demanded":               log + "\nquorum none\n",
-		"one witness":                   witnesses + "quorum beta",
-		"a group":                       witnesses + "group g all alpha beta\nquorum g\n",
-		"a group in a group":            witnesses + "group g 1 alpha\ngroup h all g beta\nquorum h\n",
-		"any order":                     "witness alpha " + alpha + "\nquorum alpha\n" + log + "\nwitness beta " + beta + "\ngroup g 1 beta\n",
+		"nobody demanded":    log + "\nquorum none\n",
+		"one witness":        witnesses + "quorum beta",
+		"a group":            witnesses + "group g all alpha beta\nquorum g\n",
+		"a group in a group": witnesses + "group g 1 alpha\ngroup h all g beta\nquorum h\n",
+		"any order": "witness alpha " + alpha + "\nquorum alpha\n" + log + "\nwitness beta " + beta +
+			"\ngroup g 1 beta\n",
 		"a log with a URL":              log + " https://log.example/#main\nquorum none\n",
 		"several logs":                  log + "\nlog " + logKey(t, "other.example/log") + "\nquorum none\n",
 		"tabs and lines of two bytes":   "\tlog\t" + logKey(t, origin) + " \r\nquorum\tnone\r\n",

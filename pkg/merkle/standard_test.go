@@ -112,7 +112,8 @@ func TestSignaturesThatStandThereTwiceCountOnce(t *testing.T) {
 }
 
 func TestAPolicyOfSeveralLogs(t *testing.T) {
-	p, err := ParsePolicy([]byte("log " + logKey(t, origin) + "\nlog " + logKey(t, "other.example/log") + "\nquorum none\n"))
+	p, err := ParsePolicy(fmt.Appendf(nil, "log %s\nlog %s\nquorum none\n", logKey(t, origin),
+		logKey(t, "other.example/log")))
 	must(t, err)
 	for _, name := range []string{origin, "other.example/log"} {
 		c := Checkpoint{name, tlog.Tree{N: 3, Hash: tlog.Hash{1}}}
@@ -239,8 +240,8 @@ func TestMutatedCheckpointsProveNothingElse(t *testing.T) {
 			t.Fatalf("%+v is taken:\n%s", got, changed)
 		}
 		for _, by := range got.Cosigned {
-			if at := map[string]int{"alpha": 0, "beta": 1, "pq": 0}; !by.At.Equal(noon.Add(time.Duration(at[by.Name])*time.Second)) ||
-				by.Name == "delta" {
+			at := map[string]time.Time{"alpha": noon, "beta": noon.Add(time.Second), "pq": noon}[by.Name]
+			if !by.At.Equal(at) {
 				t.Fatalf("%+v is taken:\n%s", by, changed)
 			}
 		}

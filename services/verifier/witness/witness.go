@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	mostBody  = 64 << 10 // bytes
-	mostProof = 63       // hashes, the protocol's limit
+	mostBody  = 128 << 10 // bytes; the longest proof and 16 signatures of 5 kB fit
+	mostProof = 63        // hashes, the protocol's limit
 )
 
 // Witness cosigns checkpoints with one key and remembers the last one of each log.
@@ -39,8 +39,11 @@ type Witness struct {
 	dir  string
 	lock *os.File
 	now  func() time.Time
+	// Say is told what its operator must know; alarm: a log was caught. Nil: nobody is told.
+	Say func(alarm bool, what string)
 
-	mu sync.Mutex // serializes checkpoints
+	mu      sync.Mutex // serializes checkpoints
+	metrics metrics
 }
 
 // Open opens and locks the state in dir. The witness cosigns for the logs with the given public keys: those of one log
@@ -77,16 +80,33 @@ func Open(dir string, key *merkle.Cosigner, logKeys []string, now func() time.Ti
 // Close releases the state directory for other processes.
 func (w *Witness) Close() error { return w.lock.Close() }
 
-// Handler serves POST /add-checkpoint.
+// Handler serves POST /add-checkpoint, and to monitors GET /<SHA-256 of the origin, in hex>/checkpoint: the last
+// checkpoint that it cosigned, with the cosignature.
 func (w *Witness) Handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{origin}/checkpoint", func(out http.ResponseWriter, r *http.Request) {
+		signed, err := w.cosigned(r.PathValue("origin"))
+		switch {
+		case err != nil:
+			w.say(false, err.Error())
+			http.Error(out, "not available now", http.StatusServiceUnavailable)
+		case signed == "":
+			http.Error(out, "no checkpoint of such a log was cosigned here", http.StatusNotFound)
+		default:
+			out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			out.Header().Set("Cache-Control", "no-store")
+			_, _ = io.WriteString(out, signed) // the client may be gone
+		}
+	})
 	mux.HandleFunc("POST /add-checkpoint", func(out http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(out, r.Body, mostBody))
 		if err != nil {
+			w.metrics.answered(http.StatusBadRequest)
 			http.Error(out, "the request is too long or ended early", http.StatusBadRequest)
 			return
 		}
 		line, err := w.add(body)
+		w.metrics.answered(statusOf(err))
 		var no *refused
 		switch {
 		case errors.As(err, &no) && no.status == http.StatusConflict:
@@ -96,6 +116,7 @@ func (w *Witness) Handler() http.Handler {
 		case errors.As(err, &no):
 			http.Error(out, no.why, no.status)
 		case err != nil:
+			w.say(false, err.Error())
 			http.Error(out, "not available now", http.StatusServiceUnavailable)
 		default:
 			out.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -146,18 +167,62 @@ func (w *Witness) add(body []byte) (line []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if old != last.N || old == c.Tree.N && last != c.Tree {
-		return nil, &refused{status: http.StatusConflict, why: "not the last size", size: last.N}
+	trusted, err := policy.Trusted(signed)
+	if err != nil {
+		return nil, err
 	}
-	if err := merkle.CheckGrowth(last, c.Tree, proof); err != nil {
-		return nil, no(http.StatusUnprocessableEntity, "it does not follow: %v", err)
+	grown := merkle.CheckGrowth(last.Tree, c.Tree, proof)
+	if old == last.Tree.N && grown != nil || c.Tree.N == last.Tree.N && c.Tree.Hash != last.Tree.Hash {
+		w.convict(last, c.Tree, trusted, proof)
+	}
+	switch {
+	case old != last.Tree.N:
+		return nil, &refused{status: http.StatusConflict, why: "not the last size", size: last.Tree.N}
+	case grown != nil:
+		return nil, no(http.StatusUnprocessableEntity, "it does not follow: %v", grown)
+	}
+	at := w.now()
+	line, err = w.key.Line(signed, at)
+	if err != nil {
+		return nil, err
 	}
 	// The state is stored before the cosignature is released: otherwise a crash could lead to two histories being
 	// cosigned.
-	if err := w.keep(origin, c.Tree); err != nil {
+	if err := w.keep(state{origin, c.Tree, string(trusted) + string(line)}); err != nil {
 		return nil, err
 	}
-	return w.key.Line(signed, w.now())
+	w.metrics.cosigned(origin, c.Tree.N, at)
+	return line, nil
+}
+
+func statusOf(err error) int {
+	var no *refused
+	switch {
+	case errors.As(err, &no):
+		return no.status
+	case err != nil:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
+}
+
+func (w *Witness) say(alarm bool, what string) {
+	if w.Say != nil {
+		w.Say(alarm, what)
+	}
+}
+
+// cosigned returns the last cosigned checkpoint of the log whose origin has this hash; empty if there is none.
+func (w *Witness) cosigned(hash string) (string, error) {
+	for origin := range w.logs {
+		if sum := sha256.Sum256([]byte(origin)); hex.EncodeToString(sum[:]) == hash {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			last, err := w.last(origin)
+			return last.Note, err
+		}
+	}
+	return "", nil
 }
 
 // parse reads a request body: `old <size>`, a consistency proof, an empty line and a checkpoint.
@@ -185,6 +250,9 @@ func parse(body []byte) (old int64, proof []tlog.Hash, signed []byte, err error)
 type state struct {
 	Origin string    `json:"origin"`
 	Tree   tlog.Tree `json:"tree"`
+	// Note is the cosigned checkpoint, with the signatures of the log and of the witness. States of earlier versions
+	// lack it.
+	Note string `json:"note,omitempty"`
 }
 
 func (w *Witness) file(origin string) string {
@@ -192,12 +260,11 @@ func (w *Witness) file(origin string) string {
 	return filepath.Join(w.dir, hex.EncodeToString(sum[:16])+".json")
 }
 
-func (w *Witness) last(origin string) (tlog.Tree, error) {
+func (w *Witness) last(origin string) (s state, err error) {
 	data, err := os.ReadFile(w.file(origin))
 	if errors.Is(err, fs.ErrNotExist) {
-		return merkle.EmptyTree(), nil
+		return state{Origin: origin, Tree: merkle.EmptyTree()}, nil
 	}
-	var s state
 	if err == nil {
 		err = json.Unmarshal(data, &s)
 	}
@@ -206,15 +273,15 @@ func (w *Witness) last(origin string) (tlog.Tree, error) {
 	}
 	if err != nil {
 		// Without the state nothing may be cosigned.
-		return tlog.Tree{}, fmt.Errorf("witness: the state of %s: %w", origin, err)
+		return state{}, fmt.Errorf("witness: the state of %s: %w", origin, err)
 	}
-	return s.Tree, nil
+	return s, nil
 }
 
-func (w *Witness) keep(origin string, tree tlog.Tree) error {
-	data, err := json.Marshal(state{origin, tree})
+func (w *Witness) keep(s state) error {
+	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return durable.Replace(w.file(origin), data, 0o600)
+	return durable.Replace(w.file(s.Origin), data, 0o600)
 }

@@ -166,7 +166,7 @@ func TestItNeverCosignsTwoHistories(t *testing.T) {
 		"from the beginning again":   {h.request(0, 4), http.StatusConflict},
 		"from a size before":         {h.request(2, 4), http.StatusConflict},
 		"from a size to come":        {h.request(4, 4), http.StatusConflict},
-		"another tree of that size":  {other.request(3, 3), http.StatusConflict},
+		"another tree of that size":  {other.request(3, 3), http.StatusUnprocessableEntity},
 		"another history":            {other.request(3, 5), http.StatusUnprocessableEntity},
 		"a proof that is missing":    {"old 3\n\n" + h.request(0, 4)[len("old 0\n\n"):], http.StatusUnprocessableEntity},
 		"older than it says":         {h.request(3, 2), http.StatusBadRequest},

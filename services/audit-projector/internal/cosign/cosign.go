@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,7 +101,7 @@ func (ws *Witnesses) Sizes(ctx context.Context) (map[string]int64, error) {
 		})
 	}
 	asking.Wait()
-	if len(sizes) < ws.policy.Quorum() {
+	if !ws.policy.Enough(slices.Collect(maps.Keys(sizes))) {
 		return nil, fmt.Errorf("%d witnesses say how far they saw the log grow, and %d must: %w", len(sizes),
 			ws.policy.Quorum(), errors.Join(failed...))
 	}
@@ -108,7 +110,7 @@ func (ws *Witnesses) Sizes(ctx context.Context) (map[string]int64, error) {
 
 // Follow is that of ledger.Witnesses.
 func (ws *Witnesses) Follow(ctx context.Context, sizes map[string]int64) error {
-	enough := 0
+	var confirmed []string
 	var failed []error
 	for _, w := range ws.all {
 		size, asked := sizes[w.name]
@@ -122,12 +124,12 @@ func (ws *Witnesses) Follow(ctx context.Context, sizes map[string]int64) error {
 		case err != nil:
 			failed = append(failed, fmt.Errorf("%s: %w", w.name, err))
 		default:
-			enough++
+			confirmed = append(confirmed, w.name)
 		}
 	}
-	if enough < ws.policy.Quorum() {
-		return fmt.Errorf("%d witnesses have cosigned the last checkpoint, and %d must: %w", enough, ws.policy.Quorum(),
-			errors.Join(failed...))
+	if !ws.policy.Enough(confirmed) {
+		return fmt.Errorf("%d witnesses have cosigned the last checkpoint, and %d must: %w", len(confirmed),
+			ws.policy.Quorum(), errors.Join(failed...))
 	}
 	return nil
 }

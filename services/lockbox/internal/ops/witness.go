@@ -3,6 +3,7 @@ package ops
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/openlockbox/lockbox/pkg/observe"
@@ -25,6 +26,13 @@ func witnessCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			w.Say = func(alarm bool, what string) {
+				if alarm {
+					log.Error(what)
+				} else {
+					log.Warn(what)
+				}
+			}
 			return witness.Serve(c.Context(), w, func(at net.Addr, key string) {
 				log.Info("witness", zap.Stringer("at", at), zap.String("key", key))
 			})
@@ -34,12 +42,13 @@ func witnessCommand() *cobra.Command {
 	c.Flags().StringVar(&w.State, "state", "witness", "`directory` of what was cosigned")
 	c.Flags().StringArrayVar(&w.Logs, "log", nil, "public `key` of a log, or a file with it (repeat for several)")
 	c.Flags().StringVar(&w.Listen, "listen", "127.0.0.1:8027", "address; TLS ends in front of it")
-	c.AddCommand(witnessKeyCommand())
+	c.Flags().StringVar(&w.Metrics, "metrics", "", "address that serves /metrics; without it they are not served")
+	c.AddCommand(witnessKeyCommand(), witnessEvidenceCommand())
 	return c
 }
 
 func witnessKeyCommand() *cobra.Command {
-	var file, name string
+	var file, name, kind string
 	c := &cobra.Command{
 		Use: "key", Short: "Make a witness's key, and say its public half", Args: cobra.NoArgs,
 		Long:    "Makes a key in a new file, and prints the public key as policies name it.",
@@ -48,7 +57,7 @@ func witnessKeyCommand() *cobra.Command {
 			if name == "" {
 				return errors.New("--name is required, best an address of yours: witness.meadowbank.example")
 			}
-			k, err := witness.CreateKey(file, name)
+			k, err := witness.Create(file, name, kind)
 			if err != nil {
 				return err
 			}
@@ -58,5 +67,26 @@ func witnessKeyCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&file, "key", "witness.key", "new `file` for the key")
 	c.Flags().StringVar(&name, "name", "", "the witness's `name` in its cosignatures")
+	c.Flags().StringVar(&kind, "type", "ed25519", "`type` of the key: ed25519 or ml-dsa-44")
+	_ = c.RegisterFlagCompletionFunc("type",
+		cobra.FixedCompletions(witness.KeyTypes(), cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	return c
+}
+
+func witnessEvidenceCommand() *cobra.Command {
+	var state string
+	c := &cobra.Command{
+		Use: "evidence", Short: "List what a witness refused, with both notes", Args: cobra.NoArgs,
+		Long: witness.EvidenceHelp, Example: "  lockbox witness evidence --state witness",
+		RunE: func(c *cobra.Command, _ []string) error {
+			all, err := witness.ReadEvidence(state)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(c.OutOrStdout(), witness.List(all))
+			return err
+		},
+	}
+	c.Flags().StringVar(&state, "state", "witness", "`directory` of the witness")
 	return c
 }

@@ -44,6 +44,7 @@ Usage: verifier COMMAND
   watch                follow your log, and prove each time that nothing before was rewritten
   compare SIZE:ROOT    prove that the log began so when a mail said so
   witness              cosign a log's checkpoints, and never two histories
+  witness evidence     list what a witness refused, with both notes
   witness key          make a witness's key, and print its public half
   version              say which release this is
 
@@ -77,8 +78,8 @@ func dispatch(ctx context.Context, args []string, env Environment) error {
 	if len(args) > 0 {
 		name, rest = args[0], args[1:]
 	}
-	if name == "witness" && len(rest) > 0 && rest[0] == "key" {
-		name, rest = "witness key", rest[1:]
+	if name == "witness" && len(rest) > 0 && (rest[0] == "key" || rest[0] == "evidence") {
+		name, rest = name+" "+rest[0], rest[1:]
 	}
 	for _, v := range verbs {
 		if v.name == name {

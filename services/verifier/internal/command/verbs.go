@@ -24,6 +24,7 @@ var verbs = []struct {
 	run  func(ctx context.Context, args []string, env Environment) error
 }{
 	{"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"witness", cosign}, {"witness key", witnessKey},
+	{"witness evidence", evidence},
 }
 
 func trust(f *flags, env Environment) func() verifier.Trust {
@@ -158,6 +159,10 @@ func cosign(ctx context.Context, args []string, env Environment) error {
 		return nil
 	})
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8027", "`address`; TLS ends in front of it")
+	f.StringVar(&c.Metrics, "metrics", "", "`address` that serves /metrics; without it they are not served")
+	c.Say = func(_ bool, what string) {
+		_, _ = fmt.Fprintln(env.Err, time.Now().UTC().Format(time.RFC3339), what)
+	}
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
@@ -166,18 +171,33 @@ func cosign(ctx context.Context, args []string, env Environment) error {
 	})
 }
 
+func evidence(_ context.Context, args []string, env Environment) error {
+	f := newFlags("witness evidence", witness.EvidenceHelp, "  verifier witness evidence --state witness")
+	state := f.String("state", "witness", "`directory` of the witness")
+	if _, err := f.parse(args, env.Out); err != nil {
+		return err
+	}
+	all, err := witness.ReadEvidence(*state)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(env.Out, witness.List(all))
+	return err
+}
+
 func witnessKey(_ context.Context, args []string, env Environment) error {
 	f := newFlags("witness key", "Makes a key in a new file, and prints the public key as policies name it.",
 		"  verifier witness key --name witness.meadowbank.example --key witness.key")
 	file := f.String("key", "witness.key", "new `file` for the key")
 	name := f.String("name", "", "the witness's `name` in its cosignatures, best an address of yours")
+	kind := f.String("type", "ed25519", "`type` of the key: ed25519 or ml-dsa-44")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
 	if *name == "" {
 		return &verifier.UsageError{Message: "--name is required, best an address of yours: witness.meadowbank.example"}
 	}
-	k, err := witness.CreateKey(*file, *name)
+	k, err := witness.Create(*file, *name, *kind)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s exists, and a key is never written over", *file)
 	}
