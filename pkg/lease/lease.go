@@ -29,7 +29,16 @@ const (
 
 // Renew renews the lease: the stream was verified up to a sequence. It is signed if there is a signer.
 func Renew(nc *nats.Conn, signer *signed.Signer, verified uint64, now time.Time) error {
-	data, err := proto.Marshal(&lockboxv1.Lease{VerifiedSequence: verified, IssuedAt: timestamppb.New(now)})
+	return RenewWitnessed(nc, signer, verified, time.Time{}, now)
+}
+
+// RenewWitnessed is Renew of a log whose witnesses' quorum was last complete at a time; zero if it never was.
+func RenewWitnessed(nc *nats.Conn, signer *signed.Signer, verified uint64, quorum, now time.Time) error {
+	l := &lockboxv1.Lease{VerifiedSequence: verified, IssuedAt: timestamppb.New(now)}
+	if !quorum.IsZero() {
+		l.QuorumAt = timestamppb.New(quorum)
+	}
+	data, err := proto.Marshal(l)
 	if err != nil {
 		return err
 	}
@@ -43,6 +52,13 @@ func Renew(nc *nats.Conn, signer *signed.Signer, verified uint64, now time.Time)
 	return nc.Publish(bus.LeaseSubject, data)
 }
 
+// Option is an option of Listen.
+type Option func(*Holder)
+
+// WitnessedWithin has renewals count only while the last quorum of the log's witnesses was complete at most so long ago;
+// 0: whenever it was, or if there was none.
+func WitnessedWithin(d time.Duration) Option { return func(h *Holder) { h.within = d } }
+
 // Holder receives renewals.
 type Holder struct {
 	now func() time.Time
@@ -50,8 +66,12 @@ type Holder struct {
 	keys *signed.Keyring
 	// returned is called when the lease is valid again.
 	returned func()
+	// within is how long ago the last quorum of witnesses may have been complete; 0: nobody asks.
+	within time.Duration
 
 	mu sync.Mutex
+	// unwitnessed: the last renewal did not count, because the last quorum is too old or there was none.
+	unwitnessed bool
 	// until uses this process's monotonic clock, which clock adjustments do not affect.
 	until time.Time
 }
@@ -59,8 +79,13 @@ type Holder struct {
 // Listen subscribes to renewals for as long as the connection lasts. Now is the service's clock. Returned is called
 // each time that a renewal makes the lease valid when it was not. Once signing has begun in the keyring, only what the
 // projector has signed is a renewal (R50); without a keyring, anything is that comes on the subject.
-func Listen(nc *nats.Conn, now func() time.Time, keys *signed.Keyring, returned func()) (*Holder, error) {
+func Listen(
+	nc *nats.Conn, now func() time.Time, keys *signed.Keyring, returned func(), options ...Option,
+) (*Holder, error) {
 	h := &Holder{now: now, keys: keys, returned: returned}
+	for _, o := range options {
+		o(h)
+	}
 	if _, err := nc.Subscribe(bus.LeaseSubject, func(m *nats.Msg) { h.renewed(m.Data) }); err != nil {
 		return nil, err
 	}
@@ -84,9 +109,29 @@ func (h *Holder) renewed(data []byte) {
 	if age < -drift || age >= Lifetime {
 		return
 	}
-	if h.extend(time.Now(), Lifetime-max(0, age)) {
+	lasts := min(Lifetime-max(0, age), h.witnessed(l))
+	h.mu.Lock()
+	h.unwitnessed = lasts <= 0
+	h.mu.Unlock()
+	if lasts > 0 && h.extend(time.Now(), lasts) {
 		h.returned()
 	}
+}
+
+// witnessed returns for how much longer the last quorum is recent enough. No clock of a witness makes it more recent than
+// the lease.
+func (h *Holder) witnessed(l *lockboxv1.Lease) time.Duration {
+	switch {
+	case h.within == 0:
+		return Lifetime
+	case !l.GetQuorumAt().IsValid():
+		return 0
+	}
+	at, issued := l.GetQuorumAt().AsTime(), l.GetIssuedAt().AsTime()
+	if at.After(issued) {
+		at = issued
+	}
+	return h.within - h.now().Sub(at)
 }
 
 // extend reports whether the lease was not valid before.
@@ -113,6 +158,11 @@ func (h *Holder) Check() error {
 	defer h.mu.Unlock()
 	if time.Now().Before(h.until) {
 		return nil
+	}
+	if h.unwitnessed {
+		return refusal.OfKind(
+			refusal.Unavailable("", "I11", "nothing is granted: no quorum of the log's witnesses has cosigned within %v", h.within),
+			"not-verified")
 	}
 	return refusal.OfKind(
 		refusal.Unavailable("", "I11", "nothing is granted: the guard has not said for %v that the log is whole",

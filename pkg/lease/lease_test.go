@@ -103,6 +103,59 @@ func TestTheReturnOfTheLeaseIsTold(t *testing.T) {
 	})
 }
 
+// Where it is demanded, access stops when the witnesses have been away for too long, and comes back with them. What nobody
+// says is no yes.
+func TestAQuorumMayBeDemanded(t *testing.T) {
+	const within = time.Hour
+	for name, c := range map[string]struct {
+		within time.Duration
+		quorum time.Duration // before the renewal; negative: after
+		none   bool
+		wait   time.Duration
+		good   bool
+	}{
+		"not demanded, and none":         {0, 0, true, 0, true},
+		"not demanded, and old":          {0, 9000 * time.Hour, false, 0, true},
+		"demanded, and none":             {within, 0, true, 0, false},
+		"recent":                         {within, time.Minute, false, 0, true},
+		"as old as it may be":            {within, within, false, 0, false},
+		"just not as old":                {within, within - 5*time.Second, false, 4 * time.Second, true},
+		"it becomes too old":             {within, within - 5*time.Second, false, 5 * time.Second, false},
+		"the lease ends before":          {within, 0, false, Lifetime, false},
+		"by a clock of the next century": {10 * time.Second, -900_000 * time.Hour, false, 10 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := 0
+				h := &Holder{now: time.Now, within: c.within, returned: func() { told++ }}
+				l := &lockboxv1.Lease{IssuedAt: timestamppb.Now()}
+				if !c.none {
+					l.QuorumAt = timestamppb.New(time.Now().Add(-c.quorum))
+				}
+				data, err := proto.Marshal(l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.renewed(data)
+				time.Sleep(c.wait)
+				if err := h.Check(); (err == nil) != c.good ||
+					err != nil && !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
+					t.Error(err)
+				}
+				l = &lockboxv1.Lease{IssuedAt: timestamppb.Now(), QuorumAt: timestamppb.Now()}
+				if data, err = proto.Marshal(l); err != nil {
+					t.Fatal(err)
+				}
+				before := told
+				h.renewed(data)
+				if h.Check() != nil || c.good != (told == before) {
+					t.Errorf("after a new quorum: %v, told %d times", h.Check(), told-before)
+				}
+			})
+		})
+	}
+}
+
 // Anybody who can publish on the subject could renew the lease, and so keep grants coming while the guard is silent
 // (R50).
 func TestOnceSigningBeganOnlyTheProjectorRenewsTheLease(t *testing.T) {

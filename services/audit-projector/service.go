@@ -139,11 +139,12 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	}
 	rt.Counters.ExpectAlarms(alarmUnknownFact, alarmNotAnEvent, alarmCorruptStream, alarmContradiction, alarmGrant,
 		alarmDamage, alarmLog, alarmMail)
-	witnesses, err := openWitnesses(c.Log.PolicyFile, rt.Log)
+	witnesses, policy, err := openWitnesses(c.Log.PolicyFile, rt.Log)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	log, err := openLog(rt, c, witnesses)
+	quorum := &quorum{policy: policy}
+	log, err := openLog(rt, c, witnesses, quorum)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
@@ -155,8 +156,10 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	defer func() { err = errors.Join(err, stopServing()) }()
 	watching := &guard.Guard{
 		Stream: rt.Journal, Ledger: log, Every: c.Log.RescanEvery, Now: rt.Now, Log: rt.Log,
-		File:  filepath.Join(c.Dir, ledger.DirName, "judged.json"),
-		Renew: func(verified uint64) error { return lease.Renew(rt.Conn, rt.Signer, verified, rt.Now()) },
+		File: filepath.Join(c.Dir, ledger.DirName, "judged.json"),
+		Renew: func(verified uint64) error {
+			return lease.RenewWitnessed(rt.Conn, rt.Signer, verified, quorum.last(), rt.Now())
+		},
 		Alarm: func() { rt.Counters.Alarm(alarmLog) },
 		Projection: func(ctx context.Context) guard.Projection {
 			if a := answering.Load(); a != nil {
@@ -254,25 +257,28 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 	return nil
 }
 
-// openWitnesses returns the witnesses of a policy's file; nil if none is named.
-func openWitnesses(file string, log *zap.Logger) (*cosign.Witnesses, error) {
+// openWitnesses returns the witnesses of a policy's file, and the policy; nil if none is named.
+func openWitnesses(file string, log *zap.Logger) (*cosign.Witnesses, *merkle.Policy, error) {
 	if file == "" {
-		return nil, nil //nolint:nilnil // there are none
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	policy, err := merkle.ParsePolicy(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return cosign.New(policy, log), nil
+	return cosign.New(policy, log), policy, nil
 }
 
-func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses) (*ledger.Ledger, error) {
+func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses, q *quorum) (*ledger.Ledger, error) {
 	keys, err := logkeys.Read(string(c.Log.SigningKeyFile), string(c.Log.SaltsFile))
 	if err != nil {
+		return nil, err
+	}
+	if err := q.knows(keys); err != nil {
 		return nil, err
 	}
 	o := ledger.Options{
@@ -285,7 +291,7 @@ func openLog(rt *service.Runtime, c Config, witnesses *cosign.Witnesses) (*ledge
 	}
 	o.Witnesses = witnesses
 	l, err := ledger.Open(o)
-	witnesses.Log = l
+	q.Ledger, witnesses.Log = l, q
 	return l, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -16,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/lease"
 	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
@@ -36,10 +38,25 @@ type Config struct {
 	Certificates string `yaml:"certificates"`
 	// Webhooks are those of customers' own (R57).
 	Webhooks Webhooks `yaml:"webhooks"`
+	// WitnessedWithin is how long ago the quorum of the log's witnesses may last have been complete; if it is longer, no
+	// access begins. It takes a policy with witnesses at the audit-projector, and is at least a minute; 0: access begins
+	// without witnesses.
+	WitnessedWithin time.Duration `yaml:"witnessed_within"`
 }
 
+// leastWitnessed leaves time to sign what has happened and to ask witnesses, several times.
+const leastWitnessed = time.Minute
+
 // Check rejects an unusable configuration; the error names the field.
-func (c Config) Check() error { return c.Terms.Check() }
+func (c Config) Check() error {
+	if err := c.Terms.Check(); err != nil {
+		return err
+	}
+	if c.WitnessedWithin != 0 && c.WitnessedWithin < leastWitnessed {
+		return refusal.Invalid("witnessed_within", "configuration", "is at least %v, or 0", leastWitnessed)
+	}
+	return nil
+}
 
 // Program is the service as a process of its own.
 func Program() service.Program {
@@ -59,7 +76,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 		return fmt.Errorf("%s: webhooks.key_file: %w", Name, err)
 	}
 	// Without a lease nothing is granted, and what must wait for it is tried at growing intervals.
-	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Keyring, rt.Journal.Retry); err != nil {
+	if o.lease, err = lease.Listen(rt.Conn, rt.Now, rt.Keyring, rt.Journal.Retry,
+		lease.WitnessedWithin(c.WitnessedWithin)); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	rt.Counters.Read(observe.LeaseValid, func(say observe.Say) { say(observe.Truth(o.lease.Check() == nil)) })

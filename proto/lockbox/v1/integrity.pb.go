@@ -482,6 +482,9 @@ type Lease struct {
 	VerifiedSequence uint64 `protobuf:"varint,1,opt,name=verified_sequence,json=verifiedSequence,proto3" json:"verified_sequence,omitempty"`
 	// When the guard issued it, by its clock. Whoever grants compares with their own.
 	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// When the quorum of witnesses that the log's policy demands was last complete under a checkpoint, as the witnesses say.
+	// Absent if none is demanded, or none was complete since the guard started.
+	QuorumAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=quorum_at,json=quorumAt,proto3" json:"quorum_at,omitempty"`
 	// The block by which the guard signed everything before it, as an event's writer signs an event. Absent before signing
 	// began.
 	Signature     []byte `protobuf:"bytes,19,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -533,6 +536,13 @@ func (x *Lease) GetIssuedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Lease) GetQuorumAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QuorumAt
+	}
+	return nil
+}
+
 func (x *Lease) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
@@ -570,10 +580,11 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x1c\n" +
 	"\tconflicts\x18\x03 \x01(\x04R\tconflicts\x12\x1b\n" +
-	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"\x8b\x01\n" +
+	"\tset_aside\x18\x04 \x01(\tR\bsetAside\"\xc4\x01\n" +
 	"\x05Lease\x12+\n" +
 	"\x11verified_sequence\x18\x01 \x01(\x04R\x10verifiedSequence\x127\n" +
-	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12\x1c\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x127\n" +
+	"\tquorum_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bquorumAt\x12\x1c\n" +
 	"\tsignature\x18\x13 \x01(\fR\tsignature*\xc3\x02\n" +
 	"\x0eDifferenceKind\x12\x1f\n" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -614,11 +625,12 @@ var file_lockbox_v1_integrity_proto_goTypes = []any{
 var file_lockbox_v1_integrity_proto_depIdxs = []int32{
 	0, // 0: lockbox.v1.DifferenceFound.kind:type_name -> lockbox.v1.DifferenceKind
 	7, // 1: lockbox.v1.Lease.issued_at:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	7, // 2: lockbox.v1.Lease.quorum_at:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_integrity_proto_init() }

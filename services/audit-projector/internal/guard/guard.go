@@ -178,6 +178,12 @@ func (g *Guard) glance(ctx context.Context) {
 	if _, vouched := g.vouches(); !vouched {
 		return
 	}
+	if failed := g.Ledger.Failed(); failed != nil { // the next full comparison reports it
+		g.conclude(verdict{})
+		g.Log.Error("ALARM: the log is not what was recorded; the lease is not renewed", zap.Error(failed))
+		g.Alarm()
+		return
+	}
 	if behind := time.Since(g.Ledger.Passed()); behind > behindAtMost {
 		g.Log.Error("ALARM: events are no longer being signed; the lease is not renewed", zap.Duration("for", behind))
 		g.Alarm()

@@ -47,6 +47,27 @@ func (uptodate) Passed() time.Time                  { return time.Now() }
 func (uptodate) Failed() error                      { return nil }
 func (uptodate) Inspect() (ledger.Inspected, error) { return ledger.Inspected{}, ledger.ErrNone }
 
+// contradicted are trees that a witness does not know.
+type contradicted struct{ uptodate }
+
+func (contradicted) Failed() error { return ledger.ErrDiffers }
+
+// What a witness refuses ends the lease at once, not with the next comparison of everything.
+func TestTheLeaseEndsWhenTheLogIsContradicted(t *testing.T) {
+	alarms := 0
+	g := &Guard{Ledger: contradicted{}, Log: zap.NewNop(), Alarm: func() { alarms++ }, Renew: func(uint64) error {
+		t.Error("the lease was renewed")
+		return nil
+	}}
+	g.conclude(verdict{well: true, length: 7, begun: time.Now()})
+	for range 2 {
+		g.glance(t.Context())
+	}
+	if alarms != 1 {
+		t.Errorf("%d alarms", alarms)
+	}
+}
+
 // While a server is elected an answer takes its time. What a look finds meanwhile counts.
 func TestTheLeaseIsNotRenewedOnWhatHasChangedMeanwhile(t *testing.T) {
 	for name, c := range map[string]struct {

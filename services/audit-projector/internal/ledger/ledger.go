@@ -159,10 +159,13 @@ func (l *Ledger) pause(began time.Time) time.Duration {
 	return l.Interval - time.Since(began)
 }
 
-// Failed returns why signing has stopped; nil if it has not.
+// Failed returns why signing has stopped, or stops with the next pass; nil if it does not.
 func (l *Ledger) Failed() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if l.failed == nil {
+		return l.contradicted
+	}
 	return l.failed
 }
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/build"
 	"github.com/openlockbox/lockbox/pkg/bus"
@@ -15,6 +16,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/policy"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
@@ -52,6 +54,11 @@ type upFile struct {
 		// Steady has a checkpoint signed at every multiple of eight seconds, whether or not anything happened, so that none
 		// tells a tenant that something happened at another. Each is an event: about four million a year.
 		Steady bool `yaml:"steady"`
+		// PolicyFile names the witnesses that are asked to cosign, with their addresses (C2SP tlog-policy); empty for none.
+		PolicyFile string `yaml:"policy_file"`
+		// WitnessedWithin is how long ago their quorum may last have been complete before no access begins; 0: access
+		// begins without them.
+		WitnessedWithin time.Duration `yaml:"witnessed_within"`
 	} `yaml:"log"`
 	// Webhooks are those of customers' own.
 	Webhooks struct {
@@ -75,6 +82,12 @@ func (f *upFile) Check() error {
 	}
 	if err := evaluator.CheckTools(tools(f.Tools)); err != nil {
 		return err
+	}
+	if f.Log.WitnessedWithin != 0 && f.Log.PolicyFile == "" {
+		return refusal.Invalid("log.witnessed_within", "configuration", "needs log.policy_file, which names the witnesses")
+	}
+	if err := (orchestrator.Config{Terms: f.Terms, WitnessedWithin: f.Log.WitnessedWithin}).Check(); err != nil {
+		return fmt.Errorf("log: %w", err)
 	}
 	if err := f.Observe.Traces.Check(); err != nil {
 		return fmt.Errorf("observe.traces: %w", err)
@@ -158,7 +171,7 @@ func upCommand() *cobra.Command {
 					Terms: f.Terms, Limits: f.Limits.Limits, Rates: f.Limits.Rates,
 					Notifier: f.Notifier, MailboxHTTP: mailHTTP, Log: log, Metrics: metrics, Traces: traces,
 					Building: cli.Progress(cli.System()), MetricsAddr: f.Observe.Listen, LogAddr: logAddr,
-					LogSteady:     f.Log.Steady,
+					LogSteady: f.Log.Steady, LogPolicy: f.Log.PolicyFile, WitnessedWithin: f.Log.WitnessedWithin,
 					LocalWebhooks: withDemo || f.Webhooks.ThisMachine,
 					Portal:        portalOf(f.Portal, portalAddr, withDemo),
 				},

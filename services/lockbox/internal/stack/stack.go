@@ -75,6 +75,9 @@ type Config struct {
 	LogSteady bool
 	// LogPolicy is the file that names the log's witnesses; empty: none.
 	LogPolicy string
+	// WitnessedWithin is how long ago their quorum may last have been complete before no access begins; 0: access begins
+	// without them.
+	WitnessedWithin time.Duration
 	// RescanEvery is the time between two complete comparisons of the stream with the trees; 0: the service's default.
 	RescanEvery time.Duration
 	// MailsWithin is how long after an event its mails have to be reported; 0: the service's default.
@@ -383,7 +386,7 @@ func (s *Stack) parts() []part {
 		}},
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
 			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: s.config.Terms, Limits: s.config.Rates,
-				Certificates: s.keysDir(),
+				Certificates: s.keysDir(), WitnessedWithin: s.config.WitnessedWithin,
 				Webhooks: orchestrator.Webhooks{KeyFile: filepath.Join(s.keysDir(), webhookKeys+sealed.PublicFile),
 					ThisMachine: s.config.LocalWebhooks}})
 		}},

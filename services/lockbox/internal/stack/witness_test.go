@@ -75,9 +75,9 @@ func TestWitnessesCosignWhatTheLogShows(t *testing.T) {
 
 // aWitness is a witness that can be cut off.
 type aWitness struct {
-	// line is its line in a policy.
-	line string
-	away atomic.Bool
+	// line is its line in a policy, and dir its state.
+	line, dir string
+	away      atomic.Bool
 	// cosigned counts the checkpoints that it has cosigned.
 	cosigned atomic.Int64
 }
@@ -87,9 +87,9 @@ func witnessed(t *testing.T, name, vkey string) *aWitness {
 	t.Helper()
 	key, err := witness.CreateKey(filepath.Join(t.TempDir(), "key"), name+".example")
 	must(t, err)
-	w, err := witness.Open(t.TempDir(), key, []string{strings.TrimSpace(vkey)}, time.Now)
+	is := &aWitness{dir: t.TempDir()}
+	w, err := witness.Open(is.dir, key, []string{strings.TrimSpace(vkey)}, time.Now)
 	must(t, err)
-	is := new(aWitness)
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if is.away.Load() {
 			http.Error(out, "cut off", http.StatusBadGateway)
@@ -170,4 +170,93 @@ func TestARestoredBackupSignsNothing(t *testing.T) {
 	if now := len(l.history(journal.Replay{Kind: aggregate.KindCheckpoint})); now != signed {
 		t.Errorf("%d checkpoints were signed after the backup was restored", now-signed)
 	}
+}
+
+// A backup is restored, and only a witness that knows nothing of what came after it is asked: both sides of a fork are
+// signed. When the other one comes back it refuses, keeps both notes, and no access begins any more.
+func TestAWitnessThatComesBackRefusesAFork(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	l.close()
+	vkey, err := os.ReadFile(filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile))
+	must(t, err)
+	knows, knowsNot := witnessed(t, "alpha", string(vkey)), witnessed(t, "beta", string(vkey))
+	l.config.LogPolicy = filepath.Join(t.TempDir(), "policy")
+	must(t, os.WriteFile(l.config.LogPolicy, []byte("log "+string(vkey)+knows.line+knowsNot.line+
+		"group any any alpha beta\nquorum any\n"), 0o600))
+	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
+	l.config.Log = zap.New(heard)
+	knowsNot.away.Store(true)
+	l.open()
+	l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	l.close()
+	backup := t.TempDir()
+	data := []string{"nats", "projection"}
+	for _, name := range data {
+		must(t, os.CopyFS(filepath.Join(backup, name), os.DirFS(filepath.Join(l.config.Dir, name))))
+	}
+	l.open()
+	before := knows.cosigned.Load()
+	l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	within(t, time.Minute, "a cosignature", func() bool { return knows.cosigned.Load() > before })
+	l.close()
+
+	for _, name := range data {
+		must(t, os.RemoveAll(filepath.Join(l.config.Dir, name)))
+		must(t, os.CopyFS(filepath.Join(l.config.Dir, name), os.DirFS(filepath.Join(backup, name))))
+	}
+	knows.away.Store(true)
+	knowsNot.away.Store(false)
+	l.open()
+	for range 5 { // it grows beyond what the other one has seen
+		l.requested(l.intent("erin"), request.CustomerNotified)
+		(&written{lockbox: l}).signed()
+	}
+	granted := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(granted))
+	l.reaches(granted, request.Active) // nobody knows yet
+	knows.away.Store(false)
+	within(t, time.Minute, "an alarm", func() bool {
+		return heard.heard("does not follow from what the witness alpha has cosigned") &&
+			heard.heard("ALARM: the log is not what was recorded; signing has stopped")
+	})
+	evidence, err := witness.ReadEvidence(knows.dir)
+	must(t, err)
+	if len(evidence) == 0 {
+		t.Error("the witness has forgotten the fork that it refused")
+	}
+	time.Sleep(lease.Lifetime)
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(id))
+	l.until(id, "the wait for the lease", func(s request.State) bool { return s.Status == request.Approved })
+	time.Sleep(2 * lease.RenewEvery)
+	if s := l.state(id); s.Status != request.Approved {
+		t.Errorf("access began on a fork: %v", s.Status)
+	}
+}
+
+// Who demands witnesses gets no access without them, and access that waited begins when they have cosigned.
+func TestAccessMayDemandAQuorum(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	l.close()
+	l.config.WitnessedWithin = time.Minute
+	l.open()
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", approve(id))
+	l.until(id, "the wait for the lease", func(s request.State) bool { return s.Status == request.Approved })
+	time.Sleep(2 * lease.RenewEvery)
+	if s := l.state(id); s.Status != request.Approved {
+		t.Errorf("access began without witnesses: %v", s.Status)
+	}
+	l.close()
+	vkey, err := os.ReadFile(filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile))
+	must(t, err)
+	l.config.LogPolicy = filepath.Join(t.TempDir(), "policy")
+	must(t, os.WriteFile(l.config.LogPolicy, []byte("log "+string(vkey)+witnessed(t, "alpha", string(vkey)).line+
+		"quorum alpha\n"), 0o600))
+	l.open()
+	l.reaches(id, request.Active)
 }
