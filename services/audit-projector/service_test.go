@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +29,8 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -280,6 +284,16 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 		{"", "/growth?size=1", http.StatusOK},
 		{"", "/growth?size=999", http.StatusNotFound},
 		{"", "/growth?size=x", http.StatusBadRequest},
+		{"", "/tile/0/000.p/1", http.StatusOK},
+		{"", "/tile/entries/000.p/1", http.StatusOK},
+		{"", "/tile/entries/001", http.StatusNotFound},
+		{"", "/tile/0/000.p/0", http.StatusNotFound},
+		{"", "/tile/events/000.p/1", http.StatusNotFound},
+		{"", "/tenants/" + bank + "/checkpoint", http.StatusUnauthorized},
+		{"", "/tenants/" + bank + "/tile/0/000.p/1", http.StatusUnauthorized},
+		{"grace", "/tenants/" + bank + "/checkpoint", http.StatusOK},
+		{"hana", "/tenants/" + bank + "/checkpoint", http.StatusNotFound},
+		{"grace", "/tenants/_/checkpoint", http.StatusNotFound},
 		{"grace", "/tenants/" + bank + "/sighting?format=2", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/tile/0/000.p/1", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/tile/entries/000.p/1", http.StatusOK},
@@ -304,6 +318,10 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 			t.Errorf("%q gets %s: %q", c.who, c.path, got.body)
 		}
 	}
+	w.tiled("", "", "log.example/lockbox")
+	if tree := w.tiled("grace", "/tenants/"+bank, "log.example/lockbox/tenants/"+bank); tree.N < int64(len(told)) {
+		t.Errorf("the tenant's tree has %d entries", tree.N)
+	}
 	var next merkle.Sighting
 	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/sighting?format=2").body), &next))
 	seen, err := merkle.Follow(merkle.Seen{Tenant: bank}, next, policy)
@@ -311,6 +329,57 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 	if uint64(seen.Opening.Size) < uint64(len(told)) {
 		t.Errorf("the tenant's tree has %d events", seen.Opening.Size)
 	}
+}
+
+// served reads tiles over HTTP, as any client of C2SP tlog-tiles does.
+type served struct {
+	*world
+	who, prefix string
+}
+
+func (served) Height() int                     { return 8 }
+func (served) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func (s served) ReadTiles(tiles []tlog.Tile) (all [][]byte, err error) {
+	for _, t := range tiles {
+		got := s.get(s.who, s.prefix+"/tile"+strings.TrimPrefix(t.Path(), "tile/8"))
+		if got.status != http.StatusOK {
+			return nil, fmt.Errorf("%s: %d", t.Path(), got.status)
+		}
+		all = append(all, []byte(got.body))
+	}
+	return all, nil
+}
+
+// tiled reads the tree that is served under a prefix with its checkpoint: every entry is the leaf that the root stands on.
+func (w *world) tiled(who, prefix, origin string) tlog.Tree {
+	w.t.Helper()
+	key, err := note.NewVerifier(strings.TrimSpace(w.vkey))
+	must(w.t, err)
+	opened, err := note.Open([]byte(w.get(who, prefix+"/checkpoint").body), note.VerifierList(key))
+	must(w.t, err)
+	is, err := merkle.ParseCheckpoint(opened.Text)
+	must(w.t, err)
+	if is.Origin != origin || is.Tree.N == 0 || is.Tree.N >= 256 {
+		w.t.Errorf("the checkpoint is of %s, %d entries", is.Origin, is.Tree.N)
+	}
+	entries, err := merkle.Entries([]byte(w.get(who, fmt.Sprintf("%s/tile/entries/000.p/%d", prefix, is.Tree.N)).body))
+	must(w.t, err)
+	hashes := tlog.TileHashReader(is.Tree, served{w, who, prefix})
+	for i, e := range entries {
+		found, err := hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(i))})
+		must(w.t, err)
+		if found[0] != tlog.RecordHash(e) {
+			w.t.Errorf("%s: entry %d is not its leaf", origin, i)
+		}
+		if prefix == "" && strings.Contains(string(e), devissuer.TenantBank) {
+			w.t.Errorf("entry %d names a tenant: %q", i, e)
+		}
+	}
+	if int64(len(entries)) != is.Tree.N {
+		w.t.Errorf("%s: %d entries of %d", origin, len(entries), is.Tree.N)
+	}
+	return is.Tree
 }
 
 type got struct {

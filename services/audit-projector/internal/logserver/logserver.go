@@ -2,10 +2,12 @@
 // token lets them see everything at that tenant. The formats are pkg/merkle's.
 //
 //	GET /checkpoint                                   the last signed note, with cosignatures
+//	GET /tile/…                                       hashes and entries of the global tree (C2SP tlog-tiles)
 //	GET /growth?size=N                                the root of the first N checkpoints, and a proof to the last
 //	GET /tenants/{tenant}/sighting?global=N&size=M&format=F
 //	                                                  what a follower needs who last saw these sizes and knows a format
-//	GET /tenants/{tenant}/tile/…                      hashes and entries in the layout of C2SP tlog-tiles
+//	GET /tenants/{tenant}/checkpoint                  a checkpoint of the tenant's tree, for readers of tlog-tiles
+//	GET /tenants/{tenant}/tile/…                      hashes and entries of the tenant's tree
 //
 // The second copy, events/…, is not served: it contains what receipts withhold.
 package logserver
@@ -33,6 +35,8 @@ type Log interface {
 	Growth(size int64) (ledger.Growth, error)
 	Sighting(tenant string, global, size int64) (merkle.Sighting, error)
 	Tile(tenant, path string) ([]byte, error)
+	GlobalTile(path string) ([]byte, error)
+	TenantCheckpoint(tenant string) ([]byte, error)
 }
 
 // Server serves the log.
@@ -72,7 +76,15 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /checkpoint", s.answer(func(*http.Request) (answer, error) {
 		signed, err := s.Log.Checkpoint()
-		return answer{"text/plain; charset=utf-8", signed}, err
+		return answer{kind: note, body: signed}, err
+	}))
+	mux.HandleFunc("GET /tile/{path...}", s.answer(func(r *http.Request) (answer, error) {
+		data, err := s.Log.GlobalTile("tile/" + r.PathValue("path"))
+		return answer{kind: tile, body: data, public: true}, err
+	}))
+	mux.HandleFunc("GET /tenants/{tenant}/checkpoint", s.allowed(func(r *http.Request) (answer, error) {
+		signed, err := s.Log.TenantCheckpoint(r.PathValue("tenant"))
+		return answer{kind: note, body: signed}, err
 	}))
 	mux.HandleFunc("GET /growth", s.answer(func(r *http.Request) (answer, error) {
 		size, err := number(r, "size")
@@ -102,7 +114,7 @@ func (s *Server) Handler() http.Handler {
 	}))
 	mux.HandleFunc("GET /tenants/{tenant}/tile/{path...}", s.allowed(func(r *http.Request) (answer, error) {
 		data, err := s.Log.Tile(r.PathValue("tenant"), "tile/"+r.PathValue("path"))
-		return answer{"application/octet-stream", data}, err
+		return answer{kind: tile, body: data}, err
 	}))
 	mux.HandleFunc("/", s.answer(func(*http.Request) (answer, error) { return answer{}, ledger.ErrNoTree }))
 	return mux
@@ -112,9 +124,16 @@ func (s *Server) Handler() http.Handler {
 var errFormat = refusal.Invalid("format", "bad input",
 	"this log is of format %d, which this program does not know: upgrade it", merkle.Format2)
 
+const (
+	note = "text/plain; charset=utf-8"
+	tile = "application/octet-stream"
+)
+
 type answer struct {
 	kind string
 	body []byte
+	// public: anybody may keep it, and it never changes.
+	public bool
 }
 
 func document[T any](v T, err error) (answer, error) {
@@ -122,7 +141,7 @@ func document[T any](v T, err error) (answer, error) {
 		return answer{}, err
 	}
 	body, err := json.Marshal(v)
-	return answer{"application/json", body}, err
+	return answer{kind: "application/json", body: body}, err
 }
 
 // number parses an optional parameter; 0 if it is missing.
@@ -164,6 +183,9 @@ func (s *Server) answer(get func(*http.Request) (answer, error)) http.HandlerFun
 			return
 		}
 		h.Set("Content-Type", a.kind)
+		if a.public {
+			h.Set("Cache-Control", "public, max-age=604800, immutable")
+		}
 		_, _ = w.Write(a.body) // #nosec G705 -- never HTML; the client may have disconnected
 	}
 }
