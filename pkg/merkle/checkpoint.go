@@ -70,12 +70,13 @@ func Sign(c Checkpoint, signers ...note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, signers...)
 }
 
-// TenantOrigin returns the origin of a tenant's tree in a log: the address of its tiles, if the log's origin is its own.
+// TenantOrigin returns the origin of a tenant's tree in a log: the address of its tiles, if the log's origin is its
+// own.
 func TenantOrigin(log, tenant string) string { return log + "/tenants/" + tenant }
 
-// SignTenant returns a checkpoint of a tenant's tree for readers of C2SP tlog-tiles, who know nothing of directories. It
-// is signed by the log's keys under an origin of its own, so it is none of the global tree. Of itself it does not prove
-// that anybody else is shown the tenant's slot with this tree: that takes the opening of the slot.
+// SignTenant returns a checkpoint of a tenant's tree for readers of C2SP tlog-tiles, who know nothing of directories.
+// It is signed by the log's keys under an origin of its own, so it is none of the global tree. Of itself it does not
+// prove that anybody else is shown the tenant's slot with this tree: that takes the opening of the slot.
 func SignTenant(log, tenant string, tree tlog.Tree, signers ...note.Signer) ([]byte, error) {
 	if err := checkTree(tree); err != nil {
 		return nil, err

@@ -19,10 +19,10 @@ import (
 //	group <name> <number|any|all> <witness or group>...
 //	quorum <witness|group|none>
 //
-// There is at least one log, and exactly one quorum. A group and the quorum name only what stands above them; otherwise
-// the order is free. A line that begins with # is a comment; so is, unlike in the specification, the rest of a line
-// from a word on that begins with it. A checkpoint must be signed with a key of the log that it names; keys of one name are one
-// log's, whose key was replaced. No witness counts in two ways.
+// There is at least one log, and exactly one quorum. A group and the quorum name only what stands above them;
+// otherwise the order is free. A line that begins with # is a comment; so is, unlike in the specification, the rest
+// of a line from a word on that begins with it. A checkpoint must be signed with a key of the log that it names; keys
+// of one name are one log's, whose key was replaced. No witness counts in two ways.
 func ParsePolicy(text []byte) (*Policy, error) {
 	b := policyBuilder{rules: map[string]*rule{}, keys: map[string]string{}}
 	for number, line := range strings.Split(string(text), "\n") {

@@ -11,8 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 )
 
-// quorum is the log as its witnesses are shown it. It remembers when the quorum of the policy was last complete, for the
-// lease.
+// quorum is the log as its witnesses are shown it. It remembers when the quorum of the policy was last complete, for
+// the lease.
 type quorum struct {
 	*ledger.Ledger
 	policy *merkle.Policy // nil: nobody is asked

@@ -351,7 +351,8 @@ func (s served) ReadTiles(tiles []tlog.Tile) (all [][]byte, err error) {
 	return all, nil
 }
 
-// tiled reads the tree that is served under a prefix with its checkpoint: every entry is the leaf that the root stands on.
+// tiled reads the tree that is served under a prefix with its checkpoint: every entry is the leaf that the root
+// stands on.
 func (w *world) tiled(who, prefix, origin string) tlog.Tree {
 	w.t.Helper()
 	key, err := note.NewVerifier(strings.TrimSpace(w.vkey))

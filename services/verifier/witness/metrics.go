@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// metrics count what a witness does. They are written by hand, in the text format of Prometheus, because everything that
-// the verifier links has to be reviewed.
+// metrics count what a witness does. They are written by hand, in the text format of Prometheus, because everything
+// that the verifier links has to be reviewed.
 type metrics struct {
 	mu       sync.Mutex
 	answers  map[int]int

@@ -241,7 +241,8 @@ func (w *witness) submit(ctx context.Context, from int64) (size int64, cosigned 
 		return 0, false, err
 	case status == http.StatusConflict:
 		size, err := parseSize(answer)
-		if err == nil && size == from {
+		// Witnesses of before C2SP had 422 for it refuse another tree of that size without saying a size.
+		if err == nil && size == from || err != nil && from == own {
 			err = w.refuses(status, answer)
 		}
 		return size, false, err

@@ -7,8 +7,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/merkle"
 )
 
-// GlobalTile returns a tile of the global tree, hashes or entries, by its path. Entries of format 1 say how many tenants
-// there were: bundles that hold one are not served, as if they had been pruned.
+// GlobalTile returns a tile of the global tree, hashes or entries, by its path. Entries of format 1 say how many
+// tenants there were: bundles that hold one are not served, as if they had been pruned.
 func (l *Ledger) GlobalTile(path string) (data []byte, err error) {
 	tile, err := merkle.ParsePath(path)
 	if err != nil {
