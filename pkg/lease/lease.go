@@ -55,8 +55,8 @@ func RenewWitnessed(nc *nats.Conn, signer *signed.Signer, verified uint64, quoru
 // Option is an option of Listen.
 type Option func(*Holder)
 
-// WitnessedWithin has renewals count only while the last quorum of the log's witnesses was complete at most so long ago;
-// 0: whenever it was, or if there was none.
+// WitnessedWithin has renewals count only while the last quorum of the log's witnesses was complete at most so long
+// ago; 0: whenever it was, or if there was none.
 func WitnessedWithin(d time.Duration) Option { return func(h *Holder) { h.within = d } }
 
 // Holder receives renewals.
@@ -118,8 +118,8 @@ func (h *Holder) renewed(data []byte) {
 	}
 }
 
-// witnessed returns for how much longer the last quorum is recent enough. No clock of a witness makes it more recent than
-// the lease.
+// witnessed returns for how much longer the last quorum is recent enough. No clock of a witness makes it more recent
+// than the lease.
 func (h *Holder) witnessed(l *lockboxv1.Lease) time.Duration {
 	switch {
 	case h.within == 0:
@@ -161,7 +161,8 @@ func (h *Holder) Check() error {
 	}
 	if h.unwitnessed {
 		return refusal.OfKind(
-			refusal.Unavailable("", "I11", "nothing is granted: no quorum of the log's witnesses has cosigned within %v", h.within),
+			refusal.Unavailable("", "I11", "nothing is granted: no quorum of the log's witnesses has cosigned within %v",
+				h.within),
 			"not-verified")
 	}
 	return refusal.OfKind(

@@ -103,8 +103,8 @@ func TestTheReturnOfTheLeaseIsTold(t *testing.T) {
 	})
 }
 
-// Where it is demanded, access stops when the witnesses have been away for too long, and comes back with them. What nobody
-// says is no yes.
+// Where it is demanded, access stops when the witnesses have been away for too long, and comes back with them. What
+// nobody says is no yes.
 func TestAQuorumMayBeDemanded(t *testing.T) {
 	const within = time.Hour
 	for name, c := range map[string]struct {

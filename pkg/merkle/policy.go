@@ -134,43 +134,45 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 		verifiers = append(verifiers, w.key)
 	}
 	known := note.VerifierList(verifiers...)
-	n, err := note.Open(signed, known)
-	if wrong := (*note.InvalidSignatureError)(nil); errors.As(err, &wrong) {
-		return Signed{}, p.invalid(wrong.Name, wrong.Hash)
-	}
-	if unsigned := (*note.UnverifiedNoteError)(nil); errors.As(err, &unsigned) {
-		return Signed{}, broken(LogSignature, "nobody of the policy signed it")
-	}
-	if err != nil {
+	_, err := note.Open(signed, note.VerifierList()) // which looks at the form; each signature is verified once, below
+	opened := (*note.UnverifiedNoteError)(nil)
+	if !errors.As(err, &opened) {
 		return Signed{}, broken(Format, "the signed note: %v", err)
 	}
-	s := Signed{}
-	if s.Checkpoint, s.Extension, err = parseCheckpoint(n.Text); err != nil {
-		return Signed{}, err
-	}
-	byLog := ""
-	lines := strings.SplitAfter(string(signed[len(n.Text)+1:]), "\n")
-	for _, line := range lines[:len(lines)-1] {
+	text := opened.Note.Text
+	var byLogs []string
+	var s Signed
+	seen := map[string]bool{}
+	for line := range strings.SplitAfterSeq(strings.TrimSuffix(string(signed[len(text)+1:]), "\n"), "\n") {
 		signature, err := parseSignature(line)
 		if err != nil {
 			return Signed{}, err
 		}
+		id := fmt.Sprintf("%s+%08x", signature.Name, signature.Hash)
+		s.Repeated, seen[id] = s.Repeated || seen[id], true
 		key, err := known.Verifier(signature.Name, signature.Hash)
 		switch {
 		case err != nil:
-			s.unknown(signature)
-		case !verifies(key, n.Text, signature): // note.Open looks at the first of each key
+			if !slices.Contains(s.Unknown, id) {
+				s.Unknown = append(s.Unknown, id)
+			}
+		case !verifies(key, text, signature):
 			return Signed{}, p.invalid(signature.Name, signature.Hash)
-		case !p.byLog(signature.Name, signature.Hash):
+		case p.byLog(signature.Name, signature.Hash):
+			byLogs = append(byLogs, signature.Name)
+		default:
 			if err := s.cosigned(p.nameOf(signature), signature); err != nil {
 				return Signed{}, err
 			}
-		case byLog == "" || signature.Name == s.Origin:
-			byLog = signature.Name
 		}
 	}
-	s.Repeated = len(lines)-1 != len(n.Sigs)+len(n.UnverifiedSigs)
-	if byLog != s.Origin {
+	if len(byLogs) == 0 {
+		return Signed{}, broken(LogSignature, "no log of the policy signed it")
+	}
+	if s.Checkpoint, s.Extension, err = parseCheckpoint(text); err != nil {
+		return Signed{}, err
+	}
+	if !slices.Contains(byLogs, s.Origin) {
 		return Signed{}, broken(LogSignature, "the log %s did not sign it, or it is not in the policy", s.Origin)
 	}
 	enough := false
@@ -212,12 +214,6 @@ func (s *Signed) cosigned(name string, by note.Signature) error {
 	}
 	s.Cosigned = append(s.Cosigned, Cosigned{name, at.UTC()})
 	return nil
-}
-
-func (s *Signed) unknown(by note.Signature) {
-	if name := fmt.Sprintf("%s+%08x", by.Name, by.Hash); !slices.Contains(s.Unknown, name) {
-		s.Unknown = append(s.Unknown, name)
-	}
 }
 
 // parseSignature parses a line of a note that note.Open takes. It refuses a signature in another spelling: base64 may
