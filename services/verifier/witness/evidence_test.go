@@ -63,6 +63,47 @@ func TestItKeepsBothSidesOfAFork(t *testing.T) {
 	}
 }
 
+// After a backup was restored the log is smaller than what the witness cosigned last, and is signed anew from there.
+func TestItKeepsAForkThatIsSmallerThanWhatItCosignedLast(t *testing.T) {
+	w := begin(t)
+	w.told()
+	h, other := grown(t, w.signer, "a", "b", "c", "d"), grown(t, w.signer, "a", "X", "c")
+	w.send(h.request(0, 1))
+	w.send(h.request(1, 2))
+	w.send(h.request(2, 4))
+	must(t, w.w.Close())
+	w.open()
+	for _, body := range []string{h.request(0, 1), h.request(0, 2), h.request(0, 3)} { // its own history
+		w.send(body)
+	}
+	if all, err := ReadEvidence(w.dir); err != nil || len(all) != 0 {
+		t.Fatalf("%+v (%v)", all, err)
+	}
+	if status, answer := w.send(other.request(0, 2)); status != http.StatusConflict || answer != "4\n" {
+		t.Errorf("%d %q", status, answer)
+	}
+	all, err := ReadEvidence(w.dir)
+	must(t, err)
+	if len(all) != 1 || all[0].Kind != Fork || all[0].Tree != h.trees[2] ||
+		!strings.HasPrefix(all[0].Cosigned, origin+"\n2\n") {
+		t.Errorf("%+v", all)
+	}
+	// As many are remembered as there is room for.
+	long := grown(t, w.signer, strings.Split(strings.Repeat("x ", mostRecent+20), " ")...)
+	must(t, w.w.Close())
+	w.dir = t.TempDir()
+	w.open()
+	for size := range int64(mostRecent + 10) {
+		must(t, w.w.remember(state{origin, long.trees[size+1], ""}))
+	}
+	files, err := os.ReadDir(w.w.recentDir(origin))
+	must(t, err)
+	if len(files) != mostRecent || w.w.recall(state{Origin: origin, Tree: long.trees[mostRecent+10]}, 11).Tree.N != 11 ||
+		w.w.recall(state{Origin: origin, Tree: long.trees[mostRecent+10]}, 10).Tree.N == 10 {
+		t.Errorf("%d are remembered", len(files))
+	}
+}
+
 // A growth that nobody proved convicts the log only if it has no proof: anybody can send a wrong one.
 func TestItKeepsAGrowthThatWasNotProved(t *testing.T) {
 	w := begin(t)

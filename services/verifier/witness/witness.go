@@ -172,7 +172,9 @@ func (w *Witness) add(body []byte) (line []byte, err error) {
 		return nil, err
 	}
 	grown := merkle.CheckGrowth(last.Tree, c.Tree, proof)
-	if old == last.Tree.N && grown != nil || c.Tree.N == last.Tree.N && c.Tree.Hash != last.Tree.Hash {
+	if had := w.recall(last, c.Tree.N); c.Tree.N == had.Tree.N && c.Tree.Hash != had.Tree.Hash {
+		w.convict(had, c.Tree, trusted, proof)
+	} else if old == last.Tree.N && grown != nil {
 		w.convict(last, c.Tree, trusted, proof)
 	}
 	switch {
@@ -188,8 +190,12 @@ func (w *Witness) add(body []byte) (line []byte, err error) {
 	}
 	// The state is stored before the cosignature is released: otherwise a crash could lead to two histories being
 	// cosigned.
-	if err := w.keep(state{origin, c.Tree, string(trusted) + string(line)}); err != nil {
+	is := state{origin, c.Tree, string(trusted) + string(line)}
+	if err := w.keep(is); err != nil {
 		return nil, err
+	}
+	if err := w.remember(is); err != nil { // which only makes evidence better
+		w.say(false, fmt.Sprintf("what was cosigned is not remembered: %v", err))
 	}
 	w.metrics.cosigned(origin, c.Tree.N, at)
 	return line, nil
