@@ -39,13 +39,13 @@ type Config struct {
 	// Webhooks are those of customers' own (R57).
 	Webhooks Webhooks `yaml:"webhooks"`
 	// WitnessedWithin is how long ago the quorum of the log's witnesses may last have been complete; if it is longer, no
-	// access begins. It takes a policy with witnesses at the audit-projector, and is at least a minute; 0: access begins
-	// without witnesses.
+	// access begins. It takes a policy with witnesses at the audit-projector, and is at least ten minutes; 0: access
+	// begins without witnesses.
 	WitnessedWithin time.Duration `yaml:"witnessed_within"`
 }
 
-// leastWitnessed leaves time to sign what has happened and to ask witnesses, several times.
-const leastWitnessed = time.Minute
+// leastWitnessed is longer than a log in which nothing happens goes without asking its witnesses again.
+const leastWitnessed = 10 * time.Minute
 
 // Check rejects an unusable configuration; the error names the field.
 func (c Config) Check() error {

@@ -99,7 +99,7 @@ func got(t *testing.T, url string) string {
 func TestWitnessesThatAreDemandedAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"log: {witnessed_within: 1h}":                      "log.policy_file",
-		"log: {witnessed_within: 1s, policy_file: policy}": "at least 1m0s",
+		"log: {witnessed_within: 9m, policy_file: policy}": "at least 10m0s",
 		"log: {witnessed_within: 1h, policy_file: policy}": "",
 	} {
 		file := filepath.Join(t.TempDir(), "lockbox.yaml")

@@ -242,7 +242,7 @@ func TestAccessMayDemandAQuorum(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	l.close()
-	l.config.WitnessedWithin = time.Minute
+	l.config.WitnessedWithin = time.Hour
 	l.open()
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	l.does("otto", approve(id))
