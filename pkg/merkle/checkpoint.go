@@ -145,9 +145,9 @@ func NewMLDSACosigner(name string, seed []byte) (*Cosigner, error) {
 		if err != nil {
 			return nil, err
 		}
-		message := append([]byte("subtree/v1\n\x00"), byte(len(name)))
+		message := append([]byte("subtree/v1\n\x00"), byte(len(name))) //nolint:gosec // G115: see mostName
 		message = binary.BigEndian.AppendUint64(append(message, name...), seconds)
-		message = append(append(message, byte(len(c.Origin))), c.Origin...)
+		message = append(append(message, byte(len(c.Origin))), c.Origin...) //nolint:gosec // G115: as above
 		message = binary.BigEndian.AppendUint64(message, 0)
 		message = binary.BigEndian.AppendUint64(message, uint64(c.Tree.N)) //nolint:gosec // G115: a size is not negative
 		return key.Sign(nil, append(message, c.Tree.Hash[:]...), nil)

@@ -175,10 +175,11 @@ func (p *Policy) Open(signed []byte) (Signed, error) {
 	if !slices.Contains(byLogs, s.Origin) {
 		return Signed{}, broken(LogSignature, "the log %s did not sign it, or it is not in the policy", s.Origin)
 	}
-	enough := false
-	if s.Quorum, enough = p.quorum.since(s.at); !enough {
+	at, enough := p.quorum.since(s.at)
+	if !enough {
 		return Signed{}, broken(Cosignatures, "%d, which are not the quorum that the policy demands", len(s.Cosigned))
 	}
+	s.Quorum = at
 	return s, nil
 }
 

@@ -86,7 +86,7 @@ func TestTorchwoodRefusesDamage(t *testing.T) {
 		must(t, err)
 		var wrong error
 		for _, from := range []int64{0, 256} { // it leaves a tile that is not full for the next time
-			for range reader.Entries(t.Context(), tree, from) { //nolint:revive // it is checked on the way
+			for range reader.Entries(t.Context(), tree, from) { // it is checked on the way
 			}
 			if err := reader.Err(); err != nil {
 				wrong = err

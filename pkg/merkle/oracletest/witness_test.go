@@ -117,8 +117,8 @@ func TestTheirWitnessCosignsOurLog(t *testing.T) {
 		" http://" + at + "\nquorum w\n"))
 	must(t, err)
 	signer, _ := keys(t)
-	store, log := site{}, (*merkle.Log)(nil)
-	log = merkle.NewLog(store)
+	store := site{}
+	log := merkle.NewLog(store)
 	old := int64(0)
 	for round := range 5 {
 		for i := range 1 + 100*round {

@@ -112,8 +112,8 @@ func ReadEvidence(dir string) ([]Evidence, error) {
 			return nil, err
 		}
 		e := Evidence{File: file}
-		if err := json.Unmarshal(data, &e); err != nil || e.Format != evidenceFormat {
-			return nil, fmt.Errorf("%s is not a witness's evidence (%v)", file, err)
+		if json.Unmarshal(data, &e) != nil || e.Format != evidenceFormat {
+			return nil, fmt.Errorf("%s is not a witness's evidence", file)
 		}
 		all = append(all, e)
 	}

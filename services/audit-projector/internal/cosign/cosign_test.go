@@ -45,7 +45,8 @@ func TestACheckpointIsCosignedOnceByAWitness(t *testing.T) {
 	must(t, err)
 	key, err := merkle.NewCosigner("w", private)
 	must(t, err)
-	policy, err := merkle.ParsePolicy([]byte("log " + log + "\nwitness w " + key.VerifierKey() + " " + witness.URL + "\nquorum w\n"))
+	policy, err := merkle.ParsePolicy([]byte("log " + log + "\nwitness w " + key.VerifierKey() + " " + witness.URL +
+		"\nquorum w\n"))
 	must(t, err)
 
 	shown := &oneCheckpoint{}
