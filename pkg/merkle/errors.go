@@ -21,8 +21,14 @@ const (
 	AggregateHead Part = "head of the aggregate"
 	// Order: the events are out of order, incomplete, or not those that the receipt declares.
 	Order Part = "order of the events"
+	// Subject: it is not about one aggregate of the tenant in whose tree it is.
+	Subject Part = "what it is about"
 	// Content: the bytes of an event are not those recorded.
 	Content Part = "bytes of an event"
+	// Binding: the bytes of an event are not the event that its subject names.
+	Binding Part = "event of its subject"
+	// Writer: an event is not signed by the part of Lockbox that writes it.
+	Writer Part = "writer's signature"
 	// Event: the event is not in the tenant's tree at its position.
 	Event Part = "event in the tenant's tree"
 	// Contradiction: the head and the events of one receipt cannot both be true. The log signed both, so the receipt

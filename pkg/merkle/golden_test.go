@@ -72,7 +72,7 @@ func TestAReceiptIsFrozen(t *testing.T) {
 	must(t, err)
 	p, err := ParsePolicy(text)
 	must(t, err)
-	if _, err := VerifyReceipt(file, p); err != nil {
+	if _, err := verifiedProofs(file, p); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -13,13 +12,15 @@ import (
 const (
 	receiptFormat1 = "lockbox-receipt/v1"
 	receiptFormat2 = "lockbox-receipt/v2"
+	receiptFormat3 = "lockbox-receipt/v3"
 	maxReceipt     = 64 << 20 // bytes
 	maxProof       = 64       // hashes: a tree has no more levels
 )
 
 // Receipt contains the events of one aggregate and everything needed to prove them. It is a file to keep.
 type Receipt struct {
-	// Format is lockbox-receipt/v1 or, if the directory is of format 2, lockbox-receipt/v2.
+	// Format is lockbox-receipt/v1 or, if the directory is of format 2, lockbox-receipt/v3; lockbox-receipt/v2 has a proof
+	// in each event instead of one for all.
 	Format string `json:"format"`
 	// Tenant is the tenant whose tree contains the events.
 	Tenant string `json:"tenant"`
@@ -28,6 +29,8 @@ type Receipt struct {
 	// Count is the number of events. They are versions 1 to Count, in this order.
 	Count  int            `json:"count"`
 	Events []ReceiptEvent `json:"events"`
+	// Proof proves that all events are in the tenant's tree, as ProveTogether makes it; only in lockbox-receipt/v3.
+	Proof []tlog.Hash `json:"proof,omitzero"`
 	// Head is what the log says about all events of the aggregate. It is there in format 2 and missing in format 1.
 	Head *ReceiptHead `json:"head,omitempty"`
 	// Opening is the tenant's checkpoint, in its slot of the last directory of the global tree.
@@ -36,6 +39,9 @@ type Receipt struct {
 	Directory []tlog.Hash `json:"directoryProof"`
 	// Checkpoint is the signed note of the global tree.
 	Checkpoint string `json:"checkpoint"`
+	// Writers are the certificates of the keys that signed the events, signed notes of the deployment's key; only in
+	// lockbox-receipt/v3. Who verifies trusts none of them before it has verified that signature.
+	Writers []string `json:"writers,omitzero"`
 }
 
 // ReceiptEvent is one event. Salt and Bytes are as recorded; a withheld event has only the commitment to them.
@@ -49,8 +55,8 @@ type ReceiptEvent struct {
 	Withheld       bool       `json:"withheld,omitempty"`
 	Salt           *tlog.Hash `json:"salt,omitempty"`
 	Bytes          []byte     `json:"bytes,omitempty"`
-	// Proof is the inclusion proof of the event in the tenant's tree.
-	Proof []tlog.Hash `json:"proof"`
+	// Proof is the inclusion proof of the event in the tenant's tree. It is missing in lockbox-receipt/v3.
+	Proof []tlog.Hash `json:"proof,omitzero"`
 }
 
 // ReceiptHead is the head of what the receipt is about, with its proof in the trie whose root the tenant's slot holds.
@@ -89,6 +95,18 @@ type Wanted struct {
 
 // ProveEvents reads events from a tenant's tiles, in the given order, with their inclusion proofs in the tenant's tree.
 func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, error) {
+	events, err := readEvents(from, tree, wanted)
+	for i, e := range events {
+		n := int64(e.TenantSequence - 1) //nolint:gosec // G115: less than a size
+		if events[i].Proof, err = tlog.ProveRecord(tree.N, n, Hashes(from, tree)); err != nil {
+			return nil, err
+		}
+	}
+	return events, err
+}
+
+// readEvents reads events without their proofs.
+func readEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, error) {
 	events := make([]ReceiptEvent, 0, len(wanted))
 	for _, w := range wanted {
 		if tree.N < 1 || w.TenantSequence == 0 || w.TenantSequence > uint64(tree.N) {
@@ -99,14 +117,10 @@ func ProveEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, 
 		if err != nil {
 			return nil, err
 		}
-		proof, err := tlog.ProveRecord(tree.N, n, Hashes(from, tree))
-		if err != nil {
-			return nil, err
-		}
 		is := whole[n%tileWidth]
 		e := ReceiptEvent{
 			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
-			Commitment: is.Commitment, Withheld: w.Withhold, Proof: proof,
+			Commitment: is.Commitment, Withheld: w.Withhold,
 		}
 		if is.Format == Format2 {
 			e.Position = &is.Position
@@ -130,15 +144,16 @@ func ProveLast(from Reader, global tlog.Tree) ([]tlog.Hash, error) {
 
 // Encode returns the receipt's file.
 func (r Receipt) Encode() ([]byte, error) {
-	r.Format, r.Count = receiptFormat(r.Opening), len(r.Events)
-	return encode(r)
-}
-
-func receiptFormat(o Opening) string {
-	if o.Format() == Format1 {
-		return receiptFormat1
+	switch {
+	case r.Opening.Format() == Format1:
+		r.Format = receiptFormat1
+	case r.Proof == nil:
+		r.Format = receiptFormat2
+	default:
+		r.Format = receiptFormat3
 	}
-	return receiptFormat2
+	r.Count = len(r.Events)
+	return encode(r)
 }
 
 func encode(v any) ([]byte, error) {
@@ -150,97 +165,6 @@ func encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
-}
-
-// decode accepts exactly what encode writes: no other fields, order, spacing or spelling.
-func decode[T any](file []byte) (T, error) {
-	var v T
-	decoder := json.NewDecoder(bytes.NewReader(file))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&v); err != nil {
-		return v, broken(Format, "%v", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return v, broken(Format, "something follows the end")
-	}
-	if again, err := encode(v); err != nil || !bytes.Equal(again, file) {
-		return v, broken(Format, "not in the one spelling that it has")
-	}
-	return v, nil
-}
-
-// ParseReceipt parses a receipt's file without verifying it; see VerifyReceipt.
-func ParseReceipt(file []byte) (Receipt, error) {
-	if len(file) > maxReceipt {
-		return Receipt{}, broken(Format, "longer than %d bytes", maxReceipt)
-	}
-	r, err := decode[Receipt](file)
-	switch {
-	case err != nil:
-		return Receipt{}, err
-	case r.Format != receiptFormat(r.Opening):
-		return Receipt{}, broken(Format, "it is %q, not %s", r.Format, receiptFormat(r.Opening))
-	case r.Count != len(r.Events) || r.Count == 0:
-		return Receipt{}, broken(Order, "%d events are announced and %d are there", r.Count, len(r.Events))
-	case (r.Head == nil) != (r.Format == receiptFormat1):
-		return Receipt{}, broken(Format, "it has a head in format 2, and none in format 1")
-	case r.Head != nil && (r.Head.Proof == nil || r.Head.Version >= maxNumber):
-		return Receipt{}, broken(Format, "the proof of a head is a list, and a version is less than 2^53")
-	}
-	for _, proof := range append([][]tlog.Hash{r.Opening.Proof, r.Directory}, proofs(r.Events)...) {
-		if proof == nil || len(proof) > maxProof {
-			return Receipt{}, broken(Format, "a proof is a list of at most %d hashes", maxProof)
-		}
-	}
-	for _, e := range r.Events {
-		if e.Withheld != (e.Salt == nil) || e.Withheld && e.Bytes != nil {
-			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is either shown or withheld")
-		}
-		if e.statement().Format > r.Opening.Format() {
-			return Receipt{}, brokenAt(Format, e.TenantSequence, "it is of a later format than the directory")
-		}
-	}
-	return r, nil
-}
-
-func proofs(events []ReceiptEvent) [][]tlog.Hash {
-	all := make([][]tlog.Hash, len(events))
-	for i, e := range events {
-		all[i] = e.Proof
-	}
-	return all
-}
-
-// Report states what a verified receipt proves.
-type Report struct {
-	Tenant string
-	// About is the common prefix of the events' subjects. The events are its versions from 1 on, without gaps.
-	About  string
-	Events []Proven
-	// Head is what the log committed to in this checkpoint about all events of the aggregate. It is zero for a receipt of
-	// format 1: nothing in that says whether there are more.
-	Head Head
-	// Slot is the tenant's slot. It never changes: a different slot in another receipt of the same log proves a fork.
-	Slot int64
-	// Tree is the tenant's tree that contains the events.
-	Tree tlog.Tree
-	// Signed is the global checkpoint.
-	Signed Signed
-}
-
-// Complete reports whether the events are all that the log committed to as of the checkpoint. Only a monitor that reads
-// the log's entries checks that its heads do not lie.
-func (r Report) Complete() bool { return r.Head.Count > 0 && r.Head.Count == uint64(len(r.Events)) }
-
-// Proven is an event proven to be in the tenant's tree.
-type Proven struct {
-	// StreamSequence is 0 for an event of format 2.
-	StreamSequence, TenantSequence uint64
-	Subject                        string
-	// Withheld means that the bytes are not in the receipt. It proves only their position, and that no other bytes can be
-	// presented later in their place.
-	Withheld bool
-	Bytes    []byte
 }
 
 // Find returns the tenant sequence of the event with a stream sequence; 0 if it is not in the tree.

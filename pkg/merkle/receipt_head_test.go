@@ -23,7 +23,7 @@ func TestAReceiptSaysWhetherItShowsAll(t *testing.T) {
 			}
 			r := storyReceipt(s)
 			r.Events = r.Events[:shows]
-			got, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
+			got, err := verifiedProofs(encoded(t, r), policy(t, "all"))
 			must(t, err)
 			want := Head{}
 			if format != Format1 {
@@ -90,7 +90,7 @@ func lyingReceipt(t *testing.T, lie string) Receipt {
 func TestAHeadThatContradictsTheEvents(t *testing.T) {
 	for lie := range lies(storyIn(t, Format2)) {
 		t.Run(lie, func(t *testing.T) {
-			_, err := VerifyReceipt(encoded(t, lyingReceipt(t, lie)), policy(t, "all"))
+			_, err := verifiedProofs(encoded(t, lyingReceipt(t, lie)), policy(t, "all"))
 			wantBroken(t, err, Contradiction)
 		})
 	}
@@ -127,7 +127,7 @@ func wrongHeads(s *sample) map[string]struct {
 			func(r *Receipt) { *r.Opening.Heads, r.Head.Proof = tlog.Hash{}, []HeadStep{} }},
 		"no root of the heads":      {Format, func(r *Receipt) { r.Opening.Heads = nil }},
 		"a position":                {Event, func(r *Receipt) { r.Events[1].Position[0] ^= 1 }},
-		"no position":               {Order, func(r *Receipt) { r.Events[1].Position = nil }},
+		"no position":               {Format, func(r *Receipt) { r.Events[1].Position = nil }},
 		"a stream sequence as well": {Format, func(r *Receipt) { r.Events[1].StreamSequence = 6 }},
 		"a stream sequence instead": {Order,
 			func(r *Receipt) { r.Events[1].StreamSequence, r.Events[1].Position = 6, nil }},
@@ -152,7 +152,7 @@ func TestWhatIsWrongWithAHeadIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := copyOf(t, storyReceipt(s))
 			row.change(&r)
-			_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
+			_, err := verifiedProofs(encoded(t, r), policy(t, "all"))
 			wantBroken(t, err, row.part)
 		})
 	}
@@ -188,11 +188,11 @@ func TestWhatIsCheapIsCheckedFirst(t *testing.T) {
 		{Content, func() { r.Events[0].Bytes = honest.Events[0].Bytes }},
 	}
 	for _, step := range steps {
-		_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
+		_, err := verifiedProofs(encoded(t, r), policy(t, "all"))
 		wantBroken(t, err, step.part)
 		step.mend()
 	}
-	_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
+	_, err := verifiedProofs(encoded(t, r), policy(t, "all"))
 	must(t, err)
 }
 
@@ -209,7 +209,7 @@ func TestReceiptsWithHeadsAreFrozen(t *testing.T) {
 	var all []receiptVector
 	add := func(name string, file []byte) {
 		answer := "refused"
-		report, err := VerifyReceipt(file, policy(t, "all"))
+		report, err := verifiedProofs(file, policy(t, "all"))
 		if err == nil {
 			answer = fmt.Sprintf("%d of %d, version %d", len(report.Events), report.Head.Count, report.Head.Version)
 		} else if !errors.As(err, new(*ProofError)) {

@@ -14,7 +14,7 @@ import (
 
 func TestAReceiptSaysWhatIsProven(t *testing.T) {
 	s := story(t)
-	got, err := VerifyReceipt(encoded(t, storyReceipt(s)), policy(t, "2"))
+	got, err := verifiedProofs(encoded(t, storyReceipt(s)), policy(t, "2"))
 	must(t, err)
 	want := Report{
 		Tenant: "bank", About: "test.bank.request.r1",
@@ -54,7 +54,7 @@ func testReceiptsOfEveryTenantAndSize(t *testing.T, format uint8) {
 		s.checkpoint()
 		for _, tenant := range s.order {
 			r := s.receipt(tenant, "r1", shown(uint64(s.trees[tenant].N))...)
-			if _, err := VerifyReceipt(encoded(t, r), policy(t, "all")); err != nil {
+			if _, err := verifiedProofs(encoded(t, r), policy(t, "all")); err != nil {
 				t.Fatalf("round %d, %s: %v", round, tenant, err)
 			}
 		}
@@ -106,11 +106,11 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"another tenant":                {Slot, func(r *Receipt) { r.Tenant = "clinic" }},
 		"no tenant":                     {Slot, func(r *Receipt) { r.Tenant = "" }},
 		"the tenant's size":             {Slot, func(r *Receipt) { r.Opening.Size-- }},
-		"a size below zero":             {Slot, func(r *Receipt) { r.Opening.Size = -1 }},
+		"a size below zero":             {Format, func(r *Receipt) { r.Opening.Size = -1 }},
 		"the tenant's root":             {Slot, func(r *Receipt) { r.Opening.Root[0] ^= 1 }},
 		"the slot":                      {Slot, func(r *Receipt) { r.Opening.Slot++ }},
 		"a slot beyond":                 {Slot, func(r *Receipt) { r.Opening.Slot = 4 }},
-		"a slot below zero":             {Slot, func(r *Receipt) { r.Opening.Slot = -1 }},
+		"a slot below zero":             {Format, func(r *Receipt) { r.Opening.Slot = -1 }},
 		"the slots doubled":             {Slot, func(r *Receipt) { r.Opening.Slots *= 2 }},
 		"the slots, the proof as short": {Global, func(r *Receipt) { r.Opening.Slots-- }},
 		"the salt of the slot":          {Slot, func(r *Receipt) { r.Opening.Salt[0] ^= 1 }},
@@ -138,7 +138,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			salt := *r.Events[0].Salt
 			r.Events[0].Bytes, r.Events[0].Salt = bytes.Clone(r.Events[0].Bytes), &salt
 			row.change(&r)
-			_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
+			_, err := verifiedProofs(encoded(t, r), policy(t, "all"))
 			wantBroken(t, err, row.part)
 		})
 	}
@@ -184,7 +184,7 @@ func testOneSpelling(t *testing.T, format uint8) {
 		"spaces after it":        file + " ",
 		"cut":                    file[:len(file)/2],
 	} {
-		_, err := VerifyReceipt([]byte(other), policy(t, "2"))
+		_, err := verifiedProofs([]byte(other), policy(t, "2"))
 		if t.Run(name, func(t *testing.T) { wantBroken(t, err, Format, Order) }); t.Failed() {
 			t.Log(name)
 		}
@@ -226,7 +226,7 @@ func testEverySingleChangeIsRefused(t *testing.T, format uint8) {
 			if bytes.Equal(changed, file) {
 				changed[at] ^= 0x20
 			}
-			if _, err := VerifyReceipt(changed, all); err == nil {
+			if _, err := verifiedProofs(changed, all); err == nil {
 				rt.Fatalf("taken:\n%s", changed)
 			}
 		}
@@ -269,14 +269,14 @@ func testWhatIsWithheldCannotBeGuessedOrReplaced(t *testing.T, format uint8) {
 	r := storyReceipt(s)
 	// Somebody guesses the bytes rightly. Without the salt they cannot see that they did.
 	r.Events[1].Withheld, r.Events[1].Bytes, r.Events[1].Salt = false, []byte("bank r1 version 2"), &tlog.Hash{}
-	_, err := VerifyReceipt(encoded(t, r), policy(t, "2"))
+	_, err := verifiedProofs(encoded(t, r), policy(t, "2"))
 	wantBroken(t, err, Content)
 	// The provider can show them later, and only these.
 	full := s.receipt("bank", "r1", shown(2, 4, 7)...)
 	if full.Events[1].Commitment != r.Events[1].Commitment {
 		t.Error("what is shown later has another commitment")
 	}
-	if _, err := VerifyReceipt(encoded(t, full), policy(t, "2")); err != nil {
+	if _, err := verifiedProofs(encoded(t, full), policy(t, "2")); err != nil {
 		t.Error(err)
 	}
 }
@@ -289,7 +289,7 @@ func testHistoryToldBackwards(t *testing.T, format uint8) {
 	s.event("bank", "r1", 2, nil)
 	s.event("bank", "r1", 1, nil)
 	s.checkpoint()
-	_, err := VerifyReceipt(encoded(t, s.receipt("bank", "r1", shown(2, 1)...)), policy(t, "2"))
+	_, err := verifiedProofs(encoded(t, s.receipt("bank", "r1", shown(2, 1)...)), policy(t, "2"))
 	wantBroken(t, err, Order)
 }
 

@@ -7,13 +7,42 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// VerifyReceipt verifies a receipt's file with only a policy's public keys. The error is a *ProofError that names the
-// invalid part; the Report is then meaningless.
-func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
+// Trust is what a receipt is verified with. Nothing in a receipt can add to it.
+type Trust struct {
+	// Policy says whose signatures on the checkpoint are enough.
+	Policy *Policy
+	// Writers judges who signed each event that is shown. If it is nil, receipts say nothing about who wrote them.
+	Writers Writers
+}
+
+// VerifyReceipt verifies a receipt's file with only public keys: the checkpoint's signatures, all proofs, and that each
+// event shown is the one that its subject names, of this tenant, and signed by its writer if writers' keys are known.
+// The error is a *ProofError that names the invalid part; the Report is then meaningless.
+func (t Trust) VerifyReceipt(file []byte) (Report, error) {
 	r, err := ParseReceipt(file)
 	if err != nil {
 		return Report{}, err
 	}
+	if err := checkSubjects(r); err != nil {
+		return Report{}, err
+	}
+	report, err := verifyProofs(r, t.Policy)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := report.bind(r, t.Writers); err != nil {
+		return Report{}, err
+	}
+	return report, nil
+}
+
+// VerifyReceipt verifies a receipt's file with a policy alone; see Trust.
+func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
+	return Trust{Policy: policy}.VerifyReceipt(file)
+}
+
+// verifyProofs verifies signatures and proofs, whatever the leaves say. What is cheap comes first.
+func verifyProofs(r Receipt, policy *Policy) (Report, error) {
 	signed, err := policy.Open([]byte(r.Checkpoint))
 	if err != nil {
 		return Report{}, err
@@ -30,17 +59,11 @@ func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 	if report.Head, err = verifyHead(r); err != nil {
 		return Report{}, err
 	}
-	running := Head{Key: report.Head.Key}
-	for i, e := range r.Events {
-		if err := verifyPlace(r, i); err != nil {
-			return Report{}, err
-		}
-		leaf, err := verifyLeaf(e, report.Tree)
-		if err != nil {
-			return Report{}, err
-		}
-		running = running.Then(uint64(i)+1, leaf)
+	hashes, err := verifyLeaves(r, report.Tree)
+	if err != nil {
+		return Report{}, err
 	}
+	report.Events = make([]Proven, 0, len(r.Events))
 	for _, e := range r.Events {
 		if !e.Withheld && Commit(e.statement().Format, Salt(*e.Salt), e.Bytes) != e.Commitment {
 			return Report{}, brokenAt(Content, e.TenantSequence, "what is shown is not what was recorded")
@@ -51,6 +74,10 @@ func VerifyReceipt(file []byte, policy *Policy) (Report, error) {
 		})
 	}
 	if r.Head != nil {
+		running := Head{Key: report.Head.Key}
+		for i, leaf := range hashes {
+			running = running.Then(uint64(i)+1, leaf)
+		}
 		if err := verifyAll(report.Head, running, report.Tree); err != nil {
 			return Report{}, err
 		}
@@ -83,37 +110,62 @@ func verifyAll(head, shown Head, tree tlog.Tree) error {
 	return nil
 }
 
+// verifyLeaves checks that the events are the next versions of the receipt's aggregate, and leaves of the tenant's tree
+// at their tenant sequences. It returns the hashes of these leaves.
+func verifyLeaves(r Receipt, tree tlog.Tree) ([]tlog.Hash, error) {
+	hashes, numbers := make([]tlog.Hash, len(r.Events)), make([]int64, len(r.Events))
+	for i, e := range r.Events {
+		if err := verifyPlace(r, i); err != nil {
+			return nil, err
+		}
+		s := e.statement()
+		if err := s.Check(); err != nil {
+			return nil, brokenAt(Format, e.TenantSequence, "%v", err)
+		}
+		if e.TenantSequence > uint64(tree.N) { //nolint:gosec // G115: the opening was checked
+			return nil, brokenAt(Event, e.TenantSequence, "the tree has only %d", tree.N)
+		}
+		hashes[i], numbers[i] = tlog.RecordHash(s.Append(nil)), int64(e.TenantSequence-1) //nolint:gosec // G115: less than a size
+		if r.Proof == nil {
+			if err := tlog.CheckRecord(e.Proof, tree.N, tree.Hash, numbers[i], hashes[i]); err != nil {
+				return nil, brokenAt(Event, e.TenantSequence, "it is not what the tree holds there: %v", err)
+			}
+		}
+	}
+	if r.Proof == nil {
+		return hashes, nil
+	}
+	return hashes, checkTogether(tree, numbers, hashes, r.Proof)
+}
+
 // verifyPlace checks that event i is the next version of the receipt's aggregate.
 func verifyPlace(r Receipt, i int) error {
 	e := r.Events[i]
 	rest, ok := strings.CutPrefix(e.Subject, r.About+".")
 	found, typ, dot := strings.Cut(rest, ".")
-	if !ok || !dot || r.About == "" || typ == "" || found != strconv.Itoa(i+1) {
-		return brokenAt(Order, e.TenantSequence, "%q is not version %d of %q", e.Subject, i+1, r.About)
+	if !ok || !dot || r.About == "" || !isType(typ) || found != strconv.Itoa(i+1) {
+		return brokenAt(Order, e.TenantSequence, "%q is not version %d of %q, of one type", e.Subject, i+1, r.About)
 	}
 	if i == 0 {
 		return nil
 	}
 	was := r.Events[i-1]
-	if e.TenantSequence <= was.TenantSequence || e.Position == nil && e.StreamSequence <= was.StreamSequence ||
-		e.statement().Format < was.statement().Format {
+	switch {
+	case e.TenantSequence <= was.TenantSequence, e.Position == nil && e.StreamSequence <= was.StreamSequence,
+		e.statement().Format < was.statement().Format:
 		return brokenAt(Order, e.TenantSequence, "it does not come after the one before it")
+	case e.Position == nil && e.StreamSequence-was.StreamSequence < e.TenantSequence-was.TenantSequence:
+		return brokenAt(Order, e.TenantSequence, "more events of the tenant lie before it than the stream has room for")
 	}
 	return nil
 }
 
-// verifyLeaf checks that the event is the leaf at its tenant sequence, and returns the hash of that leaf.
-func verifyLeaf(e ReceiptEvent, tree tlog.Tree) (tlog.Hash, error) {
-	s := e.statement()
-	if err := s.Check(); err != nil {
-		return tlog.Hash{}, brokenAt(Format, e.TenantSequence, "%v", err)
+// isType reports whether this can be the name of a fact: one token of a subject.
+func isType(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'A' || c > 'Z') && (i == 0 || (c < 'a' || c > 'z') && (c < '0' || c > '9')) {
+			return false
+		}
 	}
-	if e.TenantSequence > uint64(tree.N) { //nolint:gosec // G115: the opening was checked
-		return tlog.Hash{}, brokenAt(Event, e.TenantSequence, "the tree has only %d", tree.N)
-	}
-	n, leaf := int64(e.TenantSequence-1), tlog.RecordHash(s.Append(nil)) //nolint:gosec // G115: less than a size
-	if err := tlog.CheckRecord(e.Proof, tree.N, tree.Hash, n, leaf); err != nil {
-		return tlog.Hash{}, brokenAt(Event, e.TenantSequence, "it is not what the tree holds there: %v", err)
-	}
-	return leaf, nil
+	return s != ""
 }

@@ -82,6 +82,14 @@ func must(t testing.TB, err error) {
 // event appends an event to the stream and to its tenant's tree.
 func (s *sample) event(tenant, id string, version int, stored []byte) {
 	s.t.Helper()
+	about := "test." + tenant + ".request." + id
+	leaf := s.put(tenant, fmt.Sprintf("%s.%d.Happened", about, version), stored)
+	s.heads[tenant].Append(about, uint64(version), leaf)
+}
+
+// put appends what is stored on a subject to the stream and to a tenant's tree, but to no heads. It returns its leaf.
+func (s *sample) put(tenant, subject string, stored []byte) tlog.Hash {
+	s.t.Helper()
 	if s.logs[tenant] == nil {
 		s.stores[tenant] = memory{}
 		var err error
@@ -91,12 +99,12 @@ func (s *sample) event(tenant, id string, version int, stored []byte) {
 		s.order = append(s.order, tenant)
 	}
 	s.sequence++
-	e := Stored{s.sequence, fmt.Sprintf("test.%s.request.%s.%d.Happened", tenant, id, version), stored}
+	e := Stored{s.sequence, subject, stored}
 	s.stream = append(s.stream, e)
 	format := formatAt(s.format, s.sequence)
 	must(s.t, s.logs[tenant].Append(format, e))
 	is, _ := s.salts.leaf(format, tenant, uint64(s.logs[tenant].Tree().N), e)
-	s.heads[tenant].Append("test."+tenant+".request."+id, uint64(version), tlog.RecordHash(is.Append(nil)))
+	return tlog.RecordHash(is.Append(nil))
 }
 
 // checkpoint flushes everything, and signs and cosigns a checkpoint.
@@ -178,6 +186,11 @@ func policy(t testing.TB, quorum string) *Policy {
 // receipt makes a receipt of these events, of which some are withheld.
 func (s *sample) receipt(tenant, id string, wanted ...Wanted) Receipt {
 	s.t.Helper()
+	return s.receiptAbout(tenant, "test."+tenant+".request."+id, wanted...)
+}
+
+func (s *sample) receiptAbout(tenant, about string, wanted ...Wanted) Receipt {
+	s.t.Helper()
 	events, err := ProveEvents(s.stores[tenant], s.trees[tenant], wanted)
 	must(s.t, err)
 	opening, err := s.directory.Open(slices.Index(s.order, tenant))
@@ -185,7 +198,7 @@ func (s *sample) receipt(tenant, id string, wanted ...Wanted) Receipt {
 	last, err := ProveLast(s.globalStore, s.tree)
 	must(s.t, err)
 	r := Receipt{
-		Tenant: tenant, About: "test." + tenant + ".request." + id, Events: events,
+		Tenant: tenant, About: about, Events: events,
 		Opening: opening, Directory: last, Checkpoint: string(s.signed),
 	}
 	if opening.Format() == Format2 {
@@ -279,3 +292,18 @@ func inEachFormat(t *testing.T, test func(t *testing.T, format uint8)) {
 }
 
 func sorted(m memory) []string { return slices.Sorted(maps.Keys(m)) }
+
+// verifiedProofs verifies all of a receipt but what its leaves say: the events of these worlds are none.
+func verifiedProofs(file []byte, policy *Policy) (Report, error) {
+	r, err := ParseReceipt(file)
+	if err != nil {
+		return Report{}, err
+	}
+	return verifyProofs(r, policy)
+}
+
+// tlogProve proves a leaf of the bank's tree.
+func tlogProve(s *sample, n int64) ([]tlog.Hash, error) {
+	tree := s.trees["bank"]
+	return tlog.ProveRecord(tree.N, n, Hashes(s.stores["bank"], tree))
+}

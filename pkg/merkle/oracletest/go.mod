@@ -2,7 +2,10 @@ module github.com/openlockbox/lockbox/pkg/merkle/oracletest
 
 go 1.26.0
 
-replace github.com/openlockbox/lockbox/pkg/merkle => ..
+replace (
+	github.com/openlockbox/lockbox/pkg/merkle => ..
+	github.com/openlockbox/lockbox/proto => ../../../proto
+)
 
 require (
 	filippo.io/torchwood v0.6.1
@@ -20,6 +23,7 @@ require (
 	github.com/go-logr/logr v1.4.3 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/openlockbox/lockbox/proto v0.0.0 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
 	github.com/transparency-dev/formats v0.1.1 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -30,5 +34,6 @@ require (
 	golang.org/x/exp v0.0.0-20250408133849-7e4ce0ab07d0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 	k8s.io/klog/v2 v2.130.1 // indirect
 )
