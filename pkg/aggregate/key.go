@@ -1,47 +1,18 @@
 package aggregate
 
 import (
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/fact"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// Kinds of aggregate. Events of a decided kind carry consecutive versions; events of a reported kind carry a report key
-// instead, are written once, and are never loaded for a decision.
-const (
-	KindRequest      = "request"
-	KindTenant       = "tenant"
-	KindSubscription = "subscription"
-	KindTicket       = "ticket"
-	KindPolicy       = "policy"
-	KindDisclosure   = "disclosure"
-	// KindOwnership are the provider's records of which customer a subscription belongs to.
-	KindOwnership  = "ownership"
-	KindDelivery   = "delivery"
-	KindCheckpoint = "checkpoint"
-	KindAlarm      = "alarm"
-	// KindDigest are the reports to a tenant of what happened without asking it, one for each day.
-	KindDigest = "digest"
-	// KindSigning is with which keys writers sign what they store (R50).
-	KindSigning = "signing"
-)
-
-var (
-	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
-		KindOwnership, KindSigning}
-	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
-)
-
-// Reported reports whether events of this kind are reports.
-func Reported(kind string) bool { return slices.Contains(reportedKinds, kind) }
-
 // CheckKind refuses (INVALID) a kind that does not exist.
 func CheckKind(kind string) error {
-	if Reported(kind) || slices.Contains(decidedKinds, kind) {
+	if Reported(kind) || fact.Decided(kind) {
 		return nil
 	}
 	return refusal.Invalid("kind", rule, "there is no kind %q", kind)

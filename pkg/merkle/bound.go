@@ -19,7 +19,7 @@ type Writers interface {
 
 // JudgeWriter returns who signed an event, or an error unless that is the one who writes events of its type. Before is
 // what was stored as the version before it; nil for the first version, and if it is withheld.
-type JudgeWriter func(subject string, is *lockboxv1.Event, stored, before []byte) (writer string, err error)
+type JudgeWriter = func(subject string, is *lockboxv1.Event, stored, before []byte) (writer string, err error)
 
 const (
 	legalDemand = "LegalDemandDisclosed"

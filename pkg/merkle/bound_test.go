@@ -205,8 +205,8 @@ func TestSequencesMoveTogether(t *testing.T) {
 	for i, place := range [][2]uint64{{10, 4}, {11, 7}} {
 		proof, err := tlogProve(s, int64(place[1])-1) //nolint:gosec // G115: small
 		must(t, err)
-		r.Events = append(r.Events, ReceiptEvent{StreamSequence: place[0], TenantSequence: place[1], Withheld: true, Proof: proof,
-			Subject: fmt.Sprintf("%s.%d.X", bankRequest, i+1)})
+		r.Events = append(r.Events, ReceiptEvent{StreamSequence: place[0], TenantSequence: place[1], Withheld: true,
+			Proof: proof, Subject: fmt.Sprintf("%s.%d.X", bankRequest, i+1)})
 	}
 	_, err := VerifyReceipt(encoded(t, r), policy(t, "all"))
 	wantBroken(t, err, Order)

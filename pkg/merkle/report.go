@@ -49,19 +49,22 @@ type Proven struct {
 	Writer string
 }
 
-// lastTime is the end of the times that a date of four digits can name. A witness that says a later one says none.
+// lastTime is the end of the times that a date of four digits can name.
 var lastTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Time returns the earliest time at which a witness of the policy says that it saw the checkpoint: the log had signed
 // it by then. It returns false if no witness says a time: then none is proved.
 func (r Report) Time() (earliest Cosigned, proved bool) {
 	for _, c := range r.Signed.Cosigned {
-		if says := c.At.Unix() > 0 && c.At.Before(lastTime); says && (!proved || c.At.Before(earliest.At)) {
+		if c.SaysTime() && (!proved || c.At.Before(earliest.At)) {
 			earliest, proved = c, true
 		}
 	}
 	return earliest, proved
 }
+
+// SaysTime reports whether what the witness says is a time: 1970 is what a clock says that was never set.
+func (c Cosigned) SaysTime() bool { return c.At.Unix() > 0 && c.At.Before(lastTime) }
 
 // Claims is what a verified receipt proves, in words that claim no more. Names in it are as the receipt has them: quote
 // them before they are shown on a terminal.
@@ -94,14 +97,21 @@ func (r Report) Claims() Claims {
 	switch {
 	case r.Complete():
 		c.Shown = fmt.Sprintf("%s, versions 1 to %d: all that the log committed to", what, n)
+	case r.Head.Count > r.Head.Version:
+		c.Shown = fmt.Sprintf("%s, versions 1 to %d; the log counts %d events up to version %d: one version stands there "+
+			"twice, or a message that is no event", what, n, r.Head.Count, r.Head.Version)
 	case r.Head.Count > 0:
-		c.Shown = fmt.Sprintf("%s, versions 1 to %d of %d; the rest was left out, or is no event", what, n, r.Head.Count)
+		c.Shown = fmt.Sprintf("%s, versions 1 to %d of %d; the rest was left out", what, n, r.Head.Count)
 	default:
 		c.Shown = fmt.Sprintf("%s, up to version %d; nothing says whether there are more", what, n)
 	}
 	if at, proved := r.Time(); proved {
 		c.AsOf = fmt.Sprintf("the checkpoint of size %d, which was signed no later than %s, as %s says", r.Signed.Tree.N,
 			at.At.Format(time.RFC3339), at.Name)
+		if e := r.after(at.At); e != nil {
+			c.AsOf += fmt.Sprintf("; version %d says that it was decided after that, at %s: one of the two "+
+				"is wrong", e.Event.GetVersion(), e.Event.GetTime().AsTime().UTC().Format(time.RFC3339))
+		}
 	}
 	if witnesses := len(r.Signed.Cosigned); witnesses > 0 {
 		var names []string
@@ -114,6 +124,19 @@ func (r Report) Claims() Claims {
 		c.Written = r.written()
 	}
 	return c
+}
+
+// clocks is how far clocks of honest services and witnesses may be apart.
+const clocks = time.Minute
+
+// after returns the first event that says it is of a time after this one; nil if none does.
+func (r Report) after(at time.Time) *Proven {
+	for i, e := range r.Events {
+		if e.Event != nil && e.Event.GetTime().AsTime().After(at.Add(clocks)) {
+			return &r.Events[i]
+		}
+	}
+	return nil
 }
 
 // written says who signed how many events.

@@ -90,6 +90,17 @@ func (b block) appendTo(content []byte) []byte {
 	return append(stored, b.signature...)
 }
 
+// KeyIn returns the id of the key that stored bytes name as their signer's; false if they have no signature of the form
+// that one has. It judges nothing.
+func KeyIn(stored []byte) (id KeyID, signed bool) {
+	_, data, err := Content(stored)
+	if err != nil {
+		return id, false
+	}
+	b, ok := parseBlock(data)
+	return b.key, ok
+}
+
 // parseBlock reads a block; false if it has another form, or an index that its commit does not have.
 func parseBlock(data []byte) (b block, ok bool) {
 	if len(data) < fixedSize || (len(data)-fixedSize)%tlog.HashSize != 0 || data[0] != blockVersion {

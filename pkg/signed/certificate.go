@@ -65,6 +65,16 @@ func OpenCertificate(certificate []byte, deployment note.Verifier) (Certificate,
 	return c, c.check(deployment.Name())
 }
 
+// KeyOf returns the id of the key that a certificate names, without verifying it.
+func KeyOf(certificate string) (id KeyID, ok bool) {
+	text, _, _ := strings.Cut(certificate, "\n\n")
+	c, err := parseCertificate(text + "\n")
+	if err != nil {
+		return id, false
+	}
+	return IDOf(c.Key), true
+}
+
 func (c Certificate) text() string {
 	return fmt.Sprintf("%s\n%s\n%s\n%s\n%s\n%s\n", certificateFormat, c.Origin, c.Identity,
 		base64.StdEncoding.EncodeToString(c.Key), c.From.UTC().Format(time.RFC3339), c.Until.UTC().Format(time.RFC3339))

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/fact"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -236,21 +236,18 @@ func (k *Keyring) open(text string) (Certificate, error) {
 func (k *Keyring) Check(m Message, previous func() ([sha256.Size]byte, error)) error {
 	return k.check(m, func(b block) error {
 		var want [sha256.Size]byte
-		if !aggregate.Reported(m.Event.GetKind()) && m.Event.GetVersion() > 1 {
+		if !fact.Reported(m.Event.GetKind()) && m.Event.GetVersion() > 1 {
 			var err error
 			if want, err = previous(); err != nil {
 				return err
 			}
 		}
-		if b.previous != want {
-			return broken(RulePrevious, "it was written to follow another event than the one that is before it")
-		}
-		return nil
+		return follows(b, want)
 	})
 }
 
 // CheckAlone is Check without the rule about the event before it, for whoever sees this one alone. An event that passes
-// was written by its writer, but perhaps for another history of its aggregate.
+// was written by its writer, but perhaps for another history of its fact.
 func (k *Keyring) CheckAlone(m Message) error {
 	return k.check(m, func(block) error { return nil })
 }
@@ -262,8 +259,8 @@ func (k *Keyring) check(m Message, previous func(block) error) error {
 	}
 	return k.judge(judged{
 		subject: m.Subject, stored: m.Stored, at: m.Event.GetTime().AsTime(), previous: previous,
-		writes: func(w aggregate.Writer) bool {
-			return aggregate.TypeOf(m.Event) == "" || w == aggregate.WriterOf(m.Event)
+		writes: func(w fact.Writer) bool {
+			return fact.TypeOf(m.Event) == "" || w == fact.WriterOf(m.Event)
 		},
 		find: keys,
 		position: func(key *writerKey) error {
@@ -336,7 +333,7 @@ func (k *Keyring) introduced(fact *lockboxv1.WriterCertified, id KeyID) *writerK
 // firstOf is the id of the first key that is certified for the writer of SigningBegan; zero if none is.
 func firstOf(certificates []Certificate) KeyID {
 	for _, c := range certificates {
-		if aggregate.Writer(c.Identity) == aggregate.Orchestrator {
+		if fact.Writer(c.Identity) == fact.Orchestrator {
 			return IDOf(c.Key)
 		}
 	}
@@ -345,10 +342,10 @@ func firstOf(certificates []Certificate) KeyID {
 
 // CheckStatement refuses a message that is no event, such as the guard's lease, unless this writer signed it for a time
 // at which its key counts. What is stored in the stream is judged by Check.
-func (k *Keyring) CheckStatement(subject string, stored []byte, by aggregate.Writer, at time.Time) error {
+func (k *Keyring) CheckStatement(subject string, stored []byte, by fact.Writer, at time.Time) error {
 	return k.judge(judged{
 		subject: subject, stored: stored, at: at,
-		writes: func(w aggregate.Writer) bool { return w == by },
+		writes: func(w fact.Writer) bool { return w == by },
 		find: func(id KeyID) *writerKey {
 			k.mu.Lock()
 			defer k.mu.Unlock()
@@ -379,7 +376,7 @@ type judged struct {
 	stored   []byte
 	at       time.Time
 	find     func(KeyID) *writerKey
-	writes   func(aggregate.Writer) bool
+	writes   func(fact.Writer) bool
 	position func(*writerKey) error
 	previous func(block) error
 }
@@ -400,7 +397,7 @@ func (k *Keyring) judge(m judged) error {
 	switch {
 	case key == nil:
 		return broken(RuleUnknownKey, "no key %s is certified there", b.key)
-	case !m.writes(aggregate.Writer(key.Identity)):
+	case !m.writes(fact.Writer(key.Identity)):
 		return broken(RuleWriter, "it is signed by %s, which does not write this", key.Identity)
 	case m.at.Before(key.From) || !m.at.Before(key.Until):
 		return broken(RuleTime, "it is of %s; the key %s of %s counts from %s until %s", m.at.UTC().Format(time.RFC3339),

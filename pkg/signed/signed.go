@@ -14,7 +14,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/fact"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -40,7 +40,7 @@ func (id KeyID) String() string { return fmt.Sprintf("%x", id[:]) }
 // Signer signs what one writer stores. It is safe for concurrent use.
 type Signer struct {
 	origin string
-	writer aggregate.Writer
+	writer fact.Writer
 	key    ed25519.PrivateKey
 	id     KeyID
 }
@@ -52,7 +52,7 @@ func PublicOf(key ed25519.PrivateKey) ed25519.PublicKey {
 
 // NewSigner returns the signer of a writer of the deployment that is called origin. It fails for a key that is not one
 // of Ed25519, and for names that cannot stand in a certificate.
-func NewSigner(origin string, key ed25519.PrivateKey, writer aggregate.Writer) (*Signer, error) {
+func NewSigner(origin string, key ed25519.PrivateKey, writer fact.Writer) (*Signer, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, errors.New("the writer's key: not an Ed25519 key")
 	}
@@ -66,7 +66,7 @@ func NewSigner(origin string, key ed25519.PrivateKey, writer aggregate.Writer) (
 func (s *Signer) KeyID() KeyID { return s.id }
 
 // Writer is whose signer it is.
-func (s *Signer) Writer() aggregate.Writer { return s.writer }
+func (s *Signer) Writer() fact.Writer { return s.writer }
 
 // Unsigned is an event, or another message, before it is signed.
 type Unsigned struct {

@@ -89,11 +89,15 @@ func golden(t *testing.T, name string, got []byte) {
 
 // What is another customer's does not pass for one's own, even if all of it is withheld.
 func TestAReceiptIsAboutWhatIsTheCustomers(t *testing.T) {
-	for _, about := range []string{"lockbox.event.sakura.request.r1", "lockbox.event.contoso.request", "contoso"} {
+	for about, says := range map[string]string{
+		"lockbox.event.sakura.request.r1": "which is not theirs",
+		"lockbox.event.contoso.request":   "is not lockbox.event.<tenant>.<kind>.<id>",
+		"contoso":                         "is not lockbox.event.<tenant>.<kind>.<id>",
+	} {
 		h, public, _ := receiptOf(t, merkle.Format1, unchanged)
 		h.add(about+".1.AccessRequested", nil)
 		r := h.receipt(about, []merkle.Wanted{{TenantSequence: h.sequence, Withhold: true}})
-		fails(t, 10, "which is not theirs", nil, "receipt", saved(t, r), "--log-key", public)
+		fails(t, 10, says, nil, "receipt", saved(t, r), "--log-key", public)
 	}
 }
 

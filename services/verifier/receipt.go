@@ -5,41 +5,45 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/fact"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // ReceiptHelp explains what checking a receipt proves.
-const ReceiptHelp = `checks it, offline, with nothing but public keys: that its events stood in the log with these
-bytes, in this order, none left out between them, under a checkpoint that the log and as many witnesses as the policy
-demands have signed; and whether they are all that the log committed to as of that checkpoint. That the log did not lie
-about that is proved only by a monitor that reads its entries.`
+const ReceiptHelp = `checks it, offline, with nothing but public keys: that its events, each of them that of its
+subject, stood in the log with these bytes, in this order, no version left out between them, under a checkpoint that the
+log and as many witnesses as the policy demands have signed; and whether they are all that the log committed to as of that
+checkpoint. That the log did not lie about that is proved only by a monitor that reads its entries. With --writers-key,
+each event that is shown is signed by the service that writes such events.`
 
 // Receipt is the result of checking a receipt, as written with --json.
 type Receipt struct {
-	Trusted string  `json:"trusted"`
-	Tenant  string  `json:"tenant"`
-	About   string  `json:"about"`
-	Events  []Event `json:"events"`
+	Trusted string `json:"trusted"`
+	// Claims is what is proved, in words.
+	Claims merkle.Claims `json:"claims"`
+	Tenant string        `json:"tenant"`
+	About  string        `json:"about"`
+	Events []Event       `json:"events"`
 	// All says that the events are all that the log committed to as of the checkpoint.
 	All bool `json:"all"`
 	// Head is what the log committed to about all events; nil for a receipt of format 1, which has none.
-	Head       *Head     `json:"head,omitempty"`
-	TenantSize int64     `json:"tenant_size"`
-	Slot       int64     `json:"slot"`
-	Log        string    `json:"log"`
-	Size       int64     `json:"size"`
-	Root       string    `json:"root"`
-	Witnesses  []Witness `json:"witnesses"`
-	Unknown    []string  `json:"unknown_signatures"`
+	Head *Head `json:"head,omitempty"`
+	// WritersChecked says that each event shown is signed by its writer.
+	WritersChecked bool      `json:"writers_checked"`
+	TenantSize     int64     `json:"tenant_size"`
+	Slot           int64     `json:"slot"`
+	Log            string    `json:"log"`
+	Size           int64     `json:"size"`
+	Root           string    `json:"root"`
+	Witnesses      []Witness `json:"witnesses"`
+	Unknown        []string  `json:"unknown_signatures"`
 }
 
 // Head is what a log says about all events of one aggregate: how many there are, and up to which version.
@@ -50,8 +54,9 @@ type Head struct {
 
 // Witness is a witness that cosigned the checkpoint, and when.
 type Witness struct {
-	Name string    `json:"name"`
-	At   time.Time `json:"at"`
+	Name string `json:"name"`
+	// At is nil if what it says is no time.
+	At *time.Time `json:"at,omitempty"`
 }
 
 // Event is one event of a receipt. For a withheld event only its position in the log is proven; its content is not
@@ -63,108 +68,88 @@ type Event struct {
 	TenantSequence uint64          `json:"tenant_sequence,string"`
 	Subject        string          `json:"subject"`
 	Withheld       bool            `json:"withheld"`
+	Writer         string          `json:"writer,omitempty"`
 	Event          json.RawMessage `json:"event,omitempty"`
 
 	decoded *lockboxv1.Event
 }
 
+// mostFile is how much of a file is read: of the longest receipt with two bytes for each character, and then a little.
+const mostFile = 129 << 20
+
 // CheckFile checks the receipt in a file. The error is ErrNotProven if the receipt does not hold.
 func CheckFile(name string, trust Trust) (*Receipt, error) {
-	policy, from, err := trust.Read()
+	trusted, from, err := trust.receipts()
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.ReadFile(name) // #nosec G304 -- the user names it
+	opened, err := os.Open(name) // #nosec G304 -- the user names it
 	if err != nil {
 		return nil, err
 	}
-	r, err := check(asWritten(file), policy)
-	if err != nil {
-		why := whatHappened(file)
-		if is := (*merkle.ProofError)(nil); errors.As(err, &is) && is.Part == merkle.Contradiction {
-			why = "; the log signed both: keep this file, it convicts the log"
-		}
-		return nil, fmt.Errorf("%w: %s: %w%s", ErrNotProven, name, err, why)
+	file, err := io.ReadAll(io.LimitReader(opened, mostFile))
+	if err = errors.Join(err, opened.Close()); err != nil {
+		return nil, err
 	}
-	r.Trusted = from
-	return r, nil
+	report, err := trusted.VerifyReceipt(asWritten(file))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w%s", ErrNotProven, name, err, whatNow(file, err))
+	}
+	r, err := shown(report)
+	if err == nil {
+		r.Trusted = from
+	}
+	return r, err
 }
 
-// check verifies a receipt, that it is about what is the tenant's, and that each event in it matches its subject.
-func check(file []byte, policy *merkle.Policy) (*Receipt, error) {
-	report, err := merkle.VerifyReceipt(file, policy)
-	if err != nil {
-		return nil, err
+// whatNow says what to do about a receipt that does not hold; empty if that is not known.
+func whatNow(file []byte, err error) string {
+	var is *merkle.ProofError
+	if errors.As(err, &is) {
+		switch is.Part {
+		case merkle.Contradiction:
+			return "; the log signed both: keep this file, it convicts the log"
+		case merkle.Subject, merkle.Binding:
+			return "; the log signed that it stands there: keep this file"
+		case merkle.Writer:
+			return "; what was written before signing began, and receipts of earlier versions, hold without the writers’ key"
+		}
 	}
-	about := strings.Split(report.About, ".")
-	if len(about) != 5 || about[0] != "lockbox" || about[1] != "event" || about[2] != report.Tenant {
-		return nil, fmt.Errorf("it is in the log of %s, and about %q, which is not theirs", report.Tenant, report.About)
-	}
+	return whatHappened(file)
+}
+
+// shown returns what is said of a verified receipt.
+func shown(report merkle.Report) (*Receipt, error) {
 	signed := report.Signed
 	r := &Receipt{
-		Tenant: report.Tenant, About: report.About, TenantSize: report.Tree.N, Slot: report.Slot,
+		Claims: report.Claims(), Tenant: report.Tenant, About: report.About, TenantSize: report.Tree.N, Slot: report.Slot,
 		Log: signed.Origin, Size: signed.Tree.N, Root: hex.EncodeToString(signed.Tree.Hash[:]),
-		Unknown: signed.Unknown, Witnesses: []Witness{}, All: report.Complete(),
+		Unknown: signed.Unknown, Witnesses: []Witness{}, All: report.Complete(), WritersChecked: report.Judged,
 	}
 	if report.Head.Count > 0 {
 		r.Head = &Head{report.Head.Count, report.Head.Version}
 	}
 	for _, w := range signed.Cosigned {
-		r.Witnesses = append(r.Witnesses, Witness{w.Name, w.At})
+		is := Witness{Name: w.Name}
+		if w.SaysTime() {
+			is.At = &w.At
+		}
+		r.Witnesses = append(r.Witnesses, is)
 	}
 	for _, e := range report.Events {
-		shown := Event{
+		is := Event{
 			Sequence: e.StreamSequence, TenantSequence: e.TenantSequence, Subject: e.Subject, Withheld: e.Withheld,
+			Writer: e.Writer, decoded: e.Event,
 		}
 		if !e.Withheld {
-			if shown.decoded, err = input.DecodeEvent(e.Bytes); err != nil {
-				return nil, fmt.Errorf("event %d of the tenant is recorded so, and cannot be read: %w", e.TenantSequence, err)
-			}
-			if !agrees(e.Subject, shown.decoded) {
-				return nil, fmt.Errorf("event %d of the tenant is recorded so, and is not what its subject says",
-					e.TenantSequence)
-			}
-			if shown.Event, err = protojson.Marshal(shown.decoded); err != nil {
+			var err error
+			if is.Event, err = protojson.Marshal(e.Event); err != nil {
 				return nil, err
 			}
 		}
-		r.Events = append(r.Events, shown)
+		r.Events = append(r.Events, is)
 	}
 	return r, nil
-}
-
-// agrees reports whether an event matches its subject, lockbox.event.<tenant>.<kind>.<id>.<version or report
-// key>.<type>. pkg/bus has the same check; this one is independent of the code that is being checked.
-func agrees(subject string, e *lockboxv1.Event) bool {
-	place := e.GetReportKey()
-	if place == "" && e.GetVersion() > 0 {
-		place = strconv.FormatUint(e.GetVersion(), 10)
-	} else if e.GetVersion() > 0 {
-		return false
-	}
-	tokens := strings.Split(subject, ".")
-	want := []string{"lockbox", "event", e.GetTenant(), e.GetKind(), e.GetAggregateId(), place, typeOf(e)}
-	if len(tokens) != len(want) {
-		return false
-	}
-	for i, token := range tokens {
-		if token != want[i] || token == "" {
-			return false
-		}
-	}
-	return true
-}
-
-// typeOf returns an event's type name, such as CustomerApproved.
-func typeOf(e *lockboxv1.Event) string {
-	m := e.ProtoReflect()
-	return string(m.WhichOneof(m.Descriptor().Oneofs().ByName("fact")).Message().Name())
-}
-
-// subject describes for people what the receipt is about.
-func (r *Receipt) subject() string {
-	tokens := strings.Split(r.About, ".")
-	return clean(tokens[3] + " " + tokens[4])
 }
 
 // Text formats the receipt for people. Line formats each event that is not withheld, with the number of its place; nil:
@@ -174,7 +159,8 @@ func (r *Receipt) Text(line func(place uint64, e *lockboxv1.Event) string) strin
 		line = plain
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "The receipt holds. %s\n\n", r.claim())
+	b.WriteString("The receipt holds. These events stood in the log with these bytes, in this order, and no version " +
+		"between them is left out.\n\n")
 	for _, e := range r.Events {
 		place := e.TenantSequence
 		if r.Head == nil {
@@ -187,36 +173,15 @@ func (r *Receipt) Text(line func(place uint64, e *lockboxv1.Event) string) strin
 		}
 		b.WriteString(strings.TrimRight(line(place, e.decoded), "\n") + "\n")
 	}
-	fmt.Fprintf(&b, "\nCustomer  %s, slot %d of the log, %d events\nLog       %s, size %d, root %s\nTrusted   %s\n",
-		clean(r.Tenant), r.Slot, r.TenantSize, clean(r.Log), r.Size, r.Root, clean(r.Trusted))
-	if len(r.Witnesses) == 0 {
-		b.WriteString("Witnesses none was asked for: the log’s own key alone vouches that nothing was rewritten, and nobody\n" +
-			"          says when it signed\n")
-	} else {
-		at := slices.MinFunc(r.Witnesses, func(a, b Witness) int { return a.At.Compare(b.At) }).At
-		fmt.Fprintf(&b, "Signed    no later than %s, when the first of its witnesses saw it\n", at.Format(time.RFC3339))
-	}
-	for _, w := range r.Witnesses {
-		fmt.Fprintf(&b, "Witness   %s, %s\n", clean(w.Name), w.At.Format(time.RFC3339))
+	b.WriteByte('\n')
+	for _, row := range [][2]string{
+		{"Whose", r.Claims.Whose}, {"Shown", r.Claims.Shown}, {"As of", r.Claims.AsOf}, {"Signed", r.Claims.Signed},
+		{"Written", r.Claims.Written}, {"Root", fmt.Sprintf("%s at size %d", r.Root, r.Size)}, {"Trusted", r.Trusted},
+	} {
+		fmt.Fprintf(&b, "%-9s %s\n", row[0], clean(row[1]))
 	}
 	b.WriteString("\n" + r.limits() + "\n")
 	return b.String()
-}
-
-// claim says what the receipt proves.
-func (r *Receipt) claim() string {
-	shown, of := len(r.Events), fmt.Sprintf("%s at %s", r.subject(), clean(r.Tenant))
-	switch {
-	case r.All:
-		return fmt.Sprintf("It shows all that the log committed to about %s as of this checkpoint: "+
-			"versions 1 to %d, in this order.", of, shown)
-	case r.Head == nil:
-		return fmt.Sprintf("It proves of %s: these %d events stood in the log in this order, with none left out between "+
-			"them, up to version %d.", of, shown, shown)
-	}
-	return fmt.Sprintf("It shows versions 1 to %d of %d of %s, in this order, with none left out between them: as of "+
-		"this checkpoint the log committed to %d events, up to version %d.",
-		shown, r.Head.Count, of, r.Head.Count, r.Head.Version)
 }
 
 // limits says what the receipt does not prove.
@@ -234,7 +199,7 @@ func (r *Receipt) limits() string {
 
 // plain formats an event on one line: place, time, type and actor; of access also what it is for and permits.
 func plain(place uint64, e *lockboxv1.Event) string {
-	what := typeOf(e)
+	what := fact.TypeOf(e)
 	var words strings.Builder
 	for i, r := range what {
 		if i > 0 && r >= 'A' && r <= 'Z' {

@@ -107,10 +107,10 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	_, public, file := written(t, unchanged)
 	code, out, _ := run(t, nil, "receipt", file, "--log-key", public)
 	for _, want := range []string{
-		"all that the log committed to about request", "versions 1 to 3, in this order", "Access requested",
-		"AccessEvaluated (withheld; its place is proven)", "Access granted", "log.example/lockbox, size 3",
+		"in this order", "versions 1 to 3: all that the log committed to", "Access requested",
+		"AccessEvaluated (withheld; its place is proven)", "Access granted", "contoso, slot 0 of the log log.example/lockbox",
 		"Lockbox: compute/virtual-machines, memory-dump, change",
-		"Witnesses none was asked for",
+		"checkpoint of size 3; no time is proved", "by no witness", "Written   not checked",
 	} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%d, without %q: %s", code, want, out)

@@ -23,9 +23,12 @@ func asWritten(file []byte) []byte {
 		}
 	}
 	file = bytes.TrimPrefix(file, utf8Mark)
-	file = bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n"))
-	file = bytes.ReplaceAll(file, []byte("\r"), []byte("\n"))
-	return append(bytes.TrimRight(file, " \t\n\x1a"), '\n')
+	if bytes.IndexByte(file, '\r') >= 0 {
+		file = bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n"))
+		file = bytes.ReplaceAll(file, []byte("\r"), []byte("\n"))
+	}
+	file = bytes.TrimRight(file, " \t\n\x1a")
+	return append(file[:len(file):len(file)], '\n')
 }
 
 // narrow converts text of two bytes each to UTF-8.
@@ -50,8 +53,7 @@ func whatHappened(file []byte) string {
 	case !json.Valid(text):
 		return "; it is not whole, or was changed: download it again"
 	}
-	var once bytes.Buffer
-	if json.Indent(&once, text, "", "  ") == nil && !bytes.Equal(once.Bytes(), text) {
+	if !bytes.HasPrefix(text, []byte("{\n  \"format\": \"lockbox-receipt/")) {
 		return "; it was formatted anew, by an editor or another program: download it again and keep it as it is"
 	}
 	return ""

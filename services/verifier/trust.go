@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 )
 
 // Trust selects whose signatures are trusted: those named in a policy, or the log's key alone.
@@ -16,6 +17,26 @@ type Trust struct {
 	// Key is the log's public key, or a file that holds it, with former ones on further lines; no cosignatures are then
 	// required.
 	Key string
+	// Writers is a file with the verifier key of the deployment that certifies writers' keys: each event that a receipt
+	// shows must then be signed by its writer. If it is empty, nobody checks who wrote what.
+	Writers string
+}
+
+// receipts returns what receipts are verified with, and a description of its source.
+func (t Trust) receipts() (trust merkle.Trust, from string, err error) {
+	if trust.Policy, from, err = t.Read(); err != nil || t.Writers == "" {
+		return trust, from, err
+	}
+	key, err := os.ReadFile(t.Writers)
+	if err != nil {
+		return trust, "", err
+	}
+	pinned, err := signed.Pin(string(key))
+	if err != nil {
+		return trust, "", usage("%s: %v", t.Writers, err)
+	}
+	trust.Writers = pinned
+	return trust, from + ", and the writers’ key in " + t.Writers, nil
 }
 
 // Read returns the policy and a description of its source.

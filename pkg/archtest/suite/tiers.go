@@ -24,7 +24,7 @@ var tiers = []tier{
 		name: "pure", atLeast: 3880, race: true,
 		packages: []string{
 			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/archtest/suite",
-			"pkg/cache", "pkg/catalogue",
+			"pkg/cache", "pkg/catalogue", "pkg/fact",
 			"pkg/config", "pkg/disclosure", "pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe/...", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",

@@ -15,7 +15,7 @@ import (
 
 // Receipts builds proofs for events of the log: *ledger.Ledger.
 type Receipts interface {
-	Receipt(tenant, about string, wanted []ledger.Wanted, read uint64) (file []byte, err error)
+	Receipt(ctx context.Context, tenant, about string, wanted []ledger.Wanted, read uint64) (file []byte, err error)
 	// PublicKey returns the log's public key, by which receipts are checked.
 	PublicKey() string
 }
@@ -42,7 +42,7 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 		}
 	}
 	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")
-	file, err := v.receipts.Receipt(row.Tenant, about, wanted, v.Sequence())
+	file, err := v.receipts.Receipt(ctx, row.Tenant, about, wanted, v.Sequence())
 	switch {
 	case errors.Is(err, ledger.ErrNewer), errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone),
 		errors.Is(err, ledger.ErrNoTree):

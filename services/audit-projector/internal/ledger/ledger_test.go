@@ -280,7 +280,8 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 			continue
 		}
 		about := strings.TrimSuffix(e.Subject, ".1.TicketCommented")
-		file, err := l.Receipt(e.Event.GetTenant(), about, []Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}}, e.Seq)
+		file, err := l.Receipt(t.Context(), e.Event.GetTenant(), about,
+			[]Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}}, e.Seq)
 		must(t, err)
 		report, err := merkle.VerifyReceipt(file, policy)
 		must(t, err)
@@ -290,7 +291,7 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 		}
 	}
 	last := s.entries[len(s.entries)-1]
-	_, err = l.Receipt(aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}, last.Seq)
+	_, err = l.Receipt(t.Context(), aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}, last.Seq)
 	if !errors.Is(err, ErrNotCovered) {
 		t.Errorf("the last checkpoint itself: %v", err)
 	}

@@ -1,12 +1,17 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -182,7 +187,10 @@ func (l *Ledger) PublicKey() string { return strings.Join(l.Keys.Verifiers, "\n"
 // Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of
 // the stream up to the sequence read. It returns ErrNotCovered if the last checkpoint does not cover the last of them
 // yet, and ErrNewer if it covers others that are not among them.
-func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (file []byte, err error) {
+func (l *Ledger) Receipt(
+	ctx context.Context, tenant, about string, wanted []Wanted, read uint64,
+) (file []byte, err error) {
+	var r merkle.Receipt
 	err = l.view(func(s shown) error {
 		slot, tree, err := s.slot(tenant)
 		if err != nil {
@@ -191,7 +199,7 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (fi
 		if len(wanted) == 0 || wanted[len(wanted)-1].Sequence > s.Covered {
 			return ErrNotCovered
 		}
-		r := merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.note}
+		r = merkle.Receipt{Tenant: tenant, About: about, Checkpoint: s.note}
 		if s.Format >= merkle.Format2 {
 			if r.Head, err = s.heads[slot].Receipt(about); err != nil {
 				return err
@@ -209,19 +217,60 @@ func (l *Ledger) Receipt(tenant, about string, wanted []Wanted, read uint64) (fi
 			}
 			events[i] = merkle.Wanted{TenantSequence: n, Withhold: w.Withhold}
 		}
-		if r.Events, err = merkle.ProveEvents(l.tenantFiles(tenant), tree, events); err != nil {
+		if s.Format >= merkle.Format2 {
+			r.Events, r.Proof, err = merkle.ProveTogether(l.tenantFiles(tenant), tree, events)
+		} else {
+			r.Events, err = merkle.ProveEvents(l.tenantFiles(tenant), tree, events)
+		}
+		if err != nil {
 			return err
 		}
 		if r.Opening, err = s.directory.Open(slot); err != nil {
 			return err
 		}
-		if r.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global); err != nil {
-			return err
-		}
-		file, err = r.Encode()
+		r.Directory, err = merkle.ProveLast(l.globalFiles(), s.Global)
 		return err
 	})
-	return file, err
+	if err == nil && r.Proof != nil {
+		r.Writers, err = l.certificates(ctx, r.Events)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Encode()
+}
+
+// certificates returns those of the keys that signed what is shown of these events, in the order of first use: they
+// stand in the provider's own tree, which customers never see.
+func (l *Ledger) certificates(ctx context.Context, events []merkle.ReceiptEvent) ([]string, error) {
+	var ids []signed.KeyID
+	for _, e := range events {
+		if id, is := signed.KeyIn(e.Bytes); is && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	found := []string{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	recorded := map[signed.KeyID]string{}
+	at := aggregate.SigningWriters
+	err := l.Journal.Replay(ctx, journal.Replay{Tenant: at.Tenant, Kind: at.Kind, ID: at.ID,
+		Misfit: func(journal.Entry, journal.Misfit) error { return nil }}, func(e journal.Entry) error {
+		for _, text := range slices.Concat(e.Event.GetSigningBegan().GetCertificates(),
+			[]string{e.Event.GetWriterCertified().GetCertificate()}) {
+			if id, is := signed.KeyOf(text); is && recorded[id] == "" {
+				recorded[id] = text
+			}
+		}
+		return nil
+	})
+	for _, id := range ids {
+		if text := recorded[id]; text != "" {
+			found = append(found, text)
+		}
+	}
+	return found, err
 }
 
 var (

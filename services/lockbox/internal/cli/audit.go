@@ -25,7 +25,6 @@ import (
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
-	"github.com/transparency-dev/formats/note"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -131,8 +130,8 @@ that is not an event; one that a security officer has set aside breaks nothing. 
 the rules are counted as not checked.
 
 With --writers-key, each event since signing began has to be signed by the service that may write it, with a key that this
-deployment key has certified. Take that key from somewhere else than the server; what the stream says of it proves nothing.
-By default it is LOCKBOX_WRITERS_KEY, or that of the Lockbox on this machine.
+deployment key has certified; of a receipt, each event that it shows. Take that key from somewhere else than the server; what
+the stream says of it proves nothing. By default it is LOCKBOX_WRITERS_KEY, and for the stream that of the Lockbox on this machine.
 
 Whatever does not hold, the exit code is 10.`,
 		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
@@ -142,7 +141,7 @@ Whatever does not hold, the exit code is 10.`,
 	}
 	c.Flags().BoolVar(&stream, "stream", false, "check the whole stream (as without a FILE)")
 	c.Flags().StringVar(&writers, "writers-key", "",
-		"`file` with the deployment's verifier key: check who signed each event of the stream")
+		"`file` with the deployment's verifier key: check who signed each event")
 	t.flags(c)
 	overStream := a.with(func(ctx context.Context, s *session, _ []string) error {
 		v, err := s.verify(ctx, a.writersKey(writers))
@@ -162,10 +161,8 @@ Whatever does not hold, the exit code is 10.`,
 		switch {
 		case len(args) == 1 && stream:
 			return usage(c, "either a FILE or --stream")
-		case len(args) == 1 && writers != "":
-			return usage(c, "--writers-key is for the whole stream")
 		case len(args) == 1:
-			return a.verifyFile(c, t, args[0])
+			return a.verifyFile(c, t, writers, args[0])
 		}
 		return overStream(c, args)
 	}
@@ -255,15 +252,11 @@ func pinned(file string) (*signed.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	deployment, err := note.NewVerifier(strings.TrimSpace(string(text)))
+	pinned, err := signed.Pin(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("%s: not the verifier key of a deployment: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	origin, is := signed.OriginOf(deployment)
-	if !is {
-		return nil, fmt.Errorf("%s: the key is called %s, which is no deployment's", file, deployment.Name())
-	}
-	return signed.NewKeyring(origin, deployment), nil
+	return pinned.Keyring(), nil
 }
 
 func (a *app) auditDeadLettersCommand() *cobra.Command {

@@ -37,9 +37,10 @@ func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
 	return trusted, err == nil && info.LogKey != ""
 }
 
-// verifyFile checks a receipt offline.
-func (a *app) verifyFile(c *cobra.Command, t *trust, name string) error {
+// verifyFile checks a receipt offline. Writers is the file of the key that certifies writers; empty if none is named.
+func (a *app) verifyFile(c *cobra.Command, t *trust, writers, name string) error {
 	trusted, local := t.of(a)
+	trusted.Writers = first(writers, a.Getenv("LOCKBOX_WRITERS_KEY"))
 	r, err := verifier.CheckFile(name, trusted)
 	if err != nil {
 		return asUsage(c, err)

@@ -47,12 +47,16 @@ func receipt(_ context.Context, args []string, env Environment) error {
 		"  verifier receipt lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt\n"+
 			"  verifier receipt receipt.json --log-key log.vkey --json | jq .events")
 	trusted := trust(f, env)
+	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
+		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	asJSON := f.Bool("json", false, "write what is proven as JSON")
 	names, err := f.parse(args, env.Out, "FILE")
 	if err != nil {
 		return err
 	}
-	r, err := verifier.CheckFile(names[0], trusted())
+	t := trusted()
+	t.Writers = *writers
+	r, err := verifier.CheckFile(names[0], t)
 	if err != nil {
 		return err
 	}

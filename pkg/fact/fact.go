@@ -1,4 +1,6 @@
-package aggregate
+// Package fact is the table of facts: which types of event there are, which kind of aggregate each belongs to, and
+// which part of Lockbox writes it. It is pure, and a package of its own because a customer's verifier needs no more.
+package fact
 
 import (
 	"reflect"
@@ -6,6 +8,38 @@ import (
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
+
+// Kinds of aggregate. Events of a decided kind carry consecutive versions; events of a reported kind carry a report key
+// instead, are written once, and are never loaded for a decision.
+const (
+	KindRequest      = "request"
+	KindTenant       = "tenant"
+	KindSubscription = "subscription"
+	KindTicket       = "ticket"
+	KindPolicy       = "policy"
+	KindDisclosure   = "disclosure"
+	// KindOwnership are the provider's records of which customer a subscription belongs to.
+	KindOwnership  = "ownership"
+	KindDelivery   = "delivery"
+	KindCheckpoint = "checkpoint"
+	KindAlarm      = "alarm"
+	// KindDigest are the reports to a tenant of what happened without asking it, one for each day.
+	KindDigest = "digest"
+	// KindSigning is with which keys writers sign what they store (R50).
+	KindSigning = "signing"
+)
+
+var (
+	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
+		KindOwnership, KindSigning}
+	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
+)
+
+// Reported reports whether events of this kind are reports.
+func Reported(kind string) bool { return slices.Contains(reportedKinds, kind) }
+
+// Decided reports whether events of this kind are decided, one version after another.
+func Decided(kind string) bool { return slices.Contains(decidedKinds, kind) }
 
 // Writer is the part of Lockbox that writes a type of event. Its name is its identity on the bus.
 type Writer string
@@ -47,7 +81,7 @@ var facts = slices.Concat(
 	rows(KindTicket, Orchestrator, "TicketOpened", "TicketAssigned", "TicketReassigned", "TicketCommented",
 		"TicketClosed", "TicketReopened"),
 	rows(KindPolicy, Orchestrator, "RulesPublished", "CataloguePublished"),
-	rows(KindDisclosure, Orchestrator, "ExposureDisclosed", legalDemand, "DisclosureTold"),
+	rows(KindDisclosure, Orchestrator, "ExposureDisclosed", LegalDemand, "DisclosureTold"),
 	rows(KindDelivery, Notifier, "NotificationSent", "NotificationFailed"),
 	rows(KindCheckpoint, Projector, "CheckpointSigned", "LogKeyChanged"),
 	rows(KindAlarm, Projector, "DifferenceFound"),
@@ -98,22 +132,5 @@ var names = func() map[reflect.Type]string {
 // TypeOf returns the name of the event's fact, such as "CustomerApproved"; empty if the fact is missing or unknown.
 func TypeOf(e *lockboxv1.Event) string { return names[reflect.TypeOf(e.GetFact())] }
 
-const legalDemand = "LegalDemandDisclosed"
-
-// Tree returns the tenant whose Merkle tree contains an event. A legal demand goes into the provider's tree: under an
-// embargo, the customer's tree must not even grow (R46).
-func Tree(about Key, typ string) string {
-	if typ == legalDemand {
-		return ProviderTenant
-	}
-	return about.Tenant
-}
-
-// SetsAside returns what an event decides about a message that cannot be an event; nil unless the event is such a
-// decision, by one of those who may decide it.
-func SetsAside(e *lockboxv1.Event) *lockboxv1.MessageSetAside {
-	if !Provider(e.GetActor(), SecurityOfficers) {
-		return nil
-	}
-	return e.GetMessageSetAside()
-}
+// LegalDemand is the type of the one event that stands in another tree than its subject says (R46).
+const LegalDemand = "LegalDemandDisclosed"
