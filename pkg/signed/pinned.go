@@ -11,7 +11,8 @@ import (
 )
 
 // Pinned judges who wrote single events, for whoever has no stream to follow: by the deployment's verifier key, given
-// by other means, and certificates of that key. It cannot know which keys were revoked, nor since when events are signed.
+// by other means, and certificates of that key. It cannot know which keys were revoked, nor since when events have to
+// be signed.
 type Pinned struct {
 	origin     string
 	deployment note.Verifier
