@@ -120,7 +120,10 @@ func (r *Report) bind(of Receipt, writers Writers) error {
 	return nil
 }
 
-var facts = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
+var (
+	eventFields = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Fields()
+	facts       = (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact")
+)
 
 // unreadable says why stored bytes are no event.
 type unreadable string
@@ -142,13 +145,19 @@ func eventOf(stored []byte) (*lockboxv1.Event, error) {
 			return nil, unreadable("it is no message")
 		}
 		rest = rest[n+size:]
-		field := facts.Fields().ByNumber(number)
-		once := field != nil || envelope(number)
-		if once && (seen[number] || field != nil && fact) {
-			return nil, unreadable("it says twice what it is")
+		field := eventFields.ByNumber(number)
+		if field == nil || field.Cardinality() == protoreflect.Repeated {
+			continue
 		}
-		seen[number] = once
-		fact = fact || field != nil
+		is := field.ContainingOneof() != nil
+		switch {
+		case seen[number] || is && fact:
+			return nil, unreadable("it says twice what it is")
+		case kind != protowire.BytesType && field.Kind() != protoreflect.Uint64Kind,
+			kind != protowire.VarintType && field.Kind() == protoreflect.Uint64Kind:
+			return nil, unreadable("it is no event")
+		}
+		seen[number], fact = true, fact || is
 	}
 	is := new(lockboxv1.Event)
 	if err := proto.Unmarshal(stored, is); err != nil {
@@ -159,10 +168,4 @@ func eventOf(stored []byte) (*lockboxv1.Event, error) {
 	}
 	is.Signature = nil
 	return is, nil
-}
-
-// envelope reports whether a field of an event is one that must stand there once: any of a single value.
-func envelope(number protowire.Number) bool {
-	field := facts.Parent().(protoreflect.MessageDescriptor).Fields().ByNumber(number) //nolint:forcetypeassert // a oneof's parent is a message
-	return field != nil && field.Cardinality() != protoreflect.Repeated
 }

@@ -69,6 +69,33 @@ func TestAnotherVerifierAgreesAboutReceipts(t *testing.T) {
 		python(t, "receipt.py", "../testdata/policy.txt", "../testdata/receipt.json", "../testdata/receipt-v2.json"))
 }
 
+func TestAnotherVerifierAgreesAboutEvents(t *testing.T) {
+	var all []struct{ Name, Answer string }
+	read(t, "bound.json", &all)
+	var names, want []string
+	for _, v := range all {
+		names, want = append(names, v.Name), append(want, v.Answer)
+	}
+	agree(t, names, want, python(t, "receipt.py", "--bound", "../testdata/policy-all.txt", "../testdata/bound.json"))
+}
+
+// TestAnotherVerifierAgreesAboutEachSentence holds it against the document about what receipts prove.
+func TestAnotherVerifierAgreesAboutEachSentence(t *testing.T) {
+	const file = "../../../services/verifier/testdata/sentences.json"
+	var all []struct {
+		Sentence string
+		Vectors  []struct{ Name, Answer string }
+	}
+	read(t, file, &all)
+	var names, want []string
+	for _, s := range all {
+		for _, v := range s.Vectors {
+			names, want = append(names, s.Sentence[:8]+": "+v.Name), append(want, v.Answer)
+		}
+	}
+	agree(t, names, want, python(t, "receipt.py", "--sentences", file))
+}
+
 func TestAnotherVerifierAgreesAboutHeads(t *testing.T) {
 	var all struct {
 		Proofs []struct{ Name, Answer string }
