@@ -60,8 +60,8 @@ func between(t testing.TB, format uint8) Receipt {
 	return r
 }
 
-// TestBoundReceiptsAreFrozen writes down receipts of real events, what must be refused about them, and receipts with one
-// proof.
+// TestBoundReceiptsAreFrozen writes down receipts of real events, what must be refused about them, and receipts with
+// one proof.
 func TestBoundReceiptsAreFrozen(t *testing.T) {
 	var all []receiptVector
 	add := func(name string, file []byte, holds bool) {

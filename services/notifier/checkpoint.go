@@ -12,25 +12,26 @@ import (
 	"go.uber.org/zap"
 )
 
-const (
-	// rootShown is the length of the root's prefix in a mail, in bytes: long enough that no other tree with it can be
-	// found.
-	rootShown = 16
-	// checkpointAge is how long a checkpoint is cached as the newest.
-	checkpointAge = 5 * time.Second
-)
+// checkpointAge is how long a checkpoint is cached as the newest.
+const checkpointAge = 5 * time.Second
 
 // checkpoint is the newest signed checkpoint for use in mails. Mails sent at the same time share it.
 type checkpoint struct {
 	mu   sync.Mutex
 	read time.Time
-	size int64
-	root string
+	signed
 }
 
-// checkpoint returns the size and root of the log; size 0 if nothing is signed yet or the checkpoint cannot be read,
-// since neither should hold up a mail.
-func (n *notifier) checkpoint(ctx context.Context) (size int64, root string) {
+// signed is what a mail says of a checkpoint, and the last event of the stream that it covers.
+type signed struct {
+	size    int64
+	root    string
+	covered uint64
+}
+
+// checkpoint returns the newest one; of size 0 if nothing is signed yet or the checkpoint cannot be read, since neither
+// should hold up a mail.
+func (n *notifier) checkpoint(ctx context.Context) signed {
 	c := n.newest
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,10 +39,10 @@ func (n *notifier) checkpoint(ctx context.Context) (size int64, root string) {
 		c.read = now
 		if err := n.readCheckpoint(ctx, c); err != nil {
 			n.Log.Warn("mail sent without the log's checkpoint", zap.Error(err))
-			c.size, c.root = 0, ""
+			c.signed = signed{}
 		}
 	}
-	return c.size, c.root
+	return c.signed
 }
 
 func (n *notifier) readCheckpoint(ctx context.Context, c *checkpoint) error {
@@ -49,11 +50,12 @@ func (n *notifier) readCheckpoint(ctx context.Context, c *checkpoint) error {
 	if err != nil || e.Seq == 0 {
 		return err
 	}
-	text, _, _ := strings.Cut(e.Event.GetCheckpointSigned().GetNote(), "\n\n")
-	signed, err := merkle.ParseCheckpoint(text + "\n")
+	report := e.Event.GetCheckpointSigned()
+	text, _, _ := strings.Cut(report.GetNote(), "\n\n")
+	is, err := merkle.ParseCheckpoint(text + "\n")
 	if err != nil {
 		return err
 	}
-	c.size, c.root = signed.Tree.N, hex.EncodeToString(signed.Tree.Hash[:rootShown])
+	c.signed = signed{is.Tree.N, hex.EncodeToString(is.Tree.Hash[:]), report.GetCoveredSequence()}
 	return nil
 }

@@ -267,6 +267,7 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 	failed := make([]error, len(notifications))
 	var telling sync.WaitGroup
 	for i, notification := range notifications {
+		notification.Sequence = e.Seq
 		telling.Go(func() { failed[i] = n.tell(ctx, span, e.Event, notification, before) })
 	}
 	telling.Wait()
@@ -425,7 +426,9 @@ func (n *notifier) healthy(context.Context) error {
 
 // deliver renders a mail and hands it over. A mail that cannot be rendered for its recipient is refused.
 func (n *notifier) deliver(ctx context.Context, to plan.Notification) error {
-	to.Data.LogSize, to.Data.LogRoot = n.checkpoint(ctx)
+	newest := n.checkpoint(ctx)
+	to.Data.LogSize, to.Data.LogRoot = newest.size, newest.root
+	to.Data.LogIncludes = newest.covered >= to.Newest()
 	m, err := n.mails.Render(to, n.Now())
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (a *app) auditWatchCommand() *cobra.Command {
 --compare takes what stands at the end of each mail, and proves that the log began so when the mail was sent.`,
 		Example: `  lockbox audit watch --once
   lockbox audit watch --log https://log.nimbus.example --policy policy.txt --state meadowbank.json --interval 5m
-  lockbox audit watch --compare 4711:9f86d081884c7d659a2feaa0c55ad015`,
+  lockbox audit watch --compare 4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`,
 	}
 	f := c.Flags()
 	f.StringVar(&address, "log", "", "`address` of the log (LOCKBOX_LOG; on the machine that runs Lockbox it is known)")

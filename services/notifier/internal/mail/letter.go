@@ -133,7 +133,11 @@ func compose(said *message.Catalogue, n plan.Notification) (letter, error) {
 		Greeting: c.text("greeting/anonymous"), Footer: []string{c.text("standing/" + string(n.Standing)), c.text("footer")},
 	}
 	if d.LogSize > 0 {
-		c.out.Footer = append(c.out.Footer, c.text("log"))
+		includes := "log-before"
+		if d.LogIncludes {
+			includes = "log-includes"
+		}
+		c.out.Footer = append(c.out.Footer, c.text("log")+c.text(includes), fmt.Sprintf("%d:%s", d.LogSize, d.LogRoot))
 	}
 	switch {
 	case n.Template == plan.Digest:
@@ -233,7 +237,6 @@ func (w *writer) placeholders() map[string]string {
 		"Decider":   w.decider(),
 		"RespondBy": at(d.RespondBy), "At": at(d.At), "Starts": at(d.Starts), "Ends": at(d.Ends), "Until": at(d.Until),
 		"Required": strconv.Itoa(d.Required), "Given": strconv.Itoa(d.Given),
-		"LogSize": strconv.FormatInt(d.LogSize, 10), "LogRoot": line(d.LogRoot),
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
 		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"),
 		"Count":  strconv.Itoa(len(w.n.Held)),

@@ -30,7 +30,7 @@ func asked(t *testing.T) []string {
 		"greeting", "greeting/anonymous", "colon", "list/more", "action/request", "action/tenant", "action/roles",
 		"action/disclosures",
 		"action/requests", "action/awaited", "action/waived", "standing/digest",
-		"commands", "standing/changed", "footer", "log",
+		"commands", "standing/changed", "footer", "log", "log-before", "log-includes",
 		"note/fallback", "note/otherwise", "note/short", "note/dormant", "note/several", "note/waived", "note/shortened",
 		"note/narrowed", "note/unexpected", "note/encrypt", "action/statement",
 		"alert/emergency", "alert/urgent", "alert/subject", "status/customer-notified",

@@ -112,11 +112,12 @@ type Data struct {
 	Webhook, WebhookAddress string
 	Administrators          []string
 
-	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, with a prefix of the root in
-	// hexadecimal: anybody who keeps the mail can check any later log against it (R41). LogSize is 0 if nothing was
-	// signed yet.
-	LogSize int64
-	LogRoot string
+	// LogSize and LogRoot are those of the log's newest checkpoint when the mail is sent, the root in hexadecimal: anybody
+	// who keeps the mail can check any later log against it (R41). LogSize is 0 if nothing was signed yet. LogIncludes
+	// says that the log held then what the mail is about.
+	LogSize     int64
+	LogRoot     string
+	LogIncludes bool
 }
 
 // Approval is one person's approval.

@@ -216,6 +216,17 @@ type Notification struct {
 	Data  Data
 	// Held are the mails for which a Digest stands, in order.
 	Held []Notification
+	// Sequence is that of the event which the mail tells of; of a Digest see Held.
+	Sequence uint64
+}
+
+// Newest is the sequence of the last event that the mail tells of.
+func (n Notification) Newest() uint64 {
+	newest := n.Sequence
+	for _, held := range n.Held {
+		newest = max(newest, held.Sequence)
+	}
+	return newest
 }
 
 // space is the namespace of notification IDs: UUIDv5 of the URL namespace and "https://openlockbox.org/notification".

@@ -138,7 +138,7 @@ func readToken(file string) (string, error) {
 func compare(ctx context.Context, args []string, env Environment) error {
 	f := newFlags("compare SIZE:ROOT",
 		"Takes what stands at the end of each mail, and proves that the log began so when the mail was sent.",
-		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015 --log https://log.nimbus.example --policy policy.txt")
+		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --log https://log.nimbus.example --policy policy.txt")
 	open := logFlags(f, env)
 	named, err := f.parse(args, env.Out, "SIZE:ROOT")
 	if err != nil {

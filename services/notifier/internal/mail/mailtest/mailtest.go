@@ -287,9 +287,12 @@ func Sample(t plan.Template, language string) plan.Notification {
 	default:
 		panic("no sample of " + string(t))
 	}
-	d.LogSize, d.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
+	d.LogSize, d.LogRoot, d.LogIncludes = 4711, LogRoot, true
 	return n
 }
+
+// LogRoot is the root of the log of size 4711, by which mails of tests are sent.
+const LogRoot = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 // Unasked is what a customer is told of an emergency and so many accesses that reached no customer data.
 func Unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
@@ -328,7 +331,7 @@ func Digest(language string, many int) plan.Notification {
 		held = append(held, n.Brief())
 	}
 	d := plan.DigestOf(held)
-	d.Data.LogSize, d.Data.LogRoot = 4711, "9f86d081884c7d659a2feaa0c55ad015"
+	d.Data.LogSize, d.Data.LogRoot = 4711, LogRoot
 	return d
 }
 
