@@ -91,7 +91,8 @@ func CheckFile(name string, trust Trust) (*Receipt, error) {
 	if err = errors.Join(err, opened.Close()); err != nil {
 		return nil, err
 	}
-	report, err := trusted.VerifyReceipt(asWritten(file))
+	file = asWritten(file)
+	report, err := trusted.VerifyReceipt(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w%s", ErrNotProven, name, err, whatNow(file, err))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // The first bytes of files by which editors and mail programs mark how text is written.
@@ -33,16 +34,23 @@ func asWritten(file []byte) []byte {
 
 // narrow converts text of two bytes each to UTF-8.
 func narrow(file []byte, order binary.ByteOrder) []byte {
-	wide := make([]uint16, len(file)/2)
-	for i := range wide {
-		wide[i] = order.Uint16(file[2*i:])
+	text := make([]byte, 0, len(file)/2)
+	for ; len(file) >= 2; file = file[2:] {
+		r := rune(order.Uint16(file))
+		if utf16.IsSurrogate(r) && len(file) >= 4 {
+			if pair := utf16.DecodeRune(r, rune(order.Uint16(file[2:]))); pair != utf8.RuneError {
+				r, file = pair, file[2:]
+			}
+		}
+		text = utf8.AppendRune(text, r)
 	}
-	return []byte(string(utf16.Decode(wide)))
+	return text
 }
 
-// whatHappened says what may have happened to a file that is not as a receipt is written; empty if it is not known.
+// whatHappened says what may have happened to a file, with that undone which says nothing, that is not as a receipt is
+// written; empty if it is not known.
 func whatHappened(file []byte) string {
-	text := bytes.TrimSpace(asWritten(file))
+	text := bytes.TrimSpace(file)
 	switch {
 	case len(text) == 0:
 		return "; the file is empty: download it again"
