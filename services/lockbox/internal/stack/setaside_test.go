@@ -81,6 +81,11 @@ func (l *lockbox) tenantVersion(id string) uint64 {
 // receipt asks for a request's receipt and checks it.
 func (l *lockbox) receipt(as, id string, through uint64) *verifier.Receipt {
 	l.Helper()
+	return l.receiptUnder(verifier.Trust{Key: filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile)}, as, id, through)
+}
+
+func (l *lockbox) receiptUnder(trust verifier.Trust, as, id string, through uint64) *verifier.Receipt {
+	l.Helper()
 	var reply *lockboxv1.QueryReply
 	within(l.T, patience, "a receipt", func() bool {
 		reply = l.query(&lockboxv1.Query{Tenant: bank, Token: l.token(as), MinSequence: through,
@@ -89,7 +94,7 @@ func (l *lockbox) receipt(as, id string, through uint64) *verifier.Receipt {
 	})
 	name := filepath.Join(l.TempDir(), "receipt.json")
 	must(l, os.WriteFile(name, reply.GetReceipt().GetFile(), 0o600))
-	r, err := verifier.CheckFile(name, verifier.Trust{Key: filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile)})
+	r, err := verifier.CheckFile(name, trust)
 	must(l, err)
 	return r
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
+	"github.com/openlockbox/lockbox/services/verifier"
 )
 
 // startSigned is start with signed events.
@@ -27,7 +29,7 @@ func startSigned(t *testing.T) *lockbox {
 }
 
 // Signing begins with the first event, and whoever pins the deployment's key finds every event signed by its writer,
-// before and after a restart (I14).
+// before and after a restart (I14). A customer finds the same of a request, with its receipt alone.
 func TestI14EveryEventIsSignedByItsWriter(t *testing.T) {
 	t.Parallel()
 	l := startSigned(t)
@@ -44,6 +46,7 @@ func TestI14EveryEventIsSignedByItsWriter(t *testing.T) {
 	keys := signed.NewKeyring(deployment.Origin, deployment)
 	before := map[aggregate.Key]journal.Entry{}
 	signers := map[aggregate.Writer]int{}
+	last := uint64(0)
 	for _, e := range l.history(journal.Replay{}) {
 		about := aggregate.KeyOf(e.Event)
 		must(t, keys.Check(signed.Message{Sequence: e.Seq, Subject: e.Subject, Stored: e.Data, Event: e.Event},
@@ -54,6 +57,9 @@ func TestI14EveryEventIsSignedByItsWriter(t *testing.T) {
 		must(t, keys.Add(e.Event, e.Seq))
 		before[about] = e
 		signers[aggregate.WriterOf(e.Event)]++
+		if e.Event.GetAggregateId() == id {
+			last = e.Seq
+		}
 	}
 	if keys.Began() != 1 {
 		t.Errorf("signing began with event %d", keys.Began())
@@ -63,5 +69,13 @@ func TestI14EveryEventIsSignedByItsWriter(t *testing.T) {
 		if signers[w] == 0 {
 			t.Errorf("%s has signed nothing", w)
 		}
+	}
+
+	keysDir := filepath.Join(l.config.Dir, "keys")
+	r := l.receiptUnder(verifier.Trust{Key: filepath.Join(keysDir, logkeys.PublicKeyFile),
+		Writers: filepath.Join(keysDir, writerkeys.PublicKeyFile)}, "otto", id, last)
+	if !r.All || !r.WritersChecked || r.Events[0].Writer != string(aggregate.Evaluator) ||
+		r.Events[len(r.Events)-1].Writer != string(aggregate.Orchestrator) {
+		t.Errorf("its receipt proves %+v", r.Claims)
 	}
 }
