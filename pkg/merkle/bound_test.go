@@ -62,7 +62,7 @@ func recorded(t testing.TB, format uint8, about string, all []told, change func(
 		leaf := s.put(e.tree, e.subject, e.stored)
 		version := uint64(len(wanted) + 1)
 		s.heads[e.tree].Append(about, version, leaf)
-		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs[e.tree].Tree().N)}) //nolint:gosec // G115: not negative
+		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs[e.tree].Tree().N)})
 	}
 	change(s, wanted)
 	s.checkpoint()
@@ -214,7 +214,7 @@ func TestSequencesMoveTogether(t *testing.T) {
 	}
 	own := s.logs["bank"].log // which takes any leaf
 	for version, place := range [][2]uint64{{10, 4}, {11, 7}} {
-		for uint64(own.Tree().N)+1 < place[1] { //nolint:gosec // G115: not negative
+		for uint64(own.Tree().N)+1 < place[1] {
 			must(t, own.Append([]byte("filler")))
 		}
 		leaf := Statement{Format: Format1, TenantSequence: place[1], StreamSequence: place[0],
@@ -224,7 +224,7 @@ func TestSequencesMoveTogether(t *testing.T) {
 	s.checkpoint()
 	r := s.receiptAbout("bank", bankRequest)
 	for i, place := range [][2]uint64{{10, 4}, {11, 7}} {
-		proof, err := tlogProve(s, int64(place[1])-1) //nolint:gosec // G115: small
+		proof, err := tlogProve(s, int64(place[1])-1)
 		must(t, err)
 		r.Events = append(r.Events, ReceiptEvent{StreamSequence: place[0], TenantSequence: place[1], Withheld: true,
 			Proof: proof, Subject: fmt.Sprintf("%s.%d.X", bankRequest, i+1)})

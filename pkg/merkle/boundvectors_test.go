@@ -47,8 +47,8 @@ func between(t testing.TB, format uint8) Receipt {
 	about := bankRequest
 	var wanted []Wanted
 	for i, e := range tell(t, func(*told, *lockboxv1.Event) {}) {
-		s.heads["bank"].Append(about, uint64(i)+1, s.put("bank", e.subject, e.stored))   //nolint:gosec // G115: small
-		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs["bank"].Tree().N)}) //nolint:gosec // G115: not negative
+		s.heads["bank"].Append(about, uint64(i)+1, s.put("bank", e.subject, e.stored))
+		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs["bank"].Tree().N)})
 		others(10*(i+1), 10*(i+1)+3)
 	}
 	s.checkpoint()
@@ -79,7 +79,7 @@ func TestBoundReceiptsAreFrozen(t *testing.T) {
 	}
 	for format, name := range []string{Format1: "format 1", Format2: "format 2"} {
 		if name != "" {
-			file, _ := recorded(t, uint8(format), bankRequest, tell(t, func(*told, *lockboxv1.Event) {}), asRecorded) //nolint:gosec // G115: small
+			file, _ := recorded(t, uint8(format), bankRequest, tell(t, func(*told, *lockboxv1.Event) {}), asRecorded)
 			add(name, file, true)
 		}
 	}

@@ -62,7 +62,7 @@ func halfOf(n int64) int64 {
 // complete subtrees, each smaller than the one before.
 func appendWhole(indexes []int64, first, n int64) []int64 {
 	for n > 0 {
-		level := bits.Len64(uint64(n)) - 1 //nolint:gosec // G115: a size is not negative
+		level := bits.Len64(uint64(n)) - 1
 		indexes = append(indexes, tlog.StoredHashIndex(level, first>>level))
 		first, n = first+1<<level, n-1<<level
 	}

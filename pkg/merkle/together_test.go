@@ -18,7 +18,7 @@ func TestSeveralLeavesHaveOneProof(t *testing.T) {
 		store := memory{}
 		log, err := NewTenantLog(store, salts, "bank")
 		must(t, err)
-		for n := range uint64(size) { //nolint:gosec // G115: not negative
+		for n := range uint64(size) {
 			must(t, log.Append(Format2, Stored{n + 1, fmt.Sprintf("s%d", n), nil}))
 		}
 		tree, err := log.Flush()
@@ -28,7 +28,7 @@ func TestSeveralLeavesHaveOneProof(t *testing.T) {
 		var wanted []Wanted
 		var leaves []tlog.Hash
 		for _, n := range numbers {
-			wanted = append(wanted, Wanted{TenantSequence: uint64(n) + 1}) //nolint:gosec // G115: not negative
+			wanted = append(wanted, Wanted{TenantSequence: uint64(n) + 1})
 		}
 		events, proof, err := ProveTogether(store, tree, wanted)
 		must(t, err)
@@ -71,9 +71,9 @@ func TestAReceiptOfManyEventsIsMostlyEvents(t *testing.T) {
 	var wanted []Wanted
 	for version := 1; version <= events; version++ {
 		s.event("bank", "r1", version, make([]byte, 400))
-		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs["bank"].Tree().N)}) //nolint:gosec // G115: not negative
+		wanted = append(wanted, Wanted{TenantSequence: uint64(s.logs["bank"].Tree().N)})
 		for range 3 {
-			s.event("bank", "r2", int(s.sequence), nil) //nolint:gosec // G115: small
+			s.event("bank", "r2", int(s.sequence), nil)
 		}
 	}
 	s.checkpoint()

@@ -56,7 +56,7 @@ func version(n uint64, set func(*lockboxv1.Event)) *lockboxv1.Event {
 	e := &lockboxv1.Event{
 		Id:     fmt.Sprintf("019cadc7-0000-7000-8000-%012d", n),
 		Tenant: "contoso", Kind: "request", AggregateId: "r1", Version: n,
-		Time: timestamppb.New(morning.Add(time.Duration(n) * time.Minute)), //nolint:gosec // G115: small
+		Time: timestamppb.New(morning.Add(time.Duration(n) * time.Minute)),
 	}
 	set(e)
 	return e

@@ -210,7 +210,7 @@ def grows(older, newer, proof):
 
 
 def follow(policy, before, following):
-    size, root = open_note(following["checkpoint"], policy)
+    size, root, _ = open_note(following["checkpoint"], policy)
     now = following["tenantCheckpoint"]
     form = opening(now, before["tenant"], size, root, following["directoryProof"])
     older, own = (0, b""), (0, b"")
