@@ -27,7 +27,7 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -42,6 +42,7 @@ var (
 	forTests = []string{
 		"./pkg/archtest/...", "./pkg/durable/durabletest",
 		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
+		"./pkg/approval/approvaltest", "./pkg/approval/oracletest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/signed/signedtest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/mail/mailtest", "./services/notifier/internal/smtptest",
@@ -128,6 +129,15 @@ var borders = append(betweenServices(), []border{
 		why: "files on disk and caches in memory need the standard library alone, so that everything may use them",
 		of:  []string{"./pkg/durable", "./pkg/cache", "./pkg/build"}, deep: true,
 		never: []string{"./pkg/...", "./proto/..."},
+	},
+	{
+		why: "whoever verifies an approval has little to review: the standard library, and what reads events",
+		of:  []string{"./pkg/approval"}, deep: true,
+		never: []string{"./pkg/merkle/...", "./proto/...", "golang.org/...", "google.golang.org/...", "github.com/..."},
+	},
+	{
+		why: "a signed decision does not depend on who verifies a log", of: []string{"./pkg/approval/terms"}, deep: true,
+		never: []string{"./pkg/merkle/...", "./pkg/aggregate/..."},
 	},
 	{
 		why: "what services stand on while they run is for services", of: []string{"./pkg/..."},

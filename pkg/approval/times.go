@@ -1,0 +1,101 @@
+package approval
+
+import (
+	"slices"
+	"time"
+)
+
+// Sighting is a checkpoint of the log that was verified: how large the tenant's tree was, and which witnesses
+// cosigned it when. Whoever verified the note says so; this package knows no Merkle trees.
+type Sighting struct {
+	Size     uint64
+	Cosigned []Cosigned
+}
+
+// Cosigned is the time of one witness's valid cosignature.
+type Cosigned struct {
+	// Witness is the witness's verifier key, as genesis has it.
+	Witness string
+	At      time.Time
+}
+
+// clock answers when something stood in the tenant's tree, by the cosignatures of the witnesses that genesis pins and
+// of nobody else. Event times are the writer's own.
+type clock struct {
+	quorum    int
+	sightings []timed
+}
+
+// timed is a sighting that a quorum of the pinned witnesses cosigned.
+type timed struct {
+	size uint64
+	// by is when a quorum had cosigned it; since is a time that a quorum had reached when they did. As long as fewer
+	// witnesses lie than make a quorum, one that is honest vouches for each.
+	by, since time.Time
+}
+
+func newClock(witnesses []string, quorum int, sightings []Sighting) clock {
+	c := clock{quorum: quorum}
+	for _, s := range sightings {
+		first := map[string]time.Time{}
+		for _, w := range s.Cosigned {
+			if earlier, is := first[w.Witness]; slices.Contains(witnesses, w.Witness) && (!is || w.At.Before(earlier)) {
+				first[w.Witness] = w.At
+			}
+		}
+		if len(first) < quorum {
+			continue
+		}
+		var times []time.Time
+		for _, t := range first {
+			times = append(times, t)
+		}
+		slices.SortFunc(times, time.Time.Compare)
+		c.sightings = append(c.sightings, timed{s.Size, times[quorum-1], times[len(times)-quorum]})
+	}
+	slices.SortStableFunc(c.sightings, func(a, b timed) int {
+		switch {
+		case a.size < b.size:
+			return -1
+		case a.size > b.size:
+			return 1
+		}
+		return a.by.Compare(b.by)
+	})
+	return c
+}
+
+// published is the earliest time by which it is proven that the tenant's event stood in the log.
+func (c clock) published(sequence uint64) (at time.Time, is bool) {
+	for _, s := range c.sightings {
+		if s.size >= sequence && (!is || s.by.Before(at)) {
+			at, is = s.by, true
+		}
+	}
+	return at, is
+}
+
+// after is the latest time at which it is proven that the tenant's event did not stand in the log yet.
+func (c clock) after(sequence uint64) (at time.Time, is bool) {
+	for _, s := range c.sightings {
+		if s.size < sequence && (!is || s.since.After(at)) {
+			at, is = s.since, true
+		}
+	}
+	return at, is
+}
+
+// since is the first of the tenant's events for which it is proven that it came into the log no sooner than a delay
+// after the event of that sequence; 0 if none is.
+func (c clock) since(sequence uint64, delay time.Duration) (first uint64) {
+	start, is := c.published(sequence)
+	if !is {
+		return 0
+	}
+	for _, s := range c.sightings {
+		if s.size >= sequence && !s.since.Before(start.Add(delay)) {
+			return s.size + 1
+		}
+	}
+	return 0
+}
