@@ -3,8 +3,9 @@
 # the notifier against (run by scripts/smtp-server.sh); glewlwyd, an independent OpenID Connect provider (run by
 # pkg/identity/jwks on its own database); Chromium with Japanese fonts, for the browser tests of the portal
 # (services/lockbox/internal/e2e/portal); Python with protobuf and NaCl, and protoc, for the example that publishes an
-# intent (proto/examples), and Python with openssl for the second verifier of receipts (pkg/merkle/oracletest); nginx,
-# behind which the manual puts the portal; OpenSSH's client, which checks the signature of releases; systemd-analyze, for
+# intent (proto/examples), Python with openssl for the second verifier of receipts (pkg/merkle/oracletest) and with
+# cryptography for that of signed approvals (pkg/approval/oracletest); nginx, behind which the manual puts the portal;
+# OpenSSH's client, which checks the signatures of releases and of approvals; systemd-analyze, for
 # the units (deploy/systemd); Prometheus, for promtool, which tests the alerts (services/lockbox/internal/monitoring); and
 # a C compiler, which go test needs for the race detector. It starts no service and configures no mail delivery.
 #
@@ -14,7 +15,7 @@ set -euo pipefail
 
 packages=()
 [ "${1:-}" = compiler ] || packages=(postfix libsasl2-modules sasl2-bin glewlwyd dbconfig-sqlite3 sqlite3 chromium fonts-noto-cjk
-	python3 python3-protobuf python3-nacl openssl protobuf-compiler libprotobuf-dev openssh-client nginx-light systemd
+	python3 python3-cryptography python3-protobuf python3-nacl openssl protobuf-compiler libprotobuf-dev openssh-client nginx-light systemd
 	prometheus)
 compiler=$(go env CC)
 command -v "${compiler%% *}" >/dev/null || packages+=(gcc libc6-dev)

@@ -230,6 +230,7 @@ func TestModulesAreFew(t *testing.T) {
 	modules := map[string]string{
 		"proto":                                 "what a program of somebody else's needs to speak to Lockbox",
 		"pkg/merkle":                            "what a verifier needs, and nothing else",
+		"pkg/approval/oracletest":               "other implementations of signatures, which only its tests need",
 		"pkg/merkle/oracletest":                 "another implementation of the log, which only its tests need",
 		"pkg":                                   "the domain and the bus, without the services' databases and terminals",
 		"services":                              "everything that runs",
