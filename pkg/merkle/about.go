@@ -10,10 +10,10 @@ import (
 // subjectTokens is the number of tokens of a subject that say what an event is about; its version follows.
 const subjectTokens = 5
 
-// aboutOf returns what an event with this subject is about, and its version; 0 if what stands there is no version.
+// About returns what an event with this subject is about, and its version; 0 if what stands there is no version.
 // Nothing but the subject decides, not even a list of kinds, so that every version of this program that reads the tree
 // finds the same heads. What has no five tokens is about nothing.
-func aboutOf(subject string) (about string, version uint64) {
+func About(subject string) (about string, version uint64) {
 	end := 0
 	for range subjectTokens {
 		if end > 0 {
@@ -38,7 +38,7 @@ func aboutOf(subject string) (about string, version uint64) {
 
 // append adds an event by its subject.
 func (h *Heads) append(subject string, leaf tlog.Hash) {
-	if about, version := aboutOf(subject); about != "" {
+	if about, version := About(subject); about != "" {
 		h.Append(about, version, leaf)
 	}
 }

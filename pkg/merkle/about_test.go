@@ -26,7 +26,7 @@ func TestASubjectSaysWhatItIsAbout(t *testing.T) {
 		"lockbox.event.bank.request":                               {},
 		"stray":                                                    {},
 	} {
-		if about, version := aboutOf(subject); about != want.about || version != want.version {
+		if about, version := About(subject); about != want.about || version != want.version {
 			t.Errorf("%s is version %d of %q", subject, version, about)
 		}
 	}

@@ -57,9 +57,8 @@ type Seen struct {
 }
 
 // Follow verifies the next sighting against what was seen before. Before the first sighting, Seen holds only the
-// tenant, and the slot of the first sighting is trusted on first use: compare it once through another channel. If the
-// error is a *ProofError with part Growth or Slot, before and next together prove that the log contradicts itself: keep
-// both.
+// tenant, and the slot of the first sighting is trusted on first use: compare it once through another channel. An error
+// says that the sighting is not proven to come after; whether the log contradicts itself, Contradict says.
 func Follow(before Seen, next Sighting, policy *Policy) (Seen, error) {
 	signed, err := policy.Open([]byte(next.Checkpoint))
 	if err != nil {

@@ -48,12 +48,16 @@ func (h Head) Then(version uint64, leaf tlog.Hash) Head {
 
 // hash returns the hash of the head as a leaf of the trie.
 func (h Head) hash() tlog.Hash {
-	var text [2 + 2*tlog.HashSize + 16]byte
-	data := append(text[:0], headLeaf, headVersion)
+	var text [2 + headSize]byte
+	return sha256.Sum256(h.append(append(text[:0], headLeaf, headVersion)))
+}
+
+// append appends the head without the byte of its format.
+func (h Head) append(data []byte) []byte {
 	data = append(data, h.Key[:]...)
 	data = binary.BigEndian.AppendUint64(data, h.Version)
 	data = binary.BigEndian.AppendUint64(data, h.Count)
-	return sha256.Sum256(append(data, h.Running[:]...))
+	return append(data, h.Running[:]...)
 }
 
 func hashNode(bit uint8, left, right tlog.Hash) tlog.Hash {
@@ -147,29 +151,88 @@ func (h *Heads) Append(about string, version uint64, leaf tlog.Hash) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.grown = true
-	if h.heads.len() == 0 {
-		h.root = h.heads.add(Head{Key: key}.Then(version, leaf))
+	at, found := h.find(&key)
+	if found == nil || found.Key != key {
+		h.insert(Head{Key: key}.Then(version, leaf), found)
 		return
+	}
+	h.touch(&key, maxHeadPath)
+	h.keepHead(at)
+	*found = found.Then(version, leaf)
+}
+
+// find returns where the search for a key ends; nil if there is no head.
+func (h *Heads) find(key *tlog.Hash) (ref, *Head) {
+	if h.heads.len() == 0 {
+		return 0, nil
 	}
 	at := h.root
 	for at&isNode != 0 {
 		n := h.nodes.at(at &^ isNode)
-		at = n.children[bitOf(&key, n.bit)]
+		at = n.children[bitOf(key, n.bit)]
 	}
-	found := h.heads.at(at)
-	if found.Key == key {
-		h.touch(&key, maxHeadPath)
-		h.keepHead(at)
-		*found = found.Then(version, leaf)
+	return at, h.heads.at(at)
+}
+
+// insert adds the first head of a key beside the one at which the search for it ended; nil if there is none.
+func (h *Heads) insert(fresh Head, ended *Head) {
+	if ended == nil {
+		h.root = h.heads.add(fresh)
 		return
 	}
-	bit := firstDifference(&key, &found.Key)
-	head, node := h.heads.add(Head{Key: key}.Then(version, leaf)), h.nodes.add(headsNode{bit: bit, stale: true})
-	place := h.touch(&key, int(bit)) // only now: chunks may move when something is added
-	side := bitOf(&key, bit)
+	bit := firstDifference(&fresh.Key, &ended.Key)
+	head, node := h.heads.add(fresh), h.nodes.add(headsNode{bit: bit, stale: true})
+	place := h.touch(&fresh.Key, int(bit)) // only now: chunks may move when something is added
+	side := bitOf(&fresh.Key, bit)
 	children := &h.nodes.at(node).children
 	children[side], children[1-side] = head, *place
 	*place = node | isNode
+}
+
+// Head returns the head of an aggregate as it is now, and whether there is one.
+func (h *Heads) Head(about string) (Head, bool) {
+	key := HeadKey(about)
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if _, found := h.find(&key); found != nil && found.Key == key {
+		return *found, true
+	}
+	return Head{}, false
+}
+
+// headSize is the length of a head's encoding in bytes.
+const headSize = 2*tlog.HashSize + 16
+
+// Encode returns all heads as they are now, for DecodeHeads: less than a hundred bytes each.
+func (h *Heads) Encode() []byte {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	data := make([]byte, 0, h.heads.len()*headSize)
+	for i := range h.heads.len() {
+		data = h.heads.at(ref(i)).append(data) //nolint:gosec // G115: 2^31 of them do not fit into memory
+	}
+	return data
+}
+
+// DecodeHeads returns the heads that Encode has written. Whether they are those of a tree shows their root alone.
+func DecodeHeads(data []byte) (*Heads, error) {
+	h := NewHeads()
+	if len(data)%headSize != 0 {
+		return nil, broken(Format, "heads of %d bytes", len(data))
+	}
+	for ; len(data) > 0; data = data[headSize:] {
+		is := Head{
+			Key: tlog.Hash(data), Version: binary.BigEndian.Uint64(data[tlog.HashSize:]),
+			Count: binary.BigEndian.Uint64(data[tlog.HashSize+8:]), Running: tlog.Hash(data[tlog.HashSize+16:]),
+		}
+		_, ended := h.find(&is.Key)
+		if is.Count == 0 || is.Count > maxTreeSize || ended != nil && ended.Key == is.Key {
+			return nil, broken(Format, "a head stands there twice, or counts nothing")
+		}
+		h.insert(is, ended)
+		h.grown = true
+	}
+	return h, nil
 }
 
 // touch makes the nodes for bits before this one stale, on the way to the key, and returns where the way goes on.

@@ -44,6 +44,8 @@ type Receipt struct {
 	Root           string    `json:"root"`
 	Witnesses      []Witness `json:"witnesses"`
 	Unknown        []string  `json:"unknown_signatures"`
+	// Watched is what a watcher who has read the log's entries says about it.
+	Watched string `json:"watched,omitempty"`
 }
 
 // Head is what a log says about all events of one aggregate: how many there are, and up to which version.
@@ -182,6 +184,9 @@ func (r *Receipt) Text(line func(place uint64, e *lockboxv1.Event) string) strin
 		fmt.Fprintf(&b, "%-9s %s\n", row[0], clean(row[1]))
 	}
 	b.WriteString("\n" + r.limits() + "\n")
+	if r.Watched != "" {
+		b.WriteString("\n" + r.Watched + "\n")
+	}
 	return b.String()
 }
 

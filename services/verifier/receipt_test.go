@@ -81,7 +81,7 @@ func (h *history) receipt(about string, wanted []merkle.Wanted) merkle.Receipt {
 	var err error
 	r.Events, err = merkle.ProveEvents(h.leaves, h.own, wanted)
 	must(t, err)
-	r.Opening, err = h.directory.Open(0)
+	r.Opening, err = h.directory.Open(len(h.beside))
 	must(t, err)
 	r.Directory, err = merkle.ProveLast(h.globals, h.tree)
 	must(t, err)
@@ -243,7 +243,7 @@ func TestTheCommandsAskALog(t *testing.T) {
 func TestHowItIsUsed(t *testing.T) {
 	for line, want := range map[string]string{
 		"": "verifier COMMAND", "--help": "Exit codes", "receipt --help": "Usage: verifier receipt FILE",
-		"watch -h": "--interval", "compare --help": "SIZE:ROOT", "witness --help": "never run two of one key",
+		"watch -h": "--interval", "compare --help": "size:root", "witness --help": "never run two of one key",
 		"witness key --help": "--name",
 	} {
 		if code, out, _ := run(t, nil, strings.Fields(line)...); code != 0 || !strings.Contains(out, want) {

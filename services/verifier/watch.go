@@ -2,42 +2,35 @@ package verifier
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/http"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // WatchHelp explains what following a log proves.
 const WatchHelp = `Asks the log for its newest checkpoint again and again, keeps it in a file of yours, and each time proves that the log grew from
-the last one: that no event was changed, taken out or put in before the end. If it did not, what was seen and what is shown now
-are kept beside the file, both signed by the log, for they convince anybody, and the exit code is 10. A log that cannot be
-reached proves nothing: with --once that is an error, without it is asked again.`
+the last one: that no event was changed, taken out or put in before the end. It reads every new entry of your tree: that each
+is yours, that versions are 1, 2, 3 … once each, and that what the log signed about how far each request has come is what its
+entries say. It does not see the events' own bytes; receipts show those, and who signed them.
+
+Besides "all is well" there are four verdicts. The exit code is 10 only if the log signed two things that cannot both be
+true; they are kept in a file beside yours, which convinces anybody who knows the log's key (lockbox audit verify, verifier
+evidence). It is 14 while fewer witnesses than your policy demands have cosigned, 15 if what is shown is older than what you
+saw, or than --max-age, and nothing contradicts it, and 16 if what is shown proves nothing, perhaps because it was changed on
+its way. Those say nothing against the log: ask again. Without --once it is asked again, until there is a contradiction.`
 
 const (
 	// ShortestInterval is the minimum time between two queries of a log.
 	ShortestInterval = time.Second
 	// DefaultInterval is the time between two looks at a log, unless configured.
 	DefaultInterval = time.Minute
-	// logPatience is the timeout of one query to the log, and mostAnswer the maximum size of its answer in bytes.
-	logPatience = 20 * time.Second
-	mostAnswer  = 8 << 20
-	// leastPrefix is the minimum number of hexadecimal digits of a root hash that must be given.
-	leastPrefix = 16
 )
 
 // Watcher follows a tenant's log on the customer's behalf.
@@ -48,6 +41,10 @@ type Watcher struct {
 	Tenant string
 	// State is the file that holds the last checkpoint seen; empty: lockbox-log-<tenant>.json.
 	State string
+	// MaxAge is how long ago as many witnesses as the policy demands may have cosigned what is shown; 0: no limit.
+	MaxAge time.Duration
+	// Acknowledge forgets what was found in entries before.
+	Acknowledge bool
 	// Token returns the caller's token; the log requires one for queries about a tenant.
 	Token func(ctx context.Context) (string, error)
 	// Out receives a line for each step, Err a line for each failed attempt.
@@ -59,10 +56,14 @@ type Watcher struct {
 	policy *merkle.Policy
 }
 
-// Watch checks the log once, or repeatedly until ctx ends or what the log shows does not verify (ErrNotProven).
+// Watch checks the log once, or repeatedly until ctx ends or the log contradicts itself (ErrContradiction). With once,
+// other verdicts are errors too; see Verdict.
 func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (err error) {
 	if every < ShortestInterval {
 		return usage("--interval is at least %v", ShortestInterval)
+	}
+	if w.MaxAge < 0 {
+		return usage("--max-age is a time")
 	}
 	if w.policy, _, err = w.Trust.Read(); err != nil {
 		return err
@@ -70,9 +71,12 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	if w.State == "" {
 		w.State = "lockbox-log-" + w.Tenant + ".json"
 	}
+	if err := w.acknowledge(); err != nil {
+		return err
+	}
 	for {
 		err := w.look(ctx)
-		if once || errors.Is(err, ErrNotProven) || ctx.Err() != nil {
+		if wrong := (*UsageError)(nil); once || errors.Is(err, ErrContradiction) || errors.As(err, &wrong) || ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
@@ -88,173 +92,220 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	}
 }
 
-// look fetches the log's current state and checks that it extends what was seen before.
+// acknowledge forgets what was found, if the user has said so. The files of evidence stay.
+func (w *Watcher) acknowledge() error {
+	if !w.Acknowledge {
+		return nil
+	}
+	known, err := readState(w.State, w.Tenant)
+	if err != nil || len(known.Found) == 0 {
+		return err
+	}
+	known.Found = nil
+	return keep(w.State, known)
+}
+
+// look fetches the log's current state, checks that it follows from what was seen before, and reads what is new.
 func (w *Watcher) look(ctx context.Context) error {
-	before, err := w.seen()
+	known, err := readState(w.State, w.Tenant)
 	if err != nil {
 		return err
 	}
-	global := int64(0)
-	if before.Checkpoint != "" {
-		if global, err = sizeOf(before.Checkpoint); err != nil {
-			return fmt.Errorf("%s: %w", w.State, err)
-		}
-	}
-	next, err := w.sighting(ctx, global, before.Opening.Size)
-	if refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) && before.Checkpoint != "" {
-		// The log may have become shorter than what was seen. What it shows now is then evidence of that.
+	next, err := w.sighting(ctx, sizeOf(known.Checkpoint), known.Opening.Size)
+	if refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) && known.Checkpoint != "" {
+		// The copy of the server that answers has not come as far yet, or what was seen was cut off.
 		next, err = w.sighting(ctx, 0, 0)
 	}
 	if err != nil {
 		return err
 	}
-	after, err := merkle.Follow(before, next, w.policy)
-	if err != nil {
-		return w.contradiction(before, next, err)
+	shown := merkle.Seen{
+		Tenant: w.Tenant, Checkpoint: next.Checkpoint, Opening: next.Opening, Directory: next.Directory,
 	}
-	if err := keep(w.State, after); err != nil {
+	if shown.Opening.Size < 1 {
+		return fmt.Errorf("%w, ask again: no slot is shown", ErrInconclusive)
+	}
+	if _, err := shown.Verify(w.policy.LogAlone()); err != nil {
+		return inconclusive(err)
+	}
+	if err := w.compare(known, shown); err != nil {
 		return err
 	}
-	size, err := sizeOf(after.Checkpoint)
+	signed, err := w.policy.Open([]byte(shown.Checkpoint)) // by whom does not matter for the above
+	if err != nil {
+		return inconclusive(err)
+	}
+	if signed.Tree.N < sizeOf(known.Checkpoint) {
+		return w.older(ctx, known, shown)
+	}
+	if _, err := merkle.Follow(known.Seen, next, w.policy); err != nil {
+		return w.unproved(ctx, known, shown, err)
+	}
+	return w.read(ctx, known, shown, signed)
+}
+
+// compare compares what is shown with all that was seen, by nothing but what the log signed.
+func (w *Watcher) compare(known *state, shown merkle.Seen) error {
+	before := []merkle.Seen{known.Seen}
+	for _, note := range known.Earlier {
+		before = append(before, merkle.Seen{Tenant: w.Tenant, Checkpoint: note})
+	}
+	for _, seen := range before {
+		var convicted *merkle.Conviction
+		if seen.Checkpoint != "" && errors.As(merkle.Contradict(seen, shown, w.policy), &convicted) {
+			return (&evidence{Seen: &seen, Shown: &shown}).save(w.evidenceFile(), w.policy)
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) evidenceFile() string {
+	return fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.State, ".json"),
+		w.Now().UTC().Format("20060102T150405.000Z"))
+}
+
+// older says what it means that a checkpoint is shown which is older than the last one seen: nothing, if that one grew
+// out of it.
+func (w *Watcher) older(ctx context.Context, known *state, shown merkle.Seen) error {
+	is := treeOf(shown.Checkpoint)
+	stale := fmt.Errorf("%w: the log shows size %d again, and had size %d; that one grew out of this", ErrStale, is.Tree.N,
+		sizeOf(known.Checkpoint))
+	for _, note := range known.Earlier {
+		if treeOf(note) == is {
+			return stale
+		}
+	}
+	g, err := w.growthFrom(ctx, is.Tree.N)
 	if err != nil {
 		return err
 	}
-	what := "the log grew"
-	switch before.Checkpoint {
-	case "":
-		what = "first seen; its slot, " + strconv.FormatInt(after.Opening.Slot, 10) + ", is taken on trust"
-	case after.Checkpoint:
-		what = "nothing new"
+	signed, err := g.verify(is.Tree.N, w.policy.LogAlone())
+	switch {
+	case err == nil && g.Root != is.Tree.Hash:
+		return (&evidence{Seen: &shown, Growth: &g}).save(w.evidenceFile(), w.policy)
+	case err == nil && signed.Checkpoint == treeOf(known.Checkpoint):
+		return stale
 	}
-	now := w.Now().In(w.Zone).Format(time.DateTime)
-	_, err = fmt.Fprintf(w.Out, "%s  %s: %d events, log size %d: %s\n", now, w.Tenant, after.Opening.Size, size, what)
-	return err
+	return fmt.Errorf("%w, ask again: the log shows size %d, and had size %d", ErrInconclusive, is.Tree.N,
+		sizeOf(known.Checkpoint))
 }
 
-func (w *Watcher) sighting(ctx context.Context, global, size int64) (next merkle.Sighting, err error) {
-	query := url.Values{"global": {strconv.FormatInt(global, 10)}, "size": {strconv.FormatInt(size, 10)},
-		"format": {strconv.Itoa(merkle.Format2)}}
-	return next, w.get(ctx, "/tenants/"+url.PathEscape(w.Tenant)+"/sighting?"+query.Encode(), true, &next)
-}
-
-// contradiction stores both sides of a contradiction in a new file: only together are they evidence.
-func (w *Watcher) contradiction(before merkle.Seen, next merkle.Sighting, broken error) error {
+// unproved looks for evidence that a checkpoint does not follow from the last one, for a proof that does not hold says
+// nothing: the log is asked how its tree began, and the entries show how the tenant's did.
+func (w *Watcher) unproved(ctx context.Context, known *state, shown merkle.Seen, why error) error {
 	var proof *merkle.ProofError
-	if !errors.As(broken, &proof) || before.Checkpoint == "" {
-		return fmt.Errorf("%w: %w", ErrNotProven, broken)
+	if known.Checkpoint == "" || !errors.As(why, &proof) || proof.Part != merkle.Growth {
+		return inconclusive(why)
 	}
-	now := w.Now().UTC().Format("20060102T150405Z")
-	name := fmt.Sprintf("%s.contradiction-%s.json", strings.TrimSuffix(w.State, ".json"), now)
-	err := keep(name, struct {
-		Part  merkle.Part     `json:"part"`
-		What  string          `json:"what"`
-		Seen  merkle.Seen     `json:"seen"`
-		Shown merkle.Sighting `json:"shown"`
-	}{proof.Part, proof.Error(), before, next})
-	return errors.Join(fmt.Errorf("%w: THE LOG CONTRADICTS WHAT IT SHOWED BEFORE: %w; "+
-		"what was seen and what is shown now are in %s, keep both", ErrNotProven, broken, name), err)
+	size := sizeOf(known.Checkpoint)
+	if g, err := w.growthFrom(ctx, size); err == nil {
+		if _, err := g.verify(size, w.policy.LogAlone()); err == nil && g.Root != treeOf(known.Checkpoint).Tree.Hash {
+			return (&evidence{Seen: &known.Seen, Growth: &g}).save(w.evidenceFile(), w.policy)
+		}
+	}
+	if all, err := w.entriesFrom(ctx, 0, shown.Opening.Size); err == nil {
+		e := &evidence{Seen: &known.Seen, Shown: &shown, Entries: all}
+		if _, err := e.check(w.policy); err == nil {
+			return e.save(w.evidenceFile(), w.policy)
+		}
+	}
+	return inconclusive(why)
 }
 
-// Compare proves that the log grew from the tree quoted in a mail as size:root.
-func (w *Watcher) Compare(ctx context.Context, named string) error {
-	text, prefix, found := strings.Cut(named, ":")
-	size, err := strconv.ParseInt(text, 10, 64)
-	_, wrong := hex.DecodeString(prefix + strings.Repeat("0", len(prefix)%2))
-	if !found || err != nil || size < 1 || wrong != nil || len(prefix) < leastPrefix {
-		return usage("want size:root as it stands at the end of a mail, at least %d digits of the root", leastPrefix)
-	}
-	policy, _, err := w.Trust.Read()
+// read reads the entries that are new in a checkpoint which follows from the last one, and keeps both.
+func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, signed merkle.Signed) error {
+	before, old := known.Read.copied(), known.Seen
+	all, err := w.entriesFrom(ctx, before.Size, shown.Opening.Size)
 	if err != nil {
 		return err
 	}
-	var g struct {
-		Checkpoint string      `json:"checkpoint"`
-		Root       tlog.Hash   `json:"root"`
-		Growth     []tlog.Hash `json:"growth"`
-	}
-	if err := w.get(ctx, "/growth?size="+text, false, &g); err != nil {
+	found, err := known.Read.readOn(old, all, shown)
+	var convicted *merkle.Conviction
+	if err != nil && !errors.As(err, &convicted) {
 		return err
 	}
-	signed, err := policy.Open([]byte(g.Checkpoint))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotProven, err)
+	said := error(nil)
+	if convicted != nil || len(found) > 0 {
+		name := w.evidenceFile()
+		if said = w.entriesConvict(ctx, old, before, all, shown, name); convicted != nil || !errors.Is(said, ErrContradiction) {
+			return said // nothing can be read on from there
+		}
+		known.Found = append(known.Found, finding{strings.Join(found, "; "), name})
 	}
-	if root := hex.EncodeToString(g.Root[:]); !strings.HasPrefix(root, strings.ToLower(prefix)) {
-		return fmt.Errorf("%w: THE LOG IS NOT THE ONE OF THE MAIL: at size %d its root is %s, the mail says %s",
-			ErrNotProven, size, root, prefix)
+	known.Read.close()
+	line := w.line(known, shown, signed, known.Read.Size-before.Size)
+	for _, odd := range known.oddTimes(signed, w.Now()) {
+		line += "  odd: " + odd + "\n"
 	}
-	if err := merkle.CheckGrowth(tlog.Tree{N: size, Hash: g.Root}, signed.Tree, g.Growth); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotProven, err)
+	if n := known.Read.Strays - before.Strays; n > 0 {
+		line += fmt.Sprintf("  odd: %d entries are no events by their subject\n", n)
 	}
-	_, err = fmt.Fprintf(w.Out, "The log of size %d began with the one that the mail names, of size %d: "+
-		"nothing before it was rewritten.\n", signed.Tree.N, size)
-	return err
+	known.saw(shown, signed)
+	if err := keep(w.State, known); err != nil {
+		return errors.Join(said, err)
+	}
+	if _, err := io.WriteString(w.Out, line); err != nil || said != nil {
+		return errors.Join(said, err)
+	}
+	if len(known.Found) > 0 {
+		return fmt.Errorf("%w, as was found before: %s. The evidence is %s; with --acknowledge this is not said again",
+			ErrContradiction, known.Found[0].What, known.Found[0].Evidence)
+	}
+	return w.fresh(shown.Checkpoint)
 }
 
-func (w *Watcher) seen() (merkle.Seen, error) {
-	seen := merkle.Seen{Tenant: w.Tenant}
-	data, err := os.ReadFile(w.State)
-	if errors.Is(err, fs.ErrNotExist) {
-		return seen, nil
+// entriesConvict saves entries that contradict what was read before. What was read is evidence only as far as the log
+// signed its heads; otherwise all entries are.
+func (w *Watcher) entriesConvict(
+	ctx context.Context, old merkle.Seen, before *entries, all [][]byte, shown merkle.Seen, name string,
+) (err error) {
+	e := &evidence{Shown: &shown, Entries: all}
+	if old.Checkpoint != "" {
+		e.Seen = &old
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &seen)
-	}
-	if err != nil {
-		return seen, fmt.Errorf("%s: %w", w.State, err)
-	}
-	if seen.Tenant != w.Tenant {
-		return seen, refusal.Invalid("state", "R41", "%s is about %s, not %s", w.State, seen.Tenant, w.Tenant)
-	}
-	return seen, nil
-}
-
-// get queries the log, with the caller's token if asCaller is set.
-func (w *Watcher) get(ctx context.Context, path string, asCaller bool, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, logPatience)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(w.Log, "/")+path, nil)
-	if err != nil {
-		return err
-	}
-	if asCaller {
-		token, err := w.Token(ctx)
-		if err != nil {
+	switch {
+	case before.Size == 0:
+	case old.Opening.Heads == nil:
+		if e.Entries, err = w.entriesFrom(ctx, 0, shown.Opening.Size); err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", "Bearer "+token)
+	default:
+		e.Before = before
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := client.Do(r)
-	if err != nil {
-		return refusal.Unavailable("log", "I11", "the log does not answer: %v", err)
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		return refusal.Unavailable("log", "I11", "the log does not answer: %v", err)
-	}
-	switch answer.StatusCode {
-	case http.StatusOK:
-		return json.Unmarshal(body, into)
-	case http.StatusUnauthorized:
-		return refusal.Unauthenticated("token", "I9", "%s", strings.TrimSpace(string(body)))
-	case http.StatusNotFound:
-		return refusal.NotFound("tenant", "I9", "the log shows you nothing of that name and size")
-	}
-	return refusal.Unavailable("log", "I11", "the log answers %s: %s", answer.Status, strings.TrimSpace(string(body)))
+	return e.save(name, w.policy)
 }
 
-// keep atomically replaces the file with v as JSON and returns once it is on disk.
-func keep(name string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
+// line says what was seen.
+func (w *Watcher) line(known *state, shown merkle.Seen, signed merkle.Signed, read int64) string {
+	what := "the log grew"
+	switch known.Checkpoint {
+	case "":
+		what = "first seen; its slot, " + strconv.FormatInt(shown.Opening.Slot, 10) + ", is taken on trust"
+	case shown.Checkpoint:
+		what = "nothing new"
+	default:
+		if sizeOf(known.Checkpoint) == signed.Tree.N {
+			what = "nothing new, cosigned again"
+		}
 	}
-	return durable.Replace(name, append(data, '\n'), 0o600)
+	if read > 0 {
+		what += fmt.Sprintf("; %d entries read", read)
+	}
+	return fmt.Sprintf("%s  %s: %d events, log size %d: %s\n", w.Now().In(w.Zone).Format(time.DateTime), w.Tenant,
+		shown.Opening.Size, signed.Tree.N, what)
 }
 
-func sizeOf(note string) (int64, error) {
-	text, _, _ := strings.Cut(note, "\n\n")
-	c, err := merkle.ParseCheckpoint(text + "\n")
-	return c.Tree.N, err
+// fresh returns ErrStale if too few witnesses have cosigned a note within the maximum age.
+func (w *Watcher) fresh(signed string) error {
+	if w.MaxAge == 0 {
+		return nil
+	}
+	now := w.Now()
+	if _, err := w.policy.Open(merkle.CosignedIn([]byte(signed), now, now.Add(-time.Second))); err == nil {
+		return usage("--max-age needs a --policy that demands witnesses: a checkpoint has no time but theirs")
+	}
+	if _, err := w.policy.Open(merkle.CosignedIn([]byte(signed), now.Add(-w.MaxAge), now.Add(ahead))); err != nil {
+		return fmt.Errorf("%w: fewer witnesses than the policy demands have cosigned it in the last %v", ErrStale, w.MaxAge)
+	}
+	return nil
 }

@@ -32,6 +32,9 @@ const (
 	exitNotFound        = 6
 	exitUnavailable     = 9
 	exitNotProven       = 10
+	exitNotTrusted      = 14
+	exitStale           = 15
+	exitInconclusive    = 16
 	exitInterrupted     = 130
 )
 
@@ -42,7 +45,9 @@ Usage: verifier COMMAND
 
   receipt FILE         check the file that proves what the log holds of a request, offline
   watch                follow your log, and prove each time that nothing before was rewritten
-  compare SIZE:ROOT    prove that the log began so when a mail said so
+  compare A [B]        whether two receipts, checkpoints, mails' lines or states of watch are of one log, or A of the log
+                       as it is now
+  evidence FILE        check what was kept as evidence against a log, offline
   witness              cosign a log's checkpoints, and never two histories
   witness evidence     list what a witness refused, with both notes
   witness key          make a witness's key, and print its public half
@@ -52,7 +57,8 @@ verifier COMMAND --help tells more.
 
 Exit codes: 0 it holds; 10 it does not; 1 another error; 2 the command line is wrong; 3 a file of yours is about
 something else; 4 your token is missing or not accepted; 6 not found, or you don't have access to it; 9 the log does not
-answer; 130 interrupted.
+answer; 130 interrupted. Of watch and compare also, and then ask again: 14 too few witnesses have cosigned yet; 15 it is older than
+it may be, and contradicts nothing; 16 what was shown proves nothing.
 `
 
 // errHelp reports that help was requested and has been printed.
@@ -106,7 +112,14 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &wrong):
 		return exitUsage
-	case errors.Is(err, verifier.ErrNotProven):
+	}
+	if code := map[error]int{
+		verifier.ErrContradiction: exitNotProven, verifier.ErrNotTrusted: exitNotTrusted, verifier.ErrStale: exitStale,
+		verifier.ErrInconclusive: exitInconclusive,
+	}[verifier.Verdict(err)]; code != 0 {
+		return code
+	}
+	if errors.Is(err, verifier.ErrNotProven) {
 		return exitNotProven
 	}
 	r, _ := refusal.As(err)
@@ -138,6 +151,11 @@ func newFlags(usage, long, example string) *flags {
 
 // parse returns the positional arguments; there must be exactly one per name.
 func (f *flags) parse(args []string, out io.Writer, names ...string) (found []string, err error) {
+	return f.parseSome(args, out, len(names), names...)
+}
+
+// parseSome returns the positional arguments: so many at least, and at most one per name.
+func (f *flags) parseSome(args []string, out io.Writer, least int, names ...string) (found []string, err error) {
 	for {
 		err := f.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {
@@ -152,8 +170,8 @@ func (f *flags) parse(args []string, out io.Writer, names ...string) (found []st
 		found, args = append(found, f.Arg(0)), f.Args()[1:]
 	}
 	switch {
-	case len(found) < len(names):
-		return nil, &verifier.UsageError{Message: "missing argument: " + strings.Join(names[len(found):], " ")}
+	case len(found) < least:
+		return nil, &verifier.UsageError{Message: "missing argument: " + strings.Join(names[len(found):least], " ")}
 	case len(found) > len(names):
 		return nil, &verifier.UsageError{Message: "unexpected: " + strings.Join(found[len(names):], " ")}
 	}

@@ -23,8 +23,8 @@ var verbs = []struct {
 	name string
 	run  func(ctx context.Context, args []string, env Environment) error
 }{
-	{"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"witness", cosign}, {"witness key", witnessKey},
-	{"witness evidence", evidence},
+	{"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"evidence", checkEvidence},
+	{"witness", cosign}, {"witness key", witnessKey}, {"witness evidence", evidence},
 }
 
 func trust(f *flags, env Environment) func() verifier.Trust {
@@ -50,13 +50,14 @@ func receipt(_ context.Context, args []string, env Environment) error {
 	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	asJSON := f.Bool("json", false, "write what is proven as JSON")
+	state := f.String("state", "", "`file` of watch, to be compared with what was read there")
 	names, err := f.parse(args, env.Out, "FILE")
 	if err != nil {
 		return err
 	}
 	t := trusted()
 	t.Writers = *writers
-	r, err := verifier.CheckFile(names[0], t)
+	r, err := verifier.CheckWatched(names[0], t, *state, time.Now())
 	if err != nil {
 		return err
 	}
@@ -70,17 +71,17 @@ func receipt(_ context.Context, args []string, env Environment) error {
 }
 
 // logFlags defines the flags shared by the commands that query a log.
-func logFlags(f *flags, env Environment) func() (*verifier.Watcher, error) {
+func logFlags(f *flags, env Environment) func(needed bool) (*verifier.Watcher, error) {
 	trusted := trust(f, env)
 	address := f.String("log", "", "`address` of the log (LOCKBOX_LOG)")
-	return func() (*verifier.Watcher, error) {
+	return func(needed bool) (*verifier.Watcher, error) {
 		w := &verifier.Watcher{
 			Log: *address, Trust: trusted(), Out: env.Out, Err: env.Err, Now: time.Now, Zone: time.Local,
 		}
 		if w.Log == "" {
 			w.Log = env.Getenv("LOCKBOX_LOG")
 		}
-		if w.Log == "" {
+		if needed && w.Log == "" {
 			return nil, &verifier.UsageError{Message: "name the log with --log (or LOCKBOX_LOG)"}
 		}
 		return w, nil
@@ -100,10 +101,12 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	state := f.String("state", "", "`file` of the last checkpoint seen; without it lockbox-log-<tenant>.json")
 	every := f.Duration("interval", verifier.DefaultInterval, "`how long` between two looks")
 	once := f.Bool("once", false, "look once")
+	age := f.Duration("max-age", 0, "`how long` ago enough witnesses may have cosigned what is shown")
+	acknowledge := f.Bool("acknowledge", false, "do not say again what was found in entries before")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
-	w, err := open()
+	w, err := open(true)
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 			return &verifier.UsageError{Message: fmt.Sprintf("%s (or %s) is missing", need.flag, need.variable)}
 		}
 	}
-	w.Tenant, w.State = *tenant, *state
+	w.Tenant, w.State, w.MaxAge, w.Acknowledge = *tenant, *state, *age, *acknowledge
 	w.Token = func(context.Context) (string, error) { return readToken(*token) }
 	return w.Watch(ctx, *every, *once)
 }
@@ -136,19 +139,38 @@ func readToken(file string) (string, error) {
 }
 
 func compare(ctx context.Context, args []string, env Environment) error {
-	f := newFlags("compare SIZE:ROOT",
-		"Takes what stands at the end of each mail, and proves that the log began so when the mail was sent.",
-		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --log https://log.nimbus.example --policy policy.txt")
+	f := newFlags("compare A [B]", verifier.CompareHelp+`
+
+With A alone it is compared with the log as it is now.`,
+		"  verifier compare 4711:9f86d081884c7d659a2feaa0c55ad015 --log https://log.nimbus.example --policy policy.txt\n"+
+			"  verifier compare receipt.json lockbox-log-meadowbank.json --policy policy.txt")
 	open := logFlags(f, env)
-	named, err := f.parse(args, env.Out, "SIZE:ROOT")
+	named, err := f.parseSome(args, env.Out, 1, "A", "B")
 	if err != nil {
 		return err
 	}
-	w, err := open()
+	w, err := open(len(named) == 1)
 	if err != nil {
 		return err
 	}
-	return w.Compare(ctx, named[0])
+	return w.Compare(ctx, named[0], strings.Join(named[1:], ""))
+}
+
+func checkEvidence(_ context.Context, args []string, env Environment) error {
+	f := newFlags("evidence FILE", `Checks what watch or compare kept as evidence against a log, offline, by the log's key alone: that the log signed what is
+in it, and that this cannot all be true. Whoever is shown such a file needs nothing else to be convinced.`,
+		"  verifier evidence lockbox-log-meadowbank.contradiction-20261130T120000.000Z.json --log-key log.vkey")
+	trusted := trust(f, env)
+	names, err := f.parse(args, env.Out, "FILE")
+	if err != nil {
+		return err
+	}
+	e, err := verifier.CheckEvidence(names[0], trusted())
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(env.Out, e.Text())
+	return err
 }
 
 func cosign(ctx context.Context, args []string, env Environment) error {
