@@ -297,7 +297,8 @@ func (s *state) says(r merkle.Report) string {
 	seen := fmt.Sprintf("%d entries of %s, as of size %d of the log", s.Read.Size, clean(s.Tenant), sizeOf(s.Checkpoint))
 	switch {
 	case r.Head.Count == 0:
-		return "The watcher has read " + seen + ". This receipt has no head, so that what it shows cannot be compared with that."
+		return "The watcher has read " + seen + ". This receipt has no head, so that what it shows cannot be compared with " +
+			"that."
 	case found && head == r.Head:
 		return "The watcher has read " + seen + ", and what the log says here about how many events there are is what the " +
 			"entries say."

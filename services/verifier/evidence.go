@@ -69,8 +69,8 @@ func (e *evidence) check(policy *merkle.Policy) ([]string, error) {
 		if e.Growth.Root == seen.Tree.Hash {
 			return nil, errNoEvidence
 		}
-		return []string{fmt.Sprintf("the log signed a tree of size %d with the root %v, and one of size %d whose first %d have "+
-			"the root %v", seen.Tree.N, seen.Tree.Hash, after.Tree.N, seen.Tree.N, e.Growth.Root)}, nil
+		return []string{fmt.Sprintf("the log signed a tree of size %d with the root %v, and one of size %d whose first %d "+
+			"have the root %v", seen.Tree.N, seen.Tree.Hash, after.Tree.N, seen.Tree.N, e.Growth.Root)}, nil
 	case e.Receipt != nil && e.Seen != nil:
 		return e.receipt(policy)
 	case e.Shown == nil:

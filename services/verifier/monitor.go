@@ -11,7 +11,9 @@ import (
 )
 
 // decidedKinds are those whose events have the versions 1, 2, 3 … once each (pkg/merkle/FORMATS.md, "Subjects").
-var decidedKinds = []string{"request", "tenant", "subscription", "ownership", "ticket", "disclosure", "policy", "signing"}
+var decidedKinds = []string{
+	"request", "tenant", "subscription", "ownership", "ticket", disclosures, "policy", "signing",
+}
 
 // disclosures are the only ones whose first event may stand in another tree, under an embargo.
 const disclosures = "disclosure"
@@ -49,8 +51,8 @@ func (e *entries) copied() *entries {
 }
 
 // add reads the next entry of a tenant's tree. Its format must not be lower than floor. It returns what about it
-// contradicts what was read before; empty if nothing does. What is not even a statement is an error: nothing can be read
-// on from there.
+// contradicts what was read before; empty if nothing does. What is not even a statement is an error: nothing can be
+// read on from there.
 func (e *entries) add(tenant string, floor uint8, entry []byte) (contradiction string, err error) {
 	s, err := merkle.ParseStatement(entry)
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 	remembered = 64
 )
 
-// state is what a watcher keeps of a log: the last trusted checkpoint with the tenant's slot, and what it has read up to
-// there. Files of before there was a format hold the checkpoint alone.
+// state is what a watcher keeps of a log: the last trusted checkpoint with the tenant's slot, and what it has read up
+// to there. Files of before there was a format hold the checkpoint alone.
 type state struct {
 	Format string `json:"format"`
 	merkle.Seen
@@ -106,18 +106,18 @@ func (s *state) saw(next merkle.Seen, signed merkle.Signed) {
 
 // oddTimes names the times of cosignatures that cannot be, or are earlier than the same witness's last one.
 func (s *state) oddTimes(signed merkle.Signed, now time.Time) (odd []string) {
+	grown := signed.Tree.N > sizeOf(s.Checkpoint)
 	for _, c := range signed.Cosigned {
+		last := time.Unix(s.Times[c.Name], 0)
 		if why := oddTime(c.At, now); why != "" {
 			odd = append(odd, fmt.Sprintf("the witness %s says %s", clean(c.Name), why))
-		} else if last := s.Times[c.Name]; signed.Tree.N > sizeOf(s.Checkpoint) && c.At.Unix() < last && plausible(time.Unix(last, 0), now) {
+		} else if grown && c.At.Before(last) && oddTime(last, now) == "" {
 			odd = append(odd, fmt.Sprintf("the witness %s went back in time, from %s to %s", clean(c.Name),
-				utc(time.Unix(last, 0)), utc(c.At)))
+				utc(last), utc(c.At)))
 		}
 	}
 	return odd
 }
-
-func plausible(at, now time.Time) bool { return oddTime(at, now) == "" }
 
 // keep atomically replaces the file with v as JSON and returns once it is on disk.
 func keep(name string, v any) error {

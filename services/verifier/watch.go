@@ -76,7 +76,8 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	}
 	for {
 		err := w.look(ctx)
-		if wrong := (*UsageError)(nil); once || errors.Is(err, ErrContradiction) || errors.As(err, &wrong) || ctx.Err() != nil {
+		var wrong *UsageError
+		if once || errors.Is(err, ErrContradiction) || errors.As(err, &wrong) || ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
@@ -227,7 +228,8 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 	said := error(nil)
 	if convicted != nil || len(found) > 0 {
 		name := w.evidenceFile()
-		if said = w.entriesConvict(ctx, old, before, all, shown, name); convicted != nil || !errors.Is(said, ErrContradiction) {
+		said = w.entriesConvict(ctx, old, before, all, shown, name)
+		if convicted != nil || !errors.Is(said, ErrContradiction) {
 			return said // nothing can be read on from there
 		}
 		known.Found = append(known.Found, finding{strings.Join(found, "; "), name})

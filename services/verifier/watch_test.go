@@ -60,6 +60,8 @@ type history struct {
 	// witnesses cosign each checkpoint, now.
 	witnesses []*merkle.Cosigner
 	now       time.Time
+	// public is the log's key.
+	public string
 	// beside is who stands before the tenant in the directory.
 	beside []merkle.TenantTree
 }
