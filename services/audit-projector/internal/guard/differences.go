@@ -104,26 +104,40 @@ func (g *Guard) raise(ctx context.Context, d *lockboxv1.DifferenceFound) {
 		zap.String("where", d.GetWhere()),
 		zap.Stringer("kind", d.GetKind()), zap.Uint64("first", d.GetFirstSequence()), zap.Uint64("last", d.GetLastSequence()),
 		zap.Uint64("count", d.GetCount()), zap.Strings("subjects", d.GetSubjects()), zap.String("detail", d.GetDetail()))
+	if _, err := g.record(ctx, d); err != nil {
+		g.Log.Error("the alarm could not be written to the stream yet", zap.Error(err))
+	}
+}
+
+// record writes an alarm to the stream, once, and returns its sequence there.
+func (g *Guard) record(ctx context.Context, d *lockboxv1.DifferenceFound) (sequence uint64, err error) {
 	key := keyOf(d)
-	if g.told[key] {
-		return
+	g.recording.Lock()
+	defer g.recording.Unlock()
+	if sequence := g.told[key]; sequence > 0 {
+		return sequence, nil
 	}
 	g.Alarm()
 	at := aggregate.Guard
-	_, _, err := g.Stream.Report(ctx, &lockboxv1.Event{
+	sequence, _, err = g.Stream.Report(ctx, &lockboxv1.Event{
 		Id: uuid.Must(uuid.NewV7()).String(), Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: key,
 		Time:  timestamppb.New(g.Now()),
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 		Fact:  &lockboxv1.Event_DifferenceFound{DifferenceFound: d},
 	})
 	if err != nil {
-		g.Log.Error("the alarm could not be written to the stream yet", zap.Error(err))
-		return
+		return 0, err
 	}
 	if g.told == nil {
-		g.told = map[string]bool{}
+		g.told = map[string]uint64{}
 	}
-	g.told[key] = true
+	g.told[key] = sequence
+	if d.GetWhere() == History {
+		g.Log.Error("ALARM: the events of an aggregate contradict each other; nothing is decided about it any more",
+			zap.Uint64("sequence", d.GetFirstSequence()), zap.Strings("subjects", d.GetSubjects()),
+			zap.String("detail", d.GetDetail()))
+	}
+	return sequence, nil
 }
 
 // keyOf returns the same key for the same difference, independent of the finder and the number of findings.

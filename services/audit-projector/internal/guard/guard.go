@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
@@ -25,6 +26,7 @@ import (
 type Stream interface {
 	Copies(ctx context.Context) (journal.Copies, error)
 	Scan(ctx context.Context, server string, last uint64, handle func(journal.Stored) error) error
+	Replay(ctx context.Context, r journal.Replay, handle func(journal.Entry) error) error
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 	SetAside(ctx context.Context, m journal.Misfit) (decision journal.Entry, found bool, err error)
 	Judge(ctx context.Context, s journal.Stored) (m journal.Misfit, is bool, err error)
@@ -59,12 +61,18 @@ type Guard struct {
 
 	mu      sync.Mutex
 	verdict verdict
-	told    map[string]bool
+	// told are the sequences of the alarms that were recorded, by their keys.
+	told      map[string]uint64
+	recording sync.Mutex
 	away    int // consecutive looks in which a copy could not be read
 	// differed holds the servers whose copies differed when they were last read.
 	differed map[string]bool
 	misfits  misfits
 	state    State
+
+	histories sync.Mutex
+	// contradictions are aggregates whose events contradict each other, found since the start.
+	contradictions map[aggregate.Key]*lockboxv1.DifferenceFound
 }
 
 // State is what the guard knows of the stream, for metrics.

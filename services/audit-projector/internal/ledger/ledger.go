@@ -57,6 +57,12 @@ type Options struct {
 	Log    *zap.Logger
 	// Judge is called for each message before it enters the trees; nil: nobody judges. Its error is retried.
 	Judge func(ctx context.Context, s journal.Stored) error
+	// Order is called for each message that is not the next version of what its subject is about, as far as the trees
+	// know; nil: nobody looks. Its error is retried.
+	Order func(ctx context.Context, s journal.Stored) error
+	// Say records in the stream what was found of it, and returns the sequence of the last such record: nothing is signed
+	// that covers less. It is called before anything is signed; nil: nobody finds anything.
+	Say func(ctx context.Context) (through uint64, err error)
 	// Alarm is called on ErrDiffers.
 	Alarm func()
 	// Witnesses are asked before anything is signed; nil if there are none.
@@ -88,6 +94,8 @@ type Ledger struct {
 	confirmed bool
 	// keyRecorded: the stream says which key replaces the log's.
 	keyRecorded bool
+	// unsaid: what was found of the stream is recorded after what was read of it.
+	unsaid bool
 	// doubts counts the passes in a row in which the end of the log was missing.
 	doubts int
 
@@ -151,7 +159,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 // checkpoint: before that, no lease can be given.
 func (l *Ledger) pause(began time.Time) time.Duration {
 	switch now := l.Now(); {
-	case l.Covered() == 0:
+	case l.Covered() == 0 || l.unsaid:
 		return min(l.Interval, FirstInterval) - time.Since(began)
 	case l.Steady:
 		return now.Truncate(l.Interval).Add(l.Interval).Sub(now)
@@ -225,6 +233,11 @@ func (l *Ledger) pass(ctx context.Context) error {
 				return err
 			}
 		}
+		if l.Order != nil && !l.trees.follows(e.Subject) {
+			if err := l.Order(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
+				return err
+			}
+		}
 		return l.trees.append(next(reported), e)
 	})
 	if err != nil {
@@ -239,7 +252,21 @@ func (l *Ledger) pass(ctx context.Context) error {
 	if err := l.confirm(ctx, sizes); err != nil || !l.due(grown) {
 		return err
 	}
+	if said, err := l.said(ctx); err != nil || !said {
+		return err
+	}
 	return l.sign(ctx)
+}
+
+// said reports whether what is wrong with the stream is said in what is about to be signed. If not, the next pass comes
+// soon.
+func (l *Ledger) said(ctx context.Context) (bool, error) {
+	if l.Say == nil {
+		return true, nil
+	}
+	through, err := l.Say(ctx)
+	l.unsaid = err == nil && through > l.trees.appended
+	return !l.unsaid, err
 }
 
 // due reports whether a checkpoint is to be signed now.

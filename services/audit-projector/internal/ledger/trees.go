@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
@@ -148,6 +149,21 @@ func (t *trees) append(format uint8, e journal.Entry) error {
 	}
 	t.appended, t.format = e.Seq, format
 	return nil
+}
+
+// follows reports whether a message is the next version of what its subject is about, as far as the heads tell. They
+// count messages that are no events too.
+func (t *trees) follows(subject string) bool {
+	about, version := merkle.About(subject)
+	at, under := bus.Under(subject)
+	if about == "" || version == 0 || !under || aggregate.Reported(at.Kind) {
+		return true
+	}
+	head := merkle.Head{}
+	if of := t.named[bus.Tree(subject)]; of != nil && of.heads != nil {
+		head, _ = of.heads.Head(about)
+	}
+	return version == head.Version+1 && head.Count == head.Version
 }
 
 // cut adds the directory of all that was appended to the global tree, in the format of the leaves.
