@@ -213,7 +213,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
-				Receipts: log, Callers: fair.NewCallers(), Trail: trail, Access: access,
+				Receipts: log.Public(), Callers: fair.NewCallers(), Trail: trail, Access: access,
 				Health: health(log, watching, witnesses), Zone: timetext.Zone(c.TimeZone),
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
@@ -314,7 +314,7 @@ func serveLog(
 		}
 		return refusal.OfKind(refusal.Unavailable("", "I11", "the projection is being built"), "being-built")
 	}
-	return (&logserver.Server{Log: log, Allow: allow, Logger: rt.Log}).Start(listener), nil
+	return (&logserver.Server{Log: log.Public(), Allow: allow, Logger: rt.Log}).Start(listener), nil
 }
 
 // hint publishes that something about tenants has changed. A lost hint is made up for by the next.

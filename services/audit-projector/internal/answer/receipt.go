@@ -13,7 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 )
 
-// Receipts builds proofs for events of the log: *ledger.Ledger.
+// Receipts builds proofs for events of the log: ledger.Public.
 type Receipts interface {
 	Receipt(ctx context.Context, tenant, about string, wanted []ledger.Wanted, read uint64) (file []byte, err error)
 	// PublicKey returns the log's public key, by which receipts are checked.

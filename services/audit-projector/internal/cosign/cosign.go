@@ -1,6 +1,6 @@
 // Package cosign asks witnesses (C2SP tlog-witness) to cosign each checkpoint of the log. They receive only checkpoints
-// and consistency proofs. An unavailable witness is retried; the checkpoint is published without its cosignature, and
-// clients whose policy requires that cosignature reject it until then.
+// and consistency proofs. An unavailable witness is retried. A checkpoint is published once its policy is
+// satisfied, and cosigned again from time to time while nothing follows it.
 package cosign
 
 import (
@@ -28,6 +28,9 @@ const (
 	againAfter = 5 * time.Second
 	slowest    = 10 * time.Second
 	mostAnswer = 16 << 10 // bytes
+	// renewEvery is after what time a witness is asked to cosign a checkpoint again. A cosignature says when its witness
+	// knew of nothing newer: of a log that is quiet, nobody could tell otherwise whether an old one is held up to them.
+	renewEvery = 5 * time.Minute
 )
 
 // Log is *ledger.Ledger.
@@ -47,11 +50,13 @@ type Witnesses struct {
 	policy *merkle.Policy
 	all    []*witness
 	logger *zap.Logger
+	// renewEvery is the constant, but in tests.
+	renewEvery time.Duration
 }
 
 // New returns the policy's witnesses.
 func New(policy *merkle.Policy, logger *zap.Logger) *Witnesses {
-	ws := &Witnesses{policy: policy, logger: logger}
+	ws := &Witnesses{policy: policy, logger: logger, renewEvery: renewEvery}
 	for name, url := range policy.Witnesses() {
 		ws.all = append(ws.all, &witness{of: ws, name: name, url: strings.TrimSuffix(url, "/") + "/add-checkpoint"})
 	}
@@ -67,6 +72,12 @@ func (ws *Witnesses) Seen() map[string]time.Time {
 		w.mu.Unlock()
 	}
 	return at
+}
+
+// Enough is that of ledger.Witnesses.
+func (ws *Witnesses) Enough(signed []byte) bool {
+	_, err := ws.policy.Open(signed)
+	return err == nil
 }
 
 // Run asks each witness for each checkpoint until ctx ends.
@@ -144,6 +155,8 @@ type witness struct {
 	size int64
 	// done is the text of that checkpoint.
 	done string
+	// cosigned is when it did so last.
+	cosigned time.Time
 	// ahead is since when the witness has been ahead of the log, and how often the log was read to its end since.
 	ahead  time.Time
 	passes int
@@ -182,12 +195,12 @@ func (w *witness) run(ctx context.Context) {
 	}
 }
 
-// ask submits the last checkpoint unless it has cosigned the one with this text, and once more if the witness knows
-// another size than this remembers.
+// ask submits the last checkpoint unless it has cosigned the one with this text a short time ago, and once more if the
+// witness knows another size than this remembers.
 func (w *witness) ask(ctx context.Context, newest string) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	if newest == w.done {
+	if newest == w.done && time.Since(w.cosigned) < w.of.renewEvery {
 		return nil
 	}
 	size, cosigned, err := w.submit(ctx, w.size)
@@ -254,7 +267,7 @@ func (w *witness) submit(ctx context.Context, from int64) (size int64, cosigned 
 	if err := w.of.Log.Cosign(w.of.policy, answer); err != nil {
 		return 0, false, err
 	}
-	w.done = text(g.Checkpoint)
+	w.done, w.cosigned = text(g.Checkpoint), time.Now()
 	size, err = strconv.ParseInt(strings.SplitN(w.done, "\n", 3)[1], 10, 64)
 	return size, true, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -39,18 +40,7 @@ func TestACheckpointIsCosignedOnceByAWitness(t *testing.T) {
 		_, _ = w.Write([]byte("— w signature\n"))
 	}))
 	defer witness.Close()
-	_, log, err := note.GenerateKey(rand.Reader, "log.example")
-	must(t, err)
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	must(t, err)
-	key, err := merkle.NewCosigner("w", private)
-	must(t, err)
-	policy, err := merkle.ParsePolicy([]byte("log " + log + "\nwitness w " + key.VerifierKey() + " " + witness.URL +
-		"\nquorum w\n"))
-	must(t, err)
-
-	shown := &oneCheckpoint{}
-	asked := New(policy, zap.NewNop())
+	asked, shown := asking(t, witness.URL), &oneCheckpoint{}
 	asked.Log = shown
 	ctx, stop := context.WithCancel(t.Context())
 	ran := make(chan struct{})
@@ -68,9 +58,49 @@ func TestACheckpointIsCosignedOnceByAWitness(t *testing.T) {
 	}
 }
 
+// asking returns a policy's one witness.
+func asking(t *testing.T, url string) *Witnesses {
+	t.Helper()
+	_, log, err := note.GenerateKey(rand.Reader, "log.example")
+	must(t, err)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	key, err := merkle.NewCosigner("w", private)
+	must(t, err)
+	policy, err := merkle.ParsePolicy([]byte("log " + log + "\nwitness w " + key.VerifierKey() + " " + url +
+		"\nquorum w\n"))
+	must(t, err)
+	return New(policy, zap.NewNop())
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a quiet log shows was cosigned a short time ago all the same.
+func TestACheckpointIsCosignedAgainFromTimeToTime(t *testing.T) {
+	bodies := make(chan string, 100)
+	witness := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies <- string(body)
+		_, _ = w.Write([]byte("— w signature\n"))
+	}))
+	defer witness.Close()
+	asked, shown := asking(t, witness.URL), &oneCheckpoint{}
+	asked.Log, asked.renewEvery = shown, time.Nanosecond
+	for range 3 {
+		must(t, asked.all[0].ask(t.Context(), text(checkpoint)))
+	}
+	if n := shown.cosigned.Load(); n != 3 {
+		t.Errorf("the checkpoint was cosigned %d times", n)
+	}
+	<-bodies
+	for range 2 { // with nothing to prove
+		if body := <-bodies; body != "old 1\n\n"+checkpoint {
+			t.Errorf("it is asked with %q", body)
+		}
 	}
 }

@@ -19,6 +19,8 @@ type Witnesses interface {
 	// Follow has those witnesses cosign the last checkpoint. It returns ErrDiffers if one of them refuses, because the
 	// checkpoint does not follow from what it cosigned.
 	Follow(ctx context.Context, sizes map[string]int64) error
+	// Enough reports whether a signed note has the cosignatures that the policy demands.
+	Enough(signed []byte) bool
 }
 
 func (l *Ledger) seenByWitnesses(ctx context.Context) (map[string]int64, error) {

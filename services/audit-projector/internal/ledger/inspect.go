@@ -44,7 +44,13 @@ type tenantReader struct {
 	tenant string
 }
 
-func (r tenantReader) Read(path string) ([]byte, error) { return r.ledger.read(r.tenant, path) }
+func (r tenantReader) Read(path string) (data []byte, err error) {
+	err = r.ledger.view(func(shown) error {
+		data, err = r.ledger.tenantTree(r.tenant).Read(path)
+		return err
+	})
+	return data, err
+}
 
 // GlobalTree returns a reader of the global tree's files.
 func (i Inspected) GlobalTree() merkle.Reader { return globalReader{i.ledger} }
@@ -52,8 +58,8 @@ func (i Inspected) GlobalTree() merkle.Reader { return globalReader{i.ledger} }
 type globalReader struct{ ledger *Ledger }
 
 func (r globalReader) Read(path string) (data []byte, err error) {
-	err = r.ledger.view(func(s shown) error {
-		data, err = narrow(r.ledger.globalFiles(), path, s.Global.N)
+	err = r.ledger.view(func(shown) error {
+		data, err = r.ledger.globalTree().Read(path)
 		return err
 	})
 	return data, err

@@ -100,7 +100,9 @@ type Ledger struct {
 	doubts int
 
 	mu           sync.RWMutex
-	shown        shown
+	shown        *shown   // the last checkpoint
+	public       *shown   // the last one that is shown to everybody; nil: none is
+	waiting      []*shown // those that enough witnesses have not cosigned, oldest first
 	failed       error
 	contradicted error
 	passed       time.Time
@@ -115,7 +117,7 @@ func Open(o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	return &Ledger{Options: o, policy: policy, confirmed: o.Witnesses == nil}, nil
+	return &Ledger{Options: o, policy: policy, confirmed: o.Witnesses == nil, shown: new(shown)}, nil
 }
 
 // Run follows the stream until ctx ends. It retries while the bus is unavailable. On ErrDiffers it raises the alarm and
@@ -476,7 +478,7 @@ func (l *Ledger) keep(s state) error {
 	if err := l.trees.settle(s); err != nil {
 		return err
 	}
-	l.shown = shown{s, directory, l.trees.views(), s.Checkpoint}
+	l.present(&shown{s, directory, l.trees.views(), s.Checkpoint})
 	return nil
 }
 
@@ -491,6 +493,7 @@ func (l *Ledger) show(t *trees) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shown = shown{t.disk, directory, t.views(), t.disk.Checkpoint}
+	l.present(&shown{t.disk, directory, t.views(), t.disk.Checkpoint})
+	l.recall()
 	return nil
 }

@@ -267,7 +267,7 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 			if !known {
 				before = merkle.Seen{Tenant: tenant}
 			}
-			next, err := l.Sighting(tenant, globalSize(t, policy, before), before.Opening.Size)
+			next, err := l.Public().Sighting(tenant, globalSize(t, policy, before), before.Opening.Size)
 			must(t, err)
 			if seen[tenant], err = merkle.Follow(before, next, policy); err != nil {
 				t.Fatal(err)
@@ -280,7 +280,7 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 			continue
 		}
 		about := strings.TrimSuffix(e.Subject, ".1.TicketCommented")
-		file, err := l.Receipt(t.Context(), e.Event.GetTenant(), about,
+		file, err := l.Public().Receipt(t.Context(), e.Event.GetTenant(), about,
 			[]Wanted{{Sequence: e.Seq, Withhold: random.IntN(2) == 0}}, e.Seq)
 		must(t, err)
 		report, err := merkle.VerifyReceipt(file, policy)
@@ -291,11 +291,11 @@ func TestReceiptsAndSightingsHold(t *testing.T) {
 		}
 	}
 	last := s.entries[len(s.entries)-1]
-	_, err = l.Receipt(t.Context(), aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}, last.Seq)
+	_, err = l.Public().Receipt(t.Context(), aggregate.ProviderTenant, "x", []Wanted{{Sequence: last.Seq}}, last.Seq)
 	if !errors.Is(err, ErrNotCovered) {
 		t.Errorf("the last checkpoint itself: %v", err)
 	}
-	if _, err := l.Sighting("nobody", 0, 0); !errors.Is(err, ErrNoTree) {
+	if _, err := l.Public().Sighting("nobody", 0, 0); !errors.Is(err, ErrNoTree) {
 		t.Errorf("a tenant that is not: %v", err)
 	}
 	for size := int64(1); size <= 12; size++ {
@@ -337,7 +337,7 @@ func TestTilesOfEveryEarlierSize(t *testing.T) {
 		passes(t, l)
 		for i := range 5 {
 			tenant := fmt.Sprintf("tenant-%d", i)
-			is, err := l.Sighting(tenant, 0, 0)
+			is, err := l.Public().Sighting(tenant, 0, 0)
 			must(t, err)
 			earlier = append(earlier, sized{tenant, is.Opening})
 		}
@@ -350,7 +350,7 @@ func TestTilesOfEveryEarlierSize(t *testing.T) {
 		hashes, err := merkle.Hashes(served{l, then.tenant}, then.opening.Tree()).ReadHashes(leaves)
 		must(t, err)
 		for _, tile := range merkle.Partials(then.opening.Size) {
-			data, err := l.Tile(then.tenant, merkle.Path(tile))
+			data, err := l.Public().Tile(then.tenant, merkle.Path(tile))
 			must(t, err)
 			if tile.L >= 0 {
 				if len(data) != tile.W*tlog.HashSize {
@@ -368,7 +368,7 @@ func TestTilesOfEveryEarlierSize(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"tile/0/000.p/255", "tile/0/x", "events/000", "../state.json", "tile/entries/999"} {
-		if data, err := l.Tile("tenant-0", path); err == nil && len(data) > 0 && path != "tile/0/000.p/255" {
+		if data, err := l.Public().Tile("tenant-0", path); err == nil && len(data) > 0 && path != "tile/0/000.p/255" {
 			t.Errorf("%s was served", path)
 		}
 	}
@@ -380,4 +380,4 @@ type served struct {
 	tenant string
 }
 
-func (s served) Read(path string) ([]byte, error) { return s.l.Tile(s.tenant, path) }
+func (s served) Read(path string) ([]byte, error) { return s.l.Public().Tile(s.tenant, path) }

@@ -39,7 +39,7 @@ func TestAReceiptShowsAllThatItsCheckpointCovers(t *testing.T) {
 		for _, sequence := range sequences {
 			wanted = append(wanted, Wanted{Sequence: sequence})
 		}
-		file, err := l.Receipt(t.Context(), "bank", about, wanted, read)
+		file, err := l.Public().Receipt(t.Context(), "bank", about, wanted, read)
 		if err != nil {
 			return merkle.Report{}, err
 		}

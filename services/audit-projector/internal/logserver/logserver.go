@@ -29,7 +29,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Log is *ledger.Ledger.
+// Log is ledger.Public.
 type Log interface {
 	Checkpoint() ([]byte, error)
 	Growth(size int64) (ledger.Growth, error)
