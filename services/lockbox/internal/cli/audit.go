@@ -34,7 +34,7 @@ func (a *app) auditCommand() *cobra.Command {
 it, and audit access says who looked; audit replay and audit state-at read the stream itself and need the
 compliance team's bus key, as do audit verify and audit dead-letters.`, "",
 		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
-		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
+		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditCompareCommand(),
 		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand(), a.auditWritersCommand())
 }
 
@@ -109,15 +109,19 @@ func activityTable(l render.Look, list *lockboxv1.ActivityList) string {
 
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var stream bool
-	var writers string
+	var writers, state string
 	t := &trust{}
 	c := &cobra.Command{
-		Use: "verify [FILE]", Short: "Check a receipt offline, or every invariant over the whole stream",
+		Use: "verify [FILE]", Short: "Check a receipt or evidence offline, or every invariant over the whole stream",
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"json"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		Long: `With a FILE of audit receipt: ` + verifier.ReceiptHelp + `
+With --state it is also compared with what audit watch has read.
+
+With a FILE that audit watch or compare kept as evidence: checks, by the log's key alone, that the log signed what is in it, and
+that this cannot all be true.
 
 Without: reads the whole stream with the compliance team's key and checks that no sequence is missing, that every event is
 what its subject says, and every invariant that events can show: each grant has its basis, one decision, nothing past
@@ -136,12 +140,15 @@ the stream says of it proves nothing. By default it is LOCKBOX_WRITERS_KEY, and 
 Whatever does not hold, the exit code is 10.`,
 		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
   lockbox audit verify receipt.json --log-key log.vkey
+  lockbox audit verify receipt.json --policy policy.txt --state lockbox-log-meadowbank.json
   lockbox audit verify --stream
   lockbox audit verify --stream -o json | jq .violations`,
 	}
 	c.Flags().BoolVar(&stream, "stream", false, "check the whole stream (as without a FILE)")
 	c.Flags().StringVar(&writers, "writers-key", "",
 		"`file` with the deployment's verifier key: check who signed each event")
+	c.Flags().StringVar(&state, "state", "", "`file` of audit watch, to be compared with what was read there")
+	_ = c.MarkFlagFilename("state", "json") // fails only for an unknown flag
 	t.flags(c)
 	overStream := a.with(func(ctx context.Context, s *session, _ []string) error {
 		v, err := s.verify(ctx, a.writersKey(writers))
@@ -161,8 +168,10 @@ Whatever does not hold, the exit code is 10.`,
 		switch {
 		case len(args) == 1 && stream:
 			return usage(c, "either a FILE or --stream")
+		case len(args) == 0 && state != "":
+			return usage(c, "--state is for a FILE")
 		case len(args) == 1:
-			return a.verifyFile(c, t, writers, args[0])
+			return a.verifyFile(c, t, writers, args[0], state)
 		}
 		return overStream(c, args)
 	}

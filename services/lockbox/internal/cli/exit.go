@@ -34,6 +34,9 @@ const (
 	exitFailure         = 11
 	exitWarning         = 12
 	exitUnknown         = 13
+	exitNotTrusted      = 14
+	exitStale           = 15
+	exitInconclusive    = 16
 	exitInterrupted     = 130
 )
 
@@ -85,6 +88,12 @@ func (e *CheckedError) exitCode() int {
 	return code[e.State]
 }
 
+// verdicts are the exit codes of what is said of a log.
+var verdicts = map[error]int{
+	verifier.ErrContradiction: exitNotTrue, verifier.ErrNotTrusted: exitNotTrusted, verifier.ErrStale: exitStale,
+	verifier.ErrInconclusive: exitInconclusive,
+}
+
 // ExitCode is the only mapping from errors to exit codes; `lockbox help exit-codes` explains it.
 func ExitCode(err error) int {
 	var wrong *usageError
@@ -98,6 +107,8 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
+	case verifier.Verdict(err) != nil:
+		return verdicts[verifier.Verdict(err)]
 	case errors.Is(err, ErrNotTrue), errors.Is(err, verifier.ErrNotProven):
 		return exitNotTrue
 	case errors.Is(err, errNothingRuns), errors.Is(err, client.ErrNotRunning), errors.Is(err, journal.ErrUnknown):

@@ -17,10 +17,13 @@ func topics() []*cobra.Command {
     7  refused: something else was decided first, or it has changed since you saw it (CONFLICT)
     8  refused: its state does not allow it any more, or not yet (PRECONDITION)
     9  not available: nothing runs, or something that must be asked does not answer (UNAVAILABLE); never a yes
-   10  what was verified is not true (audit verify, watch, repair)
+   10  what was verified is not true (audit verify, repair), or the log contradicts itself (audit watch, compare)
    11  doctor found a failure
    12  doctor found warnings only
    13  doctor found no failure, and could not check everything
+   14  too few witnesses have cosigned what the log shows (audit watch, compare): ask again
+   15  what the log shows is older than it may be, and contradicts nothing (audit watch)
+   16  what the log shows proves nothing either way (audit watch, compare): ask again
   130  interrupted
 
 A refusal changes nothing. With -o json or -o yaml, errors are written to stderr in that form:

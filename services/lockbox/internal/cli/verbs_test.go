@@ -85,7 +85,7 @@ var verbs = map[string]struct {
 	"ticket comment": {kind: adds}, "ticket close": {kind: adds}, "ticket reopen": {kind: adds},
 	"audit list": {}, "audit access": {}, "audit export": {}, "audit replay": {}, "audit state-at": {},
 	"audit verify":  {},
-	"audit receipt": {}, "audit watch": {}, "audit forward": {kind: adds}, "audit forward key": {kind: adds},
+	"audit receipt": {}, "audit watch": {}, "audit compare": {}, "audit forward": {kind: adds}, "audit forward key": {kind: adds},
 	"audit dead-letters": {},
 	"audit set-aside":    {dangerous, "--as olga audit set-aside 4 --reason x", "access is granted again"},
 	"audit writers list": {},

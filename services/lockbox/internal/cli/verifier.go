@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -37,11 +38,15 @@ func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
 	return trusted, err == nil && info.LogKey != ""
 }
 
-// verifyFile checks a receipt offline. Writers is the file of the key that certifies writers; empty if none is named.
-func (a *app) verifyFile(c *cobra.Command, t *trust, writers, name string) error {
+// verifyFile checks a receipt, or evidence against a log, offline. Writers is the file of the key that certifies writers;
+// empty if none is named.
+func (a *app) verifyFile(c *cobra.Command, t *trust, writers, name, state string) error {
 	trusted, local := t.of(a)
 	trusted.Writers = first(writers, a.Getenv("LOCKBOX_WRITERS_KEY"))
-	r, err := verifier.CheckFile(name, trusted)
+	if file, err := os.ReadFile(name); err == nil && verifier.IsEvidence(file) { // #nosec G304 -- the user names it
+		return a.verifyEvidence(c, trusted, name)
+	}
+	r, err := verifier.CheckWatched(name, trusted, state, a.Now())
 	if err != nil {
 		return asUsage(c, err)
 	}
@@ -56,11 +61,57 @@ func (a *app) verifyFile(c *cobra.Command, t *trust, writers, name string) error
 	})
 }
 
+func (a *app) verifyEvidence(c *cobra.Command, trusted verifier.Trust, name string) error {
+	e, err := verifier.CheckEvidence(name, trusted)
+	if err != nil {
+		return asUsage(c, err)
+	}
+	return a.write(page{
+		func() (string, error) { return render.ValueJSON(e) },
+		func(render.Look) string { return e.Text() },
+	})
+}
+
+// watcher returns what asks the log that is named, or that of the Lockbox on this machine.
+func (a *app) watcher(t *trust, address string) *verifier.Watcher {
+	w := &verifier.Watcher{
+		Log: first(address, a.Getenv("LOCKBOX_LOG")), Out: a.Out, Err: a.Err, Now: a.Now, Zone: a.Zone,
+	}
+	w.Trust, _ = t.of(a)
+	if info, err := a.running(); w.Log == "" && err == nil {
+		w.Log = info.LogURL
+	}
+	return w
+}
+
+const logFlag = "`address` of the log (LOCKBOX_LOG; on the machine that runs Lockbox it is known)"
+
+func (a *app) auditCompareCommand() *cobra.Command {
+	var address string
+	t := &trust{}
+	c := &cobra.Command{
+		Use: "compare A [B]", Short: "Compare two receipts, checkpoints, mails or states of watch, or one with the log",
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
+		Long: verifier.CompareHelp + `
+
+With A alone it is compared with the log as it is now.`,
+		Example: `  lockbox audit compare receipt.json lockbox-log-meadowbank.json --policy policy.txt
+  lockbox audit compare 4711:9f86d081884c7d659a2feaa0c55ad015 --log https://log.nimbus.example`,
+	}
+	c.Flags().StringVar(&address, "log", "", logFlag)
+	t.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		args = append(args, "")
+		return asUsage(c, a.watcher(t, address).Compare(c.Context(), args[0], args[1]))
+	}
+	return c
+}
+
 func (a *app) auditWatchCommand() *cobra.Command {
 	var (
 		address, file, compare string
-		every                  time.Duration
-		once                   bool
+		every, age             time.Duration
+		once, acknowledge      bool
 	)
 	t := &trust{}
 	c := &cobra.Command{
@@ -74,26 +125,22 @@ func (a *app) auditWatchCommand() *cobra.Command {
   lockbox audit watch --compare 4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`,
 	}
 	f := c.Flags()
-	f.StringVar(&address, "log", "", "`address` of the log (LOCKBOX_LOG; on the machine that runs Lockbox it is known)")
+	f.StringVar(&address, "log", "", logFlag)
 	f.StringVar(&file, "state", "", "`file` of the last checkpoint seen (default lockbox-log-<tenant>.json)")
 	f.StringVar(&compare, "compare", "", "`size:root` from a mail, to be proved once")
 	f.DurationVar(&every, "interval", verifier.DefaultInterval, "how often to look")
 	f.BoolVar(&once, "once", false, "look once")
+	f.DurationVar(&age, "max-age", 0, "`how long` ago enough witnesses may have cosigned what is shown")
+	f.BoolVar(&acknowledge, "acknowledge", false, "do not say again what was found in entries before")
 	t.flags(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) (err error) {
-		w := &verifier.Watcher{
-			Log: first(address, a.Getenv("LOCKBOX_LOG")), State: file, Token: s.Token,
-			Out: a.Out, Err: a.Err, Now: a.Now, Zone: a.Zone,
-		}
-		w.Trust, _ = t.of(a)
-		if info, err := a.running(); w.Log == "" && err == nil {
-			w.Log = info.LogURL
-		}
+		w := a.watcher(t, address)
+		w.State, w.Token, w.MaxAge, w.Acknowledge = file, s.Token, age, acknowledge
 		if w.Log == "" {
 			return usage(c, "name the log with --log (or LOCKBOX_LOG)")
 		}
 		if compare != "" {
-			return asUsage(c, w.Compare(ctx, compare))
+			return asUsage(c, w.Compare(ctx, compare, ""))
 		}
 		if w.Tenant, err = s.oneTenant(ctx); err != nil {
 			return err

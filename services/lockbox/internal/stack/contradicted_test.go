@@ -1,0 +1,116 @@
+package stack_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/request"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/verifier"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// watcher is a customer's own watcher of the log.
+func (l *lockbox) watcher(as string) *verifier.Watcher {
+	l.Helper()
+	return &verifier.Watcher{
+		Trust: verifier.Trust{Key: filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile)}, Log: l.stack.LogURL(),
+		Tenant: bank, State: filepath.Join(l.TempDir(), "seen.json"),
+		Token: func(context.Context) (string, error) { return l.token(as), nil },
+		Out:   new(bytes.Buffer), Err: new(bytes.Buffer), Now: time.Now, Zone: time.UTC,
+	}
+}
+
+// Whoever has the orchestrator's key of the bus stores an approval beside a customer's denial. The log that is signed
+// over both says so itself, to whomever it is shown; the customer's watcher finds it alone and keeps what convicts the
+// log; and nobody else is stopped by it, where events are not signed.
+//
+// control: nist:AU-9
+func TestAnApprovalBesideADenialConvictsTheLog(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		start func(*testing.T) *lockbox
+		kind  lockboxv1.DifferenceKind
+	}{
+		"events are not signed": {func(t *testing.T) *lockbox { t.Helper(); return start(t, request.DefaultTerms()) },
+			lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED},
+		"events are signed": {startSigned, lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := row.start(t)
+			l.close()
+			l.config.LogAddr, l.config.RescanEvery = "127.0.0.1:0", 30*time.Second
+			l.open()
+			approved, denied, other := l.requested(l.intent("erin"), request.CustomerNotified),
+				l.requested(l.intent("erin"), request.CustomerNotified), l.requested(l.intent("erin"), request.CustomerNotified)
+			l.does("otto", approve(approved))
+			l.reaches(approved, request.Active)
+			l.does("otto", deny(denied, "Not today."))
+			(&written{lockbox: l}).signed()
+			w := l.watcher("audrey")
+			must(t, w.Watch(t.Context(), time.Minute, true))
+
+			approval := l.history(journal.Replay{Type: "CustomerApproved"})[0].Event
+			denial := l.history(journal.Replay{Type: "CustomerDenied"})[0].Event
+			approval.Id, approval.AggregateId, approval.Time = newID(l), denied, timestamppb.Now()
+			approval.Version, approval.CorrelationId = denial.GetVersion(), denied
+			data, err := proto.Marshal(approval)
+			must(t, err)
+			m := &strayMessage{by: bus.Orchestrator, data: data,
+				subject: fmt.Sprintf("lockbox.event.%s.request.%s.%d.CustomerApproved", bank, denied, denial.GetVersion())}
+			l.store(m)
+			alarm, covered := uint64(0), uint64(0)
+			within(t, patience, "a checkpoint that covers it", func() bool {
+				for _, e := range l.history(journal.Replay{From: m.seq}) {
+					f := e.Event.GetDifferenceFound()
+					if f.GetFirstSequence() == m.seq && f.GetKind() == row.kind && alarm == 0 {
+						alarm = e.Seq
+					}
+					if through := e.Event.GetCheckpointSigned().GetCoveredSequence(); through >= m.seq && covered == 0 {
+						covered = through
+					}
+				}
+				return covered > 0
+			})
+			if alarm == 0 || alarm > covered {
+				t.Errorf("what is signed through %d covers %d, and the alarm is %d", covered, m.seq, alarm)
+			}
+			says := fmt.Sprintf("a second version %d of lockbox.event.%s.request.%s: CustomerApproved", denial.GetVersion(), bank,
+				denied)
+			within(t, patience, "the watcher to see it", func() bool { // it is shown after it is reported
+				err = w.Watch(t.Context(), time.Minute, true)
+				return err != nil
+			})
+			if !errors.Is(err, verifier.ErrContradiction) || !strings.Contains(err.Error(), says) {
+				t.Fatalf("the watcher says %v", err)
+			}
+			kept, err := filepath.Glob(strings.TrimSuffix(w.State, ".json") + ".contradiction-*.json")
+			must(t, err)
+			if len(kept) != 1 {
+				t.Fatalf("kept: %v", kept)
+			}
+			if e, err := verifier.CheckEvidence(kept[0], w.Trust); err != nil || !strings.Contains(e.Text(), says) {
+				t.Errorf("the evidence: %v", err)
+			}
+			if row.kind == lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED {
+				l.does("otto", approve(other))
+				l.reaches(other, request.Active)
+			}
+			if n := len(l.history(journal.Replay{Kind: aggregate.KindAlarm})); n != 1 {
+				t.Errorf("%d alarms", n)
+			}
+		})
+	}
+}
