@@ -385,6 +385,9 @@ var table = []row{
 				return l.say("DifferenceFound/mail-overdue", "Count", l.count("event", int(f.GetCount())),
 					"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
 			}
+			if aggregate.ContradictsItself(f) {
+				return l.say("DifferenceFound/history", "Sequence", decimal(f.GetFirstSequence()))
+			}
 			return l.say("DifferenceFound", "Difference", l.difference(f.GetKind()), "Where", f.GetWhere(), "Count",
 				l.count("event", int(f.GetCount())),
 				"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))

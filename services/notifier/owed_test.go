@@ -83,7 +83,7 @@ func TestI16WhatIsPlannedIsWhatIsOwed(t *testing.T) {
 	for _, template := range plan.Templates() {
 		switch template {
 		case plan.InternalApprovalRequested, plan.InternalApprovalReminder, plan.IntegrityAlarm, plan.StrayMessage,
-			plan.MailOverdue, plan.Contested, plan.Digest,
+			plan.HistoryAlarm, plan.MailOverdue, plan.Contested, plan.Digest,
 			plan.PreviewSignedUp, plan.PreviewSignedOff:
 		default:
 			if seen[string(template)] == 0 {

@@ -359,7 +359,7 @@ func TestEvidenceIsCheckedAndNotBelieved(t *testing.T) {
 			e["entries"] = e["entries"].([]any)[:1]
 			e["shown"] = merkle.Seen{Tenant: "contoso", Checkpoint: honest.note, Opening: opening, Directory: last}
 		},
-		"an entry is missing":   func(e map[string]any) { e["entries"] = e["entries"].([]any)[1:] },
+		"an entry is missing": func(e map[string]any) { e["entries"] = e["entries"].([]any)[1:] },
 		"an entry stands twice": func(e map[string]any) {
 			e["entries"] = append(e["entries"].([]any), e["entries"].([]any)[0])
 		},

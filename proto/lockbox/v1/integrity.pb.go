@@ -220,7 +220,7 @@ func (x *LogKeyChanged) GetNote() string {
 // Nothing new is granted until it is mended, or the message is set aside. Or the stream lacks reports of mails.
 type DifferenceFound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was compared: `stream`, `replica <server>`, `tiles`, `mails`.
+	// What was compared: `stream`, `replica <server>`, `tiles`, `mails`, or `history`, of one aggregate.
 	Where string `protobuf:"bytes,1,opt,name=where,proto3" json:"where,omitempty"`
 	// How it differs.
 	Kind DifferenceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=lockbox.v1.DifferenceKind" json:"kind,omitempty"`

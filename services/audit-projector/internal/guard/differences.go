@@ -132,7 +132,7 @@ func (g *Guard) record(ctx context.Context, d *lockboxv1.DifferenceFound) (seque
 		g.told = map[string]uint64{}
 	}
 	g.told[key] = sequence
-	if d.GetWhere() == History {
+	if aggregate.ContradictsItself(d) {
 		g.Log.Error("ALARM: the events of an aggregate contradict each other; nothing is decided about it any more",
 			zap.Uint64("sequence", d.GetFirstSequence()), zap.Strings("subjects", d.GetSubjects()),
 			zap.String("detail", d.GetDetail()))

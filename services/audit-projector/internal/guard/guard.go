@@ -64,7 +64,7 @@ type Guard struct {
 	// told are the sequences of the alarms that were recorded, by their keys.
 	told      map[string]uint64
 	recording sync.Mutex
-	away    int // consecutive looks in which a copy could not be read
+	away      int // consecutive looks in which a copy could not be read
 	// differed holds the servers whose copies differed when they were last read.
 	differed map[string]bool
 	misfits  misfits

@@ -11,10 +11,6 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// History is where a difference is if the events of one aggregate contradict each other: all of them are events, and
-// signed by their writers as far as that is demanded, and yet their versions are not 1, 2, 3 … once each.
-const History = "history"
-
 // Order looks at an event that is not the next version of its aggregate, as far as the trees know. If that is because
 // its history contradicts itself, Say says so. Messages that are no events are none of its versions.
 //
@@ -64,7 +60,7 @@ func (g *Guard) outOfOrder(ctx context.Context, of aggregate.Key, through uint64
 				return nil
 			}
 			wrong = &lockboxv1.DifferenceFound{
-				Where: History, Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED, FirstSequence: e.Seq,
+				Where: aggregate.AlarmHistory, Kind: lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED, FirstSequence: e.Seq,
 				LastSequence: e.Seq, Count: 1, Subjects: []string{e.Subject},
 				Detail: fmt.Sprintf("It is stored after %s.", subject),
 			}

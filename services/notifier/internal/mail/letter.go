@@ -346,7 +346,7 @@ func (w *writer) actions() {
 	switch {
 	case w.n.Standing == plan.SecurityOfficer && t == plan.StrayMessage:
 		w.out.Commands = []string{"lockbox audit set-aside " + strconv.FormatUint(d.Sequence, 10)}
-	case w.n.Standing == plan.SecurityOfficer && t == plan.MailOverdue:
+	case w.n.Standing == plan.SecurityOfficer && (t == plan.MailOverdue || t == plan.HistoryAlarm):
 		w.out.Commands = []string{"lockbox audit verify"}
 	case w.n.Standing == plan.SecurityOfficer && t == plan.Contested:
 		w.out.Commands = []string{"lockbox tenant subscription transfer " + line(d.Subscription) + ` --tenant … --reason "…"`}
@@ -434,7 +434,7 @@ func discloses(t plan.Template) bool {
 // outside reports whether a mail is about neither one request nor a change to a tenant.
 func outside(t plan.Template) bool {
 	return discloses(t) || t == plan.WaivedAccess || t == plan.IntegrityAlarm || t == plan.StrayMessage ||
-		t == plan.MailOverdue || t == plan.Contested
+		t == plan.HistoryAlarm || t == plan.MailOverdue || t == plan.Contested
 }
 
 func changes(n plan.Notification) bool {

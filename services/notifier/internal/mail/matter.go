@@ -24,8 +24,8 @@ const (
 
 func levelOf(n plan.Notification) level {
 	switch n.Template {
-	case plan.IntegrityAlarm, plan.StrayMessage, plan.MailOverdue, plan.Contested, plan.ExposureDisclosed,
-		plan.ApproversDiffer, plan.SignInRecovery, plan.SignInReminder:
+	case plan.IntegrityAlarm, plan.StrayMessage, plan.HistoryAlarm, plan.MailOverdue, plan.Contested,
+		plan.ExposureDisclosed, plan.ApproversDiffer, plan.SignInRecovery, plan.SignInReminder:
 		return critical
 	case plan.NobodyToAsk, plan.ApproversUnavailable, plan.ApprovalsOutOfReach, plan.InvitationRedeemed,
 		plan.SignInProposed, plan.LegalDemandDisclosed:

@@ -118,6 +118,7 @@ var shapes = map[plan.Template]shape{
 
 	plan.Contested:      {[]string{"label/at", "label/registrations"}, nil},
 	plan.StrayMessage:   {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
+	plan.HistoryAlarm:   {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
 	plan.MailOverdue:    {[]string{"label/what", "label/at", "label/events"}, nil},
 	plan.IntegrityAlarm: {[]string{"label/what", "label/at", "label/events"}, []string{"quote/description"}},
 }

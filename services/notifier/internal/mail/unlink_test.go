@@ -25,7 +25,9 @@ func TestALinkInFreeTextIsTextInEveryMail(t *testing.T) {
 		d.Justification, d.Requester, d.Employer, d.Question, d.Person = lure, lure, lure, lure, lure
 		d.Targets, d.Note = []string{lure, lure}, lure
 		d.Description, d.What, d.Authority, d.Reference, d.Why = lure, lure, lure, lure, nil
-		if n.Template != plan.StrayMessage && n.Template != plan.IntegrityAlarm && n.Template != plan.MailOverdue {
+		switch n.Template { // which list events
+		case plan.StrayMessage, plan.HistoryAlarm, plan.IntegrityAlarm, plan.MailOverdue:
+		default:
 			d.Resources = []string{lure}
 		}
 		d.Others, d.Approvals = []string{lure}, []plan.Approval{{By: lure, At: noon}}

@@ -89,6 +89,7 @@ func TestR52UrgentMailsAreNeitherHeldNorCounted(t *testing.T) {
 		{plan.LegalDemandDisclosed, nil, true},
 		{plan.IntegrityAlarm, nil, true},
 		{plan.StrayMessage, nil, true},
+		{plan.HistoryAlarm, nil, true},
 		{plan.MailOverdue, nil, true},
 		{plan.Contested, nil, true},
 		{plan.InternalApprovalRequested, func(n *plan.Notification) { n.Emergency = true }, true},

@@ -7,12 +7,15 @@ import (
 )
 
 // alarm notifies the security officers of a difference between the log and its trees, of a message that cannot be an
-// event, or of mails that are overdue, naming what is concerned.
+// event, of events that contradict each other, or of mails that are overdue, naming what is concerned.
 func (p *planner) alarm(f *lockboxv1.DifferenceFound) {
 	d := p.data()
 	_, d.What = activity.In(language(p.settings.DefaultLanguage)).Describe(p.Event)
 	d.Description, d.Resources = f.GetDetail(), f.GetSubjects()
 	template := IntegrityAlarm
+	if aggregate.ContradictsItself(f) {
+		template = HistoryAlarm
+	}
 	switch f.GetKind() {
 	case lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT:
 		template, d.Sequence = StrayMessage, f.GetFirstSequence()

@@ -140,6 +140,9 @@ const IntegrityAlarm Template = "integrity-alarm"
 // StrayMessage tells them that the stream holds a message that cannot be an event.
 const StrayMessage Template = "stray-message"
 
+// HistoryAlarm tells them that events of one request, or of whatever else, contradict each other.
+const HistoryAlarm Template = "history-alarm"
+
 // MailOverdue tells them that mails are owed and not reported (I16).
 const MailOverdue Template = "mail-overdue"
 
@@ -162,8 +165,8 @@ func Templates() []Template {
 		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
-		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, MailOverdue,
-		Contested, Digest,
+		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, HistoryAlarm,
+		MailOverdue, Contested, Digest,
 	}
 }
 

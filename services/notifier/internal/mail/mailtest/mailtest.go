@@ -249,6 +249,15 @@ func Sample(t plan.Template, language string) plan.Notification {
 			Resources: []string{subject(RequestID, "3.CustomerNotified"),
 				subject(RequestID, "4.CustomerApproved")},
 		}
+	case plan.HistoryAlarm:
+		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
+		*d = plan.Data{
+			Provider: d.Provider, PortalURL: d.PortalURL, TenantID: d.TenantID, At: d.At, Sequence: 4004,
+			What: "ALARM: event 4004 of the stream contradicts the history that it stands in, and the log says so. Nothing is " +
+				"decided about that any more; whatever else is granted does not depend on it.",
+			Description: "It is stored after " + subject(RequestID, "4.CustomerDenied") + ".",
+			Resources:   []string{subject(RequestID, "4.CustomerApproved")},
+		}
 	case plan.StrayMessage:
 		n.Standing, n.Name, n.Recipient, n.Thread = plan.SecurityOfficer, "", "security@northwind.example", ""
 		*d = plan.Data{
