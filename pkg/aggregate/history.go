@@ -2,8 +2,8 @@ package aggregate
 
 import lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 
-// AlarmHistory is where a difference is if events of one aggregate contradict each other: each of them is an event, and their
-// versions are not 1, 2, 3 … once each.
+// AlarmHistory is where a difference is if events of one aggregate contradict each other: each of them is an event, and
+// their versions are not 1, 2, 3 … once each.
 const AlarmHistory = "history"
 
 // ContradictsItself reports whether an alarm is about events that contradict each other. Unlike other differences, it

@@ -24,8 +24,8 @@ func (s Seen) Verify(policy *Policy) (Signed, error) {
 
 // Contradict compares two checkpoints of a log, in any order, by nothing but what they show. It returns a *Conviction
 // if the log cannot have signed both and tell the truth, nil if it can, and a *ProofError if one of them is not what
-// the log signed. Two sizes of a tree contradict each other only if the later is smaller; whether one tree grew out of the
-// other takes a proof (CheckGrowth), and a proof that does not hold says nothing about the log.
+// the log signed. Two sizes of a tree contradict each other only if the later is smaller; whether one tree grew out of
+// the other takes a proof (CheckGrowth), and a proof that does not hold says nothing about the log.
 func Contradict(a, b Seen, policy *Policy) error {
 	first, err := a.Verify(policy.LogAlone())
 	if err != nil {

@@ -58,8 +58,8 @@ func (s *told) add(subject, data string) uint64 {
 	return m.Sequence
 }
 
-// Events of one aggregate are versions 1, 2, 3 … once each; what is no event does not count. The alarm is recorded once,
-// whoever finds it and however often.
+// Events of one aggregate are versions 1, 2, 3 … once each; what is no event does not count. The alarm is recorded
+// once, whoever finds it and however often.
 func TestAHistoryThatContradictsItselfIsRecordedOnce(t *testing.T) {
 	const about = "lockbox.event.bank.request.r1"
 	for name, row := range map[string]struct {

@@ -60,8 +60,8 @@ func witnessed(t *testing.T, s Journal, dir string, k logkeys.Keys) (*Ledger, *q
 	return l, q
 }
 
-// Everybody is shown a checkpoint once its quorum has cosigned it, and the last one that it has until then, also after a
-// restart; the log goes on meanwhile. What is shown is proven from the tiles of the larger trees.
+// Everybody is shown a checkpoint once its quorum has cosigned it, and the last one that it has until then, also after
+// a restart; the log goes on meanwhile. What is shown is proven from the tiles of the larger trees.
 func TestWhatIsShownHasItsQuorum(t *testing.T) {
 	s, k, dir := &stream{t: t}, keys(t), t.TempDir()
 	l, q := witnessed(t, s, dir, k)

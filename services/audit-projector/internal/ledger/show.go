@@ -79,8 +79,8 @@ func (n narrowed) Read(path string) ([]byte, error) {
 	return narrow(n.files, path, n.size)
 }
 
-// Checkpoint returns the last signed note, whoever has cosigned it. Witnesses are asked with it; everybody else is shown
-// what Public shows.
+// Checkpoint returns the last signed note, whoever has cosigned it. Witnesses are asked with it; everybody else is
+// shown what Public shows.
 func (l *Ledger) Checkpoint() (signed []byte, err error) {
 	err = l.view(func(s shown) error {
 		signed = []byte(s.note)

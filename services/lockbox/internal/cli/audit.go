@@ -34,8 +34,9 @@ func (a *app) auditCommand() *cobra.Command {
 it, and audit access says who looked; audit replay and audit state-at read the stream itself and need the
 compliance team's bus key, as do audit verify and audit dead-letters.`, "",
 		a.auditListCommand(), a.auditAccessCommand(), a.auditExportCommand(), a.auditReplayCommand(),
-		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(), a.auditCompareCommand(),
-		a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand(), a.auditWritersCommand())
+		a.auditStateAtCommand(), a.auditVerifyCommand(), a.auditReceiptCommand(), a.auditWatchCommand(),
+		a.auditCompareCommand(), a.auditForwardCommand(), a.auditDeadLettersCommand(), a.auditSetAsideCommand(),
+		a.auditWritersCommand())
 }
 
 func (a *app) auditListCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,8 +88,8 @@ func TestAnApprovalBesideADenialConvictsTheLog(t *testing.T) {
 			if alarm == 0 || alarm > covered {
 				t.Errorf("what is signed through %d covers %d, and the alarm is %d", covered, m.seq, alarm)
 			}
-			says := fmt.Sprintf("a second version %d of lockbox.event.%s.request.%s: CustomerApproved", denial.GetVersion(), bank,
-				denied)
+			says := fmt.Sprintf("a second version %d of lockbox.event.%s.request.%s: CustomerApproved", denial.GetVersion(),
+				bank, denied)
 			within(t, patience, "the watcher to see it", func() bool { // it is shown after it is reported
 				err = w.Watch(t.Context(), time.Minute, true)
 				return err != nil
@@ -112,5 +113,62 @@ func TestAnApprovalBesideADenialConvictsTheLog(t *testing.T) {
 				t.Errorf("%d alarms", n)
 			}
 		})
+	}
+}
+
+// A customer whose policy demands a witness is shown what it has cosigned, and nothing else: while it is away the log
+// goes on, nobody is accused, and it shows how old that is.
+func TestACustomersWatcherIsShownWhatItsWitnessHasSeen(t *testing.T) {
+	t.Parallel()
+	l := start(t, request.DefaultTerms())
+	l.close()
+	vkey, err := os.ReadFile(filepath.Join(l.config.Dir, "keys", logkeys.PublicKeyFile))
+	must(t, err)
+	alpha := witnessed(t, "alpha", string(vkey))
+	l.config.LogPolicy, l.config.LogAddr = filepath.Join(t.TempDir(), "policy"), "127.0.0.1:0"
+	must(t, os.WriteFile(l.config.LogPolicy, []byte("log "+string(vkey)+alpha.line+"quorum alpha\n"), 0o600))
+	l.open()
+	w := l.watcher("audrey")
+	w.Trust, w.MaxAge = verifier.Trust{Policy: l.config.LogPolicy}, time.Hour
+	look := func() (said string, err error) {
+		out := new(bytes.Buffer)
+		w.Out = out
+		err = w.Watch(t.Context(), time.Minute, true)
+		return out.String(), err
+	}
+	within(t, patience, "a checkpoint that the witness has cosigned", func() bool {
+		_, err := look()
+		return err == nil
+	})
+	l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	within(t, patience, "the next one", func() bool {
+		said, err := look()
+		must(t, err)
+		return strings.Contains(said, "entries read")
+	})
+
+	alpha.away.Store(true)
+	id := l.requested(l.intent("erin"), request.CustomerNotified)
+	(&written{lockbox: l}).signed()
+	within(t, patience, "nothing new", func() bool { // what the witness cosigned before it was away may come first
+		said, err := look()
+		must(t, err)
+		return strings.Contains(said, "nothing new")
+	})
+	w.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	if _, err := look(); !errors.Is(err, verifier.ErrStale) {
+		t.Errorf("two hours later the watcher says %v", err)
+	}
+	w.Now = time.Now
+	alpha.away.Store(false)
+	within(t, patience, "the log to be shown as it is", func() bool {
+		said, err := look()
+		must(t, err)
+		return strings.Contains(said, "the log grew") && strings.Contains(said, "entries read")
+	})
+	l.whole(l.history(journal.Replay{ID: id})[0].Seq)
+	if kept, err := filepath.Glob(strings.TrimSuffix(w.State, ".json") + ".contradiction-*"); err != nil || len(kept) > 0 {
+		t.Errorf("evidence was kept: %v, %v", kept, err)
 	}
 }

@@ -18,8 +18,8 @@ const soon = time.Hour
 // digest itself, or its reader has less than an hour left to answer. A mail that nobody can get is not held either.
 func (n Notification) Urgent(now time.Time) bool {
 	switch n.Template {
-	case EmergencyAccess, ExposureDisclosed, LegalDemandDisclosed, ApproversDiffer, IntegrityAlarm, StrayMessage, HistoryAlarm,
-		Contested, MailOverdue, WaivedAccess:
+	case EmergencyAccess, ExposureDisclosed, LegalDemandDisclosed, ApproversDiffer, IntegrityAlarm, StrayMessage,
+		HistoryAlarm, Contested, MailOverdue, WaivedAccess:
 		return true
 	}
 	left := n.Data.RespondBy.Sub(now)
