@@ -2,13 +2,15 @@ package merkle
 
 import "fmt"
 
-// Conviction means that a log signed two things that cannot both be true. Whoever has both can convince anybody who
-// knows the log's key, without the log, its witnesses or a network.
-type Conviction struct{ Reason string }
+// ConvictionError means that a log signed two things that cannot both be true. Whoever has both can convince anybody
+// who knows the log's key, without the log, its witnesses or a network.
+type ConvictionError struct{ Reason string }
 
-func (e *Conviction) Error() string { return e.Reason }
+func (e *ConvictionError) Error() string { return e.Reason }
 
-func convicted(format string, args ...any) error { return &Conviction{fmt.Sprintf(format, args...)} }
+func convicted(format string, args ...any) error {
+	return &ConvictionError{fmt.Sprintf(format, args...)}
+}
 
 // LogAlone returns the policy without its witnesses: what the log signed convicts it whoever else has seen it.
 func (p *Policy) LogAlone() *Policy { return &Policy{logs: p.logs} }
@@ -22,10 +24,10 @@ func (s Seen) Verify(policy *Policy) (Signed, error) {
 	return signed, err
 }
 
-// Contradict compares two checkpoints of a log, in any order, by nothing but what they show. It returns a *Conviction
-// if the log cannot have signed both and tell the truth, nil if it can, and a *ProofError if one of them is not what
-// the log signed. Two sizes of a tree contradict each other only if the later is smaller; whether one tree grew out of
-// the other takes a proof (CheckGrowth), and a proof that does not hold says nothing about the log.
+// Contradict compares two checkpoints of a log, in any order, by nothing but what they show. It returns a
+// *ConvictionError if the log cannot have signed both and tell the truth, nil if it can, and a *ProofError if one of
+// them is not what the log signed. Two sizes of a tree contradict each other only if the later is smaller; whether one
+// tree grew out of the other takes a proof (CheckGrowth), and a proof that does not hold says nothing about the log.
 func Contradict(a, b Seen, policy *Policy) error {
 	first, err := a.Verify(policy.LogAlone())
 	if err != nil {

@@ -77,14 +77,14 @@ func testWhatContradicts(t *testing.T, format uint8) {
 			"two trees of size 1"},
 	} {
 		for _, pair := range [][2]Seen{{a, row.b}, {row.b, a}} {
-			var convicted *Conviction
+			var convicted *ConvictionError
 			if err := Contradict(pair[0], pair[1], policy(t, "all")); !errors.As(err, &convicted) ||
 				!strings.Contains(err.Error(), row.says) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
-	var convicted *Conviction
+	var convicted *ConvictionError
 	forged := a
 	forged.Opening.Size++
 	other := signedAs(t, "other.example/log", before).seen("bank")

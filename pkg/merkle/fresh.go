@@ -36,7 +36,7 @@ func CosignedIn(signed []byte, from, to time.Time) []byte {
 	return []byte(text + "\n\n" + kept.String())
 }
 
-func seconds(at time.Time) uint64 { return uint64(max(0, at.Unix())) } //nolint:gosec // G115: not negative
+func seconds(at time.Time) uint64 { return uint64(max(0, at.Unix())) }
 
 // splitSignature splits a line of a signed note.
 func splitSignature(line string) (name string, payload []byte, whole bool) {

@@ -209,7 +209,7 @@ func (h *Heads) Encode() []byte {
 	defer h.mu.RUnlock()
 	data := make([]byte, 0, h.heads.len()*headSize)
 	for i := range h.heads.len() {
-		data = h.heads.at(ref(i)).append(data) //nolint:gosec // G115: 2^31 of them do not fit into memory
+		data = h.heads.at(ref(i)).append(data)
 	}
 	return data
 }

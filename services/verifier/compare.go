@@ -142,7 +142,7 @@ func (w *Watcher) Compare(ctx context.Context, a, b string) (err error) {
 	}
 	if first.signed() && second.signed() {
 		err := merkle.Contradict(first.seen, second.seen, w.policy)
-		if convicted := (*merkle.Conviction)(nil); errors.As(err, &convicted) {
+		if convicted := (*merkle.ConvictionError)(nil); errors.As(err, &convicted) {
 			return (&evidence{Seen: &first.seen, Shown: &second.seen}).save(comparedFile(w.Now()), w.policy)
 		} else if err != nil {
 			return inconclusive(err)
@@ -222,12 +222,12 @@ func (w *Watcher) beganAs(ctx context.Context, a point) (merkle.Signed, error) {
 	if err != nil {
 		return merkle.Signed{}, err
 	}
-	signed, err := g.verify(a.size, w.policy.LogAlone())
-	switch {
-	case err != nil:
+	if _, err := g.verify(a.size, w.policy.LogAlone()); err != nil {
 		return merkle.Signed{}, inconclusive(err)
+	}
+	switch {
 	case a.is(hexRoot(g.Root)):
-		signed, err = w.policy.Open([]byte(g.Checkpoint))
+		signed, err := w.policy.Open([]byte(g.Checkpoint))
 		return signed, inconclusive(err)
 	case !a.signed():
 		return merkle.Signed{}, notTheMails(a, hexRoot(g.Root).String())

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -265,4 +266,38 @@ func hashOf(t *testing.T, vkey string) uint32 {
 	_, err := fmt.Sscanf(strings.Split(vkey, "+")[1], "%08x", &hash)
 	must(t, err)
 	return hash
+}
+
+// Each verdict has its exit code, and only one of them says anything against the log.
+func TestVerdictsHaveExitCodes(t *testing.T) {
+	w, _, signer := follow(t)
+	h := begin(t, signer)
+	cosigned(t, w, h, 1)
+	h.asked()
+	dir := t.TempDir()
+	token, state := writeFile(t, "token", "a-token"), filepath.Join(dir, "state.json")
+	env := map[string]string{"LOCKBOX_LOG": serve(t, h)}
+	watch := []string{"watch", "--tenant", "contoso", "--token-file", token, "--state", state, "--once"}
+	byPolicy := slices.Concat(watch, []string{"--policy", w.Trust.Policy})
+	fails(t, 14, "not trusted yet", env, byPolicy...)
+	cosigned(t, w, h, 2)
+	h.sign()
+	if code, out, why := run(t, env, byPolicy...); code != 0 {
+		t.Fatalf("%d %s %s", code, out, why)
+	}
+	fails(t, 15, "stale", env, slices.Concat(byPolicy, []string{"--max-age", "1h"})...)
+	fails(t, 16, "has to prove", nil, "compare", "1:"+strings.Repeat("a", 32), state, "--log-key", h.public)
+	if code, out, _ := run(t, env, "compare", state, "--log-key", h.public); code != 0 {
+		t.Errorf("%d %s", code, out)
+	}
+	h.add(aRequest+".4.CustomerDenied", nil)
+	h.add(aRequest+".4.CustomerApproved", nil)
+	fails(t, 10, "THE LOG CONTRADICTS ITSELF", env, byPolicy...)
+	kept, err := filepath.Glob(filepath.Join(dir, "*contradiction*"))
+	must(t, err)
+	code, out, why := run(t, nil, "evidence", kept[0], "--log-key", h.public)
+	if code != 0 || !strings.Contains(out, "a second version 4") {
+		t.Errorf("%d %s %s", code, out, why)
+	}
+	fails(t, 10, "convicts nobody", nil, "evidence", state, "--log-key", h.public)
 }

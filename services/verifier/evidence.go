@@ -88,7 +88,7 @@ var errNoEvidence = errors.New("it contradicts nothing")
 
 // proved is what a comparison found.
 func proved(found []string, err error) ([]string, error) {
-	var convicted *merkle.Conviction
+	var convicted *merkle.ConvictionError
 	switch {
 	case errors.As(err, &convicted):
 		found = append(found, convicted.Reason)

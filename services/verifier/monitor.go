@@ -56,11 +56,12 @@ func (e *entries) copied() *entries {
 func (e *entries) add(tenant string, floor uint8, entry []byte) (contradiction string, err error) {
 	s, err := merkle.ParseStatement(entry)
 	if err != nil {
-		return "", &merkle.Conviction{Reason: fmt.Sprintf("entry %d of the tenant's tree is no statement: %v", e.Size+1, err)}
+		return "", &merkle.ConvictionError{Reason: fmt.Sprintf("entry %d of the tenant's tree is no statement: %v", e.Size+1,
+			err)}
 	}
 	if s.TenantSequence != uint64(e.Size)+1 { //nolint:gosec // G115: a size
-		return "", &merkle.Conviction{Reason: fmt.Sprintf("entry %d of the tenant's tree says that it is number %d", e.Size+1,
-			s.TenantSequence)}
+		return "", &merkle.ConvictionError{Reason: fmt.Sprintf("entry %d of the tenant's tree says that it is number %d",
+			e.Size+1, s.TenantSequence)}
 	}
 	switch {
 	case s.Format < floor:
@@ -120,8 +121,8 @@ func (e *entries) subject(tenant string, s merkle.Statement) string {
 }
 
 // readOn reads the entries from one checkpoint to a later one, both of which were verified and begin with the same
-// tree. It returns what contradicts what. An error that is no *merkle.Conviction says that the entries are not those of
-// the later checkpoint.
+// tree. It returns what contradicts what. An error that is no *merkle.ConvictionError says that the entries are not
+// those of the later checkpoint.
 func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (found []string, err error) {
 	floor := uint8(merkle.Format1)
 	for i, entry := range all {
@@ -150,7 +151,7 @@ func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (f
 		return nil, errOtherEntries
 	}
 	if heads := after.Opening.Heads; heads != nil && e.heads.View().Root() != *heads {
-		return nil, &merkle.Conviction{Reason: fmt.Sprintf(
+		return nil, &merkle.ConvictionError{Reason: fmt.Sprintf(
 			"the heads of the tenant's %d entries are not those that the log signed: it counts others than there are", e.Size)}
 	}
 	return found, nil

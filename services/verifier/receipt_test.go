@@ -243,7 +243,8 @@ func TestTheCommandsAskALog(t *testing.T) {
 func TestHowItIsUsed(t *testing.T) {
 	for line, want := range map[string]string{
 		"": "verifier COMMAND", "--help": "Exit codes", "receipt --help": "Usage: verifier receipt FILE",
-		"watch -h": "--interval", "compare --help": "size:root", "witness --help": "never run two of one key",
+		"watch -h": "--max-age", "evidence --help": "Usage: verifier evidence FILE", "compare --help": "size:root",
+		"witness --help":     "never run two of one key",
 		"witness key --help": "--name",
 	} {
 		if code, out, _ := run(t, nil, strings.Fields(line)...); code != 0 || !strings.Contains(out, want) {

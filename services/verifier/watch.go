@@ -152,7 +152,7 @@ func (w *Watcher) compare(known *state, shown merkle.Seen) error {
 		before = append(before, merkle.Seen{Tenant: w.Tenant, Checkpoint: note})
 	}
 	for _, seen := range before {
-		var convicted *merkle.Conviction
+		var convicted *merkle.ConvictionError
 		if seen.Checkpoint != "" && errors.As(merkle.Contradict(seen, shown, w.policy), &convicted) {
 			return (&evidence{Seen: &seen, Shown: &shown}).save(w.evidenceFile(), w.policy)
 		}
@@ -221,7 +221,7 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 		return err
 	}
 	found, err := known.Read.readOn(old, all, shown)
-	var convicted *merkle.Conviction
+	var convicted *merkle.ConvictionError
 	if err != nil && !errors.As(err, &convicted) {
 		return err
 	}

@@ -9,13 +9,16 @@ import (
 
 // GlobalTile returns a tile of the global tree, hashes or entries, by its path. Entries of format 1 say how many
 // tenants there were: bundles that hold one are not served, as if they had been pruned.
-func (l *Ledger) GlobalTile(path string) (data []byte, err error) {
+func (p Public) GlobalTile(path string) (data []byte, err error) {
 	tile, err := merkle.ParsePath(path)
 	if err != nil {
 		return nil, err
 	}
-	err = l.view(func(s shown) error {
-		data, err = narrow(l.globalFiles(), path, s.Global.N)
+	err = p.view(func(s shown) error {
+		if !within(tile, s.Global.N) {
+			return ErrNoTree
+		}
+		data, err = p.globalTree().Read(path)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -36,18 +39,18 @@ func (l *Ledger) GlobalTile(path string) (data []byte, err error) {
 	return data, nil
 }
 
-// TenantCheckpoint returns a checkpoint of the tenant's tree as the last checkpoint covers it (merkle.SignTenant).
+// TenantCheckpoint returns a checkpoint of the tenant's tree as the published checkpoint covers it (merkle.SignTenant).
 // Nothing is signed once the log is contradicted.
-func (l *Ledger) TenantCheckpoint(tenant string) (signed []byte, err error) {
-	if err := l.Failed(); err != nil {
+func (p Public) TenantCheckpoint(tenant string) (signed []byte, err error) {
+	if err := p.Failed(); err != nil {
 		return nil, err
 	}
-	err = l.view(func(s shown) error {
+	err = p.view(func(s shown) error {
 		_, tree, err := s.slot(tenant)
 		if err != nil {
 			return err
 		}
-		signed, err = merkle.SignTenant(l.policy.Origin(), tenant, tree, l.Keys.Signers...)
+		signed, err = merkle.SignTenant(p.policy.Origin(), tenant, tree, p.Keys.Signers...)
 		return err
 	})
 	return signed, err

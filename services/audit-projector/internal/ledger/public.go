@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"go.uber.org/zap"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 const (
@@ -215,7 +216,7 @@ func (p Public) Tile(tenant, path string) (data []byte, err error) {
 		if err != nil {
 			return err
 		}
-		if t.N<<t.H+int64(t.W) > tree.N>>(t.H*max(t.L, 0)) {
+		if !within(t, tree.N) {
 			return ErrNoTree
 		}
 		data, err = p.tenantTree(tenant).Read(path)
@@ -226,6 +227,9 @@ func (p Public) Tile(tenant, path string) (data []byte, err error) {
 	}
 	return data, err
 }
+
+// within reports whether a tile is one of a tree of that size.
+func within(t tlog.Tile, size int64) bool { return t.N<<t.H+int64(t.W) <= size>>(t.H*max(t.L, 0)) }
 
 // Receipt proves all events of one aggregate in order. about is the prefix of their subjects, and wanted are those of
 // the stream up to the sequence read. It returns ErrNotCovered if the published checkpoint does not cover the last of

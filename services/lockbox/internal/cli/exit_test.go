@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/client"
+	"github.com/openlockbox/lockbox/services/verifier"
 	"github.com/spf13/cobra"
 )
 
@@ -56,6 +57,11 @@ func TestOtherErrorsHaveExitCodesToo(t *testing.T) {
 		"not running any more": {fmt.Errorf("%w: x", client.ErrNotRunning), 9},
 		"write unknown":        {fmt.Errorf("x: %w", journal.ErrUnknown), 9},
 		"interrupted":          {errInterrupted, 130},
+		"a receipt":            {fmt.Errorf("%w: x", verifier.ErrNotProven), 10},
+		"a contradiction":      {fmt.Errorf("%w: x", verifier.ErrContradiction), 10},
+		"a missing quorum":     {fmt.Errorf("%w: x", verifier.ErrNotTrusted), 14},
+		"a stale checkpoint":   {fmt.Errorf("%w: x", verifier.ErrStale), 15},
+		"nothing proved":       {fmt.Errorf("%w: x", verifier.ErrInconclusive), 16},
 	} {
 		if got := ExitCode(row.err); got != row.want {
 			t.Errorf("%s: %d, want %d", name, got, row.want)
