@@ -176,7 +176,7 @@ func TestCosignaturesGetOldAndAreRenewed(t *testing.T) {
 	line, err := cosigner(t, "alpha").Line(signed, noon.Add(hour))
 	must(t, err)
 	_, err = two.Add(signed, line)
-	wantBroken(t, err, Format)
+	wantBroken(t, err, Cosignatures)
 	renewed, err := two.Renew(signed, line)
 	must(t, err)
 	now, err := two.Open(renewed)

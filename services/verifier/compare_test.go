@@ -226,7 +226,7 @@ func TestAMonitorReadsFormatsInOrder(t *testing.T) {
 // A witness says when it saw a checkpoint. What cannot be is named, and never shown as a time.
 func TestTimesThatCannotBeAreNamed(t *testing.T) {
 	for at, says := range map[uint64]string{
-		0: "says no time, 0", 1 << 63: "a time that no clock shows, 9223372036854775808",
+		0: "says no time, 0", 1 << 50: "a time that no clock shows, 1125899906842624",
 		uint64(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC).Unix()): "event 1 says that it is of 2026-03-02T09:00:00Z",
 		uint64(time.Date(2026, 3, 2, 9, 0, 5, 0, time.UTC).Unix()): "",
 	} {
@@ -243,6 +243,13 @@ func TestTimesThatCannotBeAreNamed(t *testing.T) {
 			t.Errorf("%d as JSON: %d, %s%s", at, code, out, why)
 		}
 	}
+}
+
+// A time that does not fit is none at all, and the cosignature with it.
+func TestATimeThatDoesNotFitIsRefused(t *testing.T) {
+	_, public, r := receiptOf(t, merkle.Format2, unchanged)
+	policy := writeFile(t, "policy.txt", cosignAt(t, &r, public, 1<<63))
+	fails(t, 10, "has no time", nil, "receipt", saved(t, r), "--policy", policy)
 }
 
 // cosignAt cosigns a receipt's checkpoint with any time, and returns a policy that demands that.
