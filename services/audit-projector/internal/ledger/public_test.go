@@ -145,7 +145,8 @@ func TestWhatIsShownHasItsQuorum(t *testing.T) {
 	l, q = witnessed(t, s, dir, k) // started again
 	passes(t, l)
 	shows(3)
-	if _, err := l.Public().Receipt("tenant-1", "x", []Wanted{{Sequence: 1}}, 1); !errors.Is(err, ErrNotCovered) {
+	_, err = l.Public().Receipt(t.Context(), "tenant-1", "x", []Wanted{{Sequence: 1}}, 1)
+	if !errors.Is(err, ErrNotCovered) {
 		t.Errorf("without heads: %v", err)
 	}
 	must(t, q.cosigns(l, 0, fourth, now))

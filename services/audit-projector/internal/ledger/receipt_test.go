@@ -121,7 +121,7 @@ func TestAReceiptCarriesTheCertificatesOfItsWriters(t *testing.T) {
 	l := begin(t, s, t.TempDir(), k)
 	passes(t, l)
 	wanted := []Wanted{{Sequence: 2}, {Sequence: 4}}
-	file, err := l.Receipt(t.Context(), "bank", "lockbox.event.bank.ticket.SR-1", wanted, 4)
+	file, err := l.Public().Receipt(t.Context(), "bank", "lockbox.event.bank.ticket.SR-1", wanted, 4)
 	must(t, err)
 	policy, err := k.Policy()
 	must(t, err)

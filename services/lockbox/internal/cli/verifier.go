@@ -38,8 +38,8 @@ func (t *trust) of(a *app) (trusted verifier.Trust, local bool) {
 	return trusted, err == nil && info.LogKey != ""
 }
 
-// verifyFile checks a receipt, or evidence against a log, offline. Writers is the file of the key that certifies writers;
-// empty if none is named.
+// verifyFile checks a receipt, or evidence against a log, offline. Writers is the file of the key that certifies
+// writers; empty if none is named.
 func (a *app) verifyFile(c *cobra.Command, t *trust, writers, name, state string) error {
 	trusted, local := t.of(a)
 	trusted.Writers = first(writers, a.Getenv("LOCKBOX_WRITERS_KEY"))
