@@ -66,7 +66,9 @@ type Keyring struct {
 	expected uint64
 	first    KeyID  // of the key that signs that signing began
 	seen     uint64 // the last sequence that was added
-	keys     map[KeyID]*writerKey
+	// facts are where those about keys stand that were added.
+	facts map[uint64]bool
+	keys  map[KeyID]*writerKey
 	// verified are the last commits whose signatures were found to be right: their events follow each other in the stream.
 	verified [64]commit
 	next     int
@@ -89,7 +91,7 @@ type commit struct {
 
 // NewKeyring returns the keyring of a deployment, by its name and verifier key. Signing has not begun in it.
 func NewKeyring(origin string, deployment note.Verifier) *Keyring {
-	return &Keyring{origin: origin, deployment: deployment, keys: map[KeyID]*writerKey{}}
+	return &Keyring{origin: origin, deployment: deployment, keys: map[KeyID]*writerKey{}, facts: map[uint64]bool{}}
 }
 
 // Began returns the sequence from which on every event has to be signed; 0 if it has not begun.
@@ -136,7 +138,7 @@ func (k *Keyring) Add(event *lockboxv1.Event, sequence uint64) error {
 	}
 	if learn != nil {
 		learn()
-		k.seen = sequence
+		k.seen, k.facts[sequence] = sequence, true
 	}
 	return nil
 }
@@ -228,9 +230,9 @@ func (k *Keyring) open(text string) (Certificate, error) {
 }
 
 // Check refuses an event, with an *Error that names the rule, unless it is signed as it has to be where it stands.
-// Before signing began, nothing has to be. Previous returns the [Hash] of the content of the aggregate's version
-// before; it is called only for an event of a decided kind with a version above 1, and its own error is returned as it
-// is.
+// Before signing began, nothing has to be, but there are no facts about keys. Previous returns the [Hash] of the content
+// of the aggregate's version before; it is called only for an event of a decided kind with a version above 1, and its
+// own error is returned as it is.
 //
 // Facts about writers' keys up to this event, without it, have to be added before; later ones do no harm.
 func (k *Keyring) Check(m Message, previous func() ([sha256.Size]byte, error)) error {
@@ -254,8 +256,11 @@ func (k *Keyring) CheckAlone(m Message) error {
 
 func (k *Keyring) check(m Message, previous func(block) error) error {
 	keys, required, err := k.at(m)
-	if err != nil || !required {
+	if err != nil {
 		return err
+	}
+	if !required {
+		return k.contradicts(m)
 	}
 	return k.judge(judged{
 		subject: m.Subject, stored: m.Stored, at: m.Event.GetTime().AsTime(), previous: previous,
@@ -272,15 +277,18 @@ func (k *Keyring) check(m Message, previous func(block) error) error {
 	})
 }
 
-// contradicts refuses a fact about keys that Add would refuse after the facts before it: with the key of the one who
-// writes them, somebody could store a certificate that is not the deployment's.
+// contradicts refuses a fact about keys that Add refuses after the facts before it, or has refused: with the key of the
+// one who writes them, somebody could store a certificate that is not the deployment's.
 func (k *Keyring) contradicts(m Message) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if m.Sequence <= k.seen {
+	if k.facts[m.Sequence] {
 		return nil
 	}
-	_, err := k.news(m.Event, m.Sequence)
+	learn, err := k.news(m.Event, m.Sequence)
+	if err == nil && learn != nil && m.Sequence <= k.seen {
+		return broken(RuleUnknownKey, "it was not true of writers' keys where it stands")
+	}
 	return err
 }
 

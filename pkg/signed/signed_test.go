@@ -249,9 +249,39 @@ func TestAFactAboutKeysThatIsNotTrueIsRefusedWhereItStands(t *testing.T) {
 		e, before := about(aggregate.SigningWriters, 2, noon.Add(time.Hour), fact), w.beginning()
 		stored := sign(t, signer(t, aggregate.Orchestrator, "orchestrator"), unsigned(t, e, before))[0]
 		m := signed.Message{Sequence: 20, Subject: subject(e), Stored: stored, Event: e}
-		if err := w.began().Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
+		ring := w.began()
+		if err := ring.Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
 			t.Errorf("%s: %v", name, err)
 		}
+		// Whoever judges it later knows more.
+		if err := ring.Add(w.certifies(aggregate.Notifier, "the next"), 30); err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
+			t.Errorf("%s, judged after a later fact: %v", name, err)
+		}
+		m.Sequence = 5
+		if err := ring.Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
+			t.Errorf("%s, before signing began: %v", name, err)
+		}
+	}
+	// What was revoked before it was certified does not become true.
+	next := w.certifies(aggregate.Notifier, "the next")
+	c, err := signed.OpenCertificate([]byte(next.GetWriterCertified().GetCertificate()), w.verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := signed.IDOf(c.Key)
+	e, before := about(aggregate.SigningWriters, 2, noon.Add(time.Hour), &lockboxv1.Event_WriterRevoked{
+		WriterRevoked: &lockboxv1.WriterRevoked{KeyId: id[:]}}), w.beginning()
+	m := signed.Message{Sequence: 20, Subject: subject(e), Event: e,
+		Stored: sign(t, signer(t, aggregate.Orchestrator, "orchestrator"), unsigned(t, e, before))[0]}
+	ring := w.began()
+	if err := ring.Add(next, 30); err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Check(m, follows(t, before)); ruleOf(err) != signed.RuleUnknownKey {
+		t.Errorf("revoked before it was certified: %v", err)
 	}
 }
 

@@ -83,6 +83,12 @@ func (w *world) beginning() *lockboxv1.Event {
 	}})
 }
 
+// certifies is a fact about one more key.
+func (w *world) certifies(writer aggregate.Writer, key string) *lockboxv1.Event {
+	return about(aggregate.SigningWriters, 2, noon.Add(time.Hour), &lockboxv1.Event_WriterCertified{
+		WriterCertified: &lockboxv1.WriterCertified{Certificate: w.certificate(writer, key)}})
+}
+
 func about(key aggregate.Key, version uint64, at time.Time, fact any) *lockboxv1.Event {
 	e := &lockboxv1.Event{Id: "019ad000-0000-7000-8000-00000000000" + strconv.FormatUint(version, 10),
 		Tenant: key.Tenant, Kind: key.Kind, AggregateId: key.ID, Version: version, Time: timestamppb.New(at)}
