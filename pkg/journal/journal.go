@@ -149,6 +149,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	j := &Journal{nc: nc, timeout: 5 * time.Second, lastLook: lastLook, batchFrom: batchFrom, log: zap.NewNop(),
 		scans: newScans(), longReplay: longReplay, written: cache.New[uint64, Entry](rememberedEvents)}
 	j.signing.contents = cache.New[place, content](rememberedContents)
+	j.signing.passed = cache.New[uint64, passed](rememberedContents)
 	learning, stop := context.WithCancel(context.Background()) // until Close
 	j.signing.stop = stop
 	for _, o := range options {

@@ -27,10 +27,10 @@ type Replay struct {
 	// Looked, unless nil, is called with Follow after each look that found everything which the answering replica had:
 	// when that look began, and the sequence through which everything has been passed on.
 	Looked func(begun time.Time, through uint64)
-	// Undecoded leaves Event nil in the entries; their bytes are not validated.
+	// Undecoded leaves Event nil in the entries; their bytes are not validated, and nobody's signature is looked at.
 	Undecoded bool
-	// Misfit receives, in their order, the messages that cannot be events, as entries without Event. If nil, they are
-	// skipped and logged.
+	// Misfit receives, in their order, the messages that cannot be events or that their writers have not signed, as
+	// entries without Event. If nil, they are skipped and logged.
 	Misfit func(e Entry, m Misfit) error
 }
 
@@ -51,6 +51,9 @@ const (
 //
 // A replay of everything expects every sequence; a gap is a *CorruptError, after everything before it. A replay of a
 // part is refused (UNAVAILABLE) if the leader knows of a gap from there on: what is missing may have been a part of it.
+//
+// With a keyring, what it passes on as events are those that their writers have signed, and a second replay passes on
+// the same ones. What cannot be judged because the bus does not answer ends it (UNAVAILABLE).
 //
 // It asks for one part after the other, from whichever replica, and leaves nothing on the server: any number of replays
 // can run with one key, and nobody who may read needs a right to create or change a consumer. With Follow it looks
@@ -92,6 +95,8 @@ type reading struct {
 	// next is the next sequence to ask for.
 	next   uint64
 	handle func(Entry) error
+	// read decodes a message and judges it.
+	read func(storedMsg) (Entry, error)
 	// handled means that the error is the handler's.
 	handled bool
 }
@@ -105,21 +110,27 @@ type part struct {
 	decoded []decoded
 }
 
-// decoded is the event of a message, or the error of newEntry.
+// decoded is the event of a message, or the error of [Journal.read].
 type decoded struct {
 	event *lockboxv1.Event
 	err   error
 }
 
-// decodeAhead decodes a part's messages while those before them are handled.
-func (p *part) decodeAhead() {
+// decodeAhead decodes and judges a part's messages while those before them are handled, but after the part before: an
+// event is judged by what it follows.
+func (p *part) decodeAhead(read func(storedMsg) (Entry, error), before <-chan struct{}) {
 	p.ahead, p.decoded = make(chan struct{}), make([]decoded, len(p.messages))
 	messages, into, done := p.messages, p.decoded, p.ahead
 	go func() {
 		defer close(done)
+		if before != nil {
+			<-before
+		}
 		for i, m := range messages {
-			e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
-			into[i] = decoded{e.Event, err}
+			e, err := read(m)
+			if into[i] = (decoded{e.Event, err}); err != nil && !isMisfit(err) {
+				return // here the replay ends
+			}
 		}
 	}()
 }
@@ -137,6 +148,9 @@ func (j *Journal) replay(ctx context.Context, r *reading) error {
 	var patience time.Duration
 	if r.Follow {
 		patience = silence
+	}
+	r.read = func(m storedMsg) (Entry, error) {
+		return patiently(ctx, patience, func() (Entry, error) { return j.read(ctx, m) })
 	}
 	// First, so that whatever matches up to its end is known to be at or before the last match.
 	stream, err := patiently(ctx, patience, func() (Copies, error) { return j.Copies(ctx) })
@@ -197,9 +211,11 @@ func (j *Journal) readUpTo(ctx context.Context, r *reading, end uint64) error {
 			since = time.Time{} // a question begins at a sequence or at a time
 		}
 		long := r.all && since.IsZero() && end >= next && end-next >= j.longReplay
+		var before <-chan struct{}
 		pass := func(p part) bool {
 			if long && !r.Undecoded {
-				p.decodeAhead()
+				p.decodeAhead(r.read, before)
+				before = p.ahead
 			}
 			select {
 			case parts <- p:
@@ -370,15 +386,15 @@ func (r *reading) process(m storedMsg, pending uint64, d *decoded) error {
 	if m.Time.Before(r.Since) || !r.all && !bus.Matches(r.filter, m.Subject) {
 		return nil
 	}
-	return r.pass(Entry{Seq: m.Seq, Stored: m.Time, Subject: m.Subject, Data: m.Data, Pending: pending}, d)
+	return r.pass(m, pending, d)
 }
 
-// pass decodes an entry, unless it shall not be or is already, and hands it over.
-func (r *reading) pass(e Entry, d *decoded) error {
-	handle := r.handle
+// pass decodes a message, unless it shall not be or is already, and hands it over.
+func (r *reading) pass(m storedMsg, pending uint64, d *decoded) error {
+	handle, e := r.handle, Entry{Seq: m.Seq, Stored: m.Time, Subject: m.Subject, Data: m.Data, Pending: pending}
 	if !r.Undecoded {
 		if d == nil {
-			entry, err := newEntry(e.Seq, e.Stored, e.Subject, e.Data)
+			entry, err := r.read(m)
 			d = &decoded{entry.Event, err}
 		}
 		var misfit *MisfitError

@@ -21,8 +21,8 @@ import (
 // WithSigner makes the journal sign every event that it stores (R50).
 func WithSigner(s *signed.Signer) Option { return func(j *Journal) { j.signing.signer = s } }
 
-// WithKeyring makes the journal judge the events that it reads, except in a replay: one that is not signed as it has to
-// be is a [Misfit]. The journal adds to the keyring what the stream says of writers' keys, now and every few seconds;
+// WithKeyring makes the journal judge the events that it reads: one that is not signed as it has to be is a [Misfit].
+// The journal adds to the keyring what the stream says of writers' keys, now and every few seconds;
 // others may read it.
 func WithKeyring(k *signed.Keyring) Option { return func(j *Journal) { j.signing.keys = k } }
 
@@ -37,8 +37,10 @@ const (
 type signatures struct {
 	signer *signed.Signer  // nil: nothing is signed
 	keys   *signed.Keyring // nil: nothing is judged
-	// contents are events of decided kinds that were read or written last.
+	// contents are events of decided kinds that were read or written last, passed those of any kind that were judged last,
+	// by sequence: several read the same ones, one shortly after the other.
 	contents *cache.Cache[place, content]
+	passed   *cache.Cache[uint64, passed]
 	stop     context.CancelFunc // ends learning
 
 	// news counts what became known of keys: what was judged before is judged anew.
@@ -56,13 +58,17 @@ type place struct {
 	version uint64
 }
 
-// content is what is remembered of an event.
+// content is what is remembered of an event: where it stands, and the hash of its bytes before the signature.
 type content struct {
-	seq uint64
-	// stored and content are the hashes of all its bytes, and of those before the signature.
-	stored, content [sha256.Size]byte
-	// judged is how much was known of keys when the event passed; 0: it was not judged.
-	judged uint64
+	seq     uint64
+	content [sha256.Size]byte
+}
+
+// passed is an event that was judged: its subject, the hash of all its bytes, and how much was known of keys.
+type passed struct {
+	subject string
+	stored  [sha256.Size]byte
+	news    uint64
 }
 
 // chain lets the messages of consecutive events follow each other, and the first one follow what was there before.
@@ -108,7 +114,8 @@ func (j *Journal) contentAt(ctx context.Context, at place, sequence uint64) (has
 // wrote remembers an event that this journal has stored.
 func (j *Journal) wrote(e Entry) {
 	if j.signing.signer != nil || j.signing.keys != nil {
-		j.remember(e, sha256.Sum256(e.Data), j.signing.news.Load()+1)
+		j.remember(e)
+		j.signing.passed.Put(e.Seq, passed{e.Subject, sha256.Sum256(e.Data), j.signing.news.Load()})
 	}
 }
 
@@ -122,8 +129,8 @@ func (j *Journal) wroteKeys(ctx context.Context, about aggregate.Key) {
 	}
 }
 
-// remember keeps the hashes of an event of a decided kind.
-func (j *Journal) remember(e Entry, stored [sha256.Size]byte, judged uint64) {
+// remember keeps the content's hash of an event of a decided kind.
+func (j *Journal) remember(e Entry) {
 	if e.Event.GetVersion() == 0 {
 		return
 	}
@@ -131,8 +138,7 @@ func (j *Journal) remember(e Entry, stored [sha256.Size]byte, judged uint64) {
 	if err != nil {
 		text = e.Data // which was not judged; whoever judges refuses it
 	}
-	j.signing.contents.Put(place{aggregate.KeyOf(e.Event), e.Event.GetVersion()},
-		content{e.Seq, stored, signed.Hash(text), judged})
+	j.signing.contents.Put(place{aggregate.KeyOf(e.Event), e.Event.GetVersion()}, content{e.Seq, signed.Hash(text)})
 }
 
 // read decodes a message and judges its signature. Besides what newEntry returns, it returns a *MisfitError for an
@@ -170,9 +176,8 @@ func (j *Journal) reader(ctx context.Context) func(storedMsg) (Entry, error) {
 // judge returns a *MisfitError for an event that is not signed as it has to be. One of a later version's type has been
 // decoded without its fact.
 func (j *Journal) judge(ctx context.Context, e Entry) error {
-	sum := sha256.Sum256(e.Data)
 	if j.signing.keys == nil {
-		j.remember(e, sum, 0)
+		j.remember(e)
 		return nil
 	}
 	if !j.signing.known.Load() || e.Event.GetKind() == aggregate.KindSigning {
@@ -180,14 +185,12 @@ func (j *Journal) judge(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
-	news := j.signing.news.Load() + 1
-	at := place{aggregate.KeyOf(e.Event), e.Event.GetVersion()}
-	if at.version > 0 {
-		if known, found := j.signing.contents.Get(at); found && known.seq == e.Seq && known.stored == sum &&
-			known.judged == news {
-			return nil
-		}
+	passes := passed{e.Subject, sha256.Sum256(e.Data), j.signing.news.Load()}
+	if known, found := j.signing.passed.Get(e.Seq); found && known == passes {
+		j.remember(e)
+		return nil
 	}
+	at := place{aggregate.KeyOf(e.Event), e.Event.GetVersion()}
 	m := signed.Message{Sequence: e.Seq, Subject: e.Subject, Stored: e.Data, Event: e.Event}
 	before := func() ([sha256.Size]byte, error) { return j.contentBefore(ctx, at) }
 	err := j.signing.keys.Check(m, before)
@@ -205,7 +208,8 @@ func (j *Journal) judge(ctx context.Context, e Entry) error {
 	if err != nil {
 		return err
 	}
-	j.remember(e, sum, news)
+	j.remember(e)
+	j.signing.passed.Put(e.Seq, passes)
 	return nil
 }
 
