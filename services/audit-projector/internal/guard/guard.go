@@ -379,7 +379,7 @@ func (g *Guard) copy(
 	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
 		differ, err := c.Next(bus.Tree(m.Subject), merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)
-		if err := g.Judge(ctx, m); err != nil {
+		if _, err := g.Judge(ctx, m); err != nil {
 			return err
 		}
 		if compared && len(differ) == 0 && err == nil {

@@ -35,8 +35,8 @@ func begin(f *forged, file string) *Guard {
 func sees(t *testing.T, g *Guard, from, to uint64) {
 	t.Helper()
 	for seq := from; seq <= to; seq++ {
-		if err := g.Judge(t.Context(), journal.Stored{Sequence: seq}); err != nil {
-			t.Fatal(err)
+		if refused, err := g.Judge(t.Context(), journal.Stored{Sequence: seq}); err != nil || refused != (seq == 3) {
+			t.Fatalf("message %d: refused %t, %v", seq, refused, err)
 		}
 	}
 }
@@ -69,6 +69,7 @@ func TestEachMessageIsJudgedOnce(t *testing.T) {
 		found[0].GetKind() != lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT {
 		t.Errorf("after a restart found %v, %v", found, err)
 	}
+	sees(t, again, 1, 9) // whoever reads it all again
 }
 
 // What the ledger judges first may come after what nobody has judged yet.
@@ -86,7 +87,7 @@ func TestWhatStandsBeforeIsJudgedToo(t *testing.T) {
 func TestWhatCannotBeJudgedIsJudgedLater(t *testing.T) {
 	f := &forged{away: errors.New("the bus is away")}
 	g := begin(f, "")
-	if err := g.Judge(t.Context(), journal.Stored{Sequence: 1}); !errors.Is(err, f.away) {
+	if _, err := g.Judge(t.Context(), journal.Stored{Sequence: 1}); !errors.Is(err, f.away) {
 		t.Error(err)
 	}
 	f.away = nil

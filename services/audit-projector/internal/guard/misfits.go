@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/openlockbox/lockbox/pkg/durable"
@@ -20,6 +22,8 @@ import (
 type misfits struct {
 	mu   sync.Mutex
 	open []journal.Misfit
+	// refused are the sequences of all that there are, also of those that were set aside.
+	refused map[uint64]bool
 	// seen is the sequence up to which every message was judged. What was judged does not change unnoticed.
 	seen uint64
 	read bool // what was kept
@@ -29,19 +33,19 @@ type misfits struct {
 // raised.
 const misfitsNamed = 10
 
-// Judge looks at a message of the stream, unless it did so before: at its form, and at its writer's signature. It is
-// called before the message enters the trees, and again for all that is in them. Of what cannot be judged now, nothing
-// is vouched for.
-func (g *Guard) Judge(ctx context.Context, s journal.Stored) error {
+// Judge reports whether a message of the stream is no event, by its form or its writer's signature, at which it looks
+// unless it did so before. It is called before the message enters the trees, and again for all that is in them. Of what
+// cannot be judged now, nothing is vouched for.
+func (g *Guard) Judge(ctx context.Context, s journal.Stored) (refused bool, err error) {
 	m := &g.misfits
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if g.recall(); s.Sequence <= m.seen {
-		return nil
+		return m.refused[s.Sequence], nil
 	}
 	misfit, is, err := g.Stream.Judge(ctx, s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if s.Sequence == m.seen+1 { // not before what was stored earlier
 		m.seen = s.Sequence
@@ -50,13 +54,14 @@ func (g *Guard) Judge(ctx context.Context, s journal.Stored) error {
 		m.add(misfit)
 		g.conclude(verdict{})
 	}
-	return nil
+	return is, nil
 }
 
 // kept is what a guard that starts again need not judge anew.
 type kept struct {
 	Through uint64           `json:"through,string"`
 	Open    []journal.Misfit `json:"open"`
+	Refused []uint64         `json:"refused"`
 }
 
 // recall reads what was kept. Without it, everything is judged again.
@@ -81,6 +86,9 @@ func (g *Guard) recall() {
 	for _, one := range k.Open {
 		m.add(one)
 	}
+	for _, seq := range k.Refused {
+		m.refuse(seq)
+	}
 }
 
 // keep saves how far messages were judged, as far as the trees cover them, and what was found.
@@ -91,7 +99,7 @@ func (g *Guard) keep() {
 	if g.File == "" || !m.read || g.Ledger.Covered() == 0 {
 		return
 	}
-	text, err := json.Marshal(kept{min(m.seen, g.Ledger.Covered()), m.open})
+	text, err := json.Marshal(kept{min(m.seen, g.Ledger.Covered()), m.open, slices.Sorted(maps.Keys(m.refused))})
 	if err == nil {
 		err = durable.Replace(g.File, text, 0o600)
 	}
@@ -106,7 +114,15 @@ func (m *misfits) any() bool {
 	return len(m.open) > 0
 }
 
+func (m *misfits) refuse(sequence uint64) {
+	if m.refused == nil {
+		m.refused = map[uint64]bool{}
+	}
+	m.refused[sequence] = true
+}
+
 func (m *misfits) add(one journal.Misfit) {
+	m.refuse(one.Seq)
 	for _, known := range m.open {
 		if known.Seq == one.Seq {
 			return

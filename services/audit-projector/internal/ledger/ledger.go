@@ -55,8 +55,9 @@ type Options struct {
 	Steady bool
 	Now    func() time.Time
 	Log    *zap.Logger
-	// Judge is called for each message before it enters the trees; nil: nobody judges. Its error is retried.
-	Judge func(ctx context.Context, s journal.Stored) error
+	// Judge is called for each message before it enters the trees, and reports whether it is no event; nil: nobody looks
+	// at signatures. Its error is retried.
+	Judge func(ctx context.Context, s journal.Stored) (refused bool, err error)
 	// Order is called for each message that is not the next version of what its subject is about, as far as the trees
 	// know; nil: nobody looks. Its error is retried.
 	Order func(ctx context.Context, s journal.Stored) error
@@ -220,8 +221,12 @@ func (l *Ledger) pass(ctx context.Context) error {
 			}
 			reported, grown = reported[1:], false
 		}
+		refused, err := l.judge(ctx, e)
+		if err != nil {
+			return err
+		}
 		at, err := bus.ParseEventSubject(e.Subject)
-		if isCheckpoint := err == nil && at.Kind == aggregate.KindCheckpoint; !isCheckpoint || misfit(e) {
+		if isCheckpoint := err == nil && at.Kind == aggregate.KindCheckpoint; !isCheckpoint || refused {
 			grown = true
 		} else if another, err := l.another(e); err != nil || another && len(reported) == 0 {
 			return cmp.Or(err, errOther)
@@ -229,11 +234,6 @@ func (l *Ledger) pass(ctx context.Context) error {
 		if time.Since(told) > tellEvery {
 			told = time.Now()
 			l.Log.Info("building the log", zap.Uint64("sequence", e.Seq), zap.Uint64("of", e.Seq+e.Pending))
-		}
-		if l.Judge != nil {
-			if err := l.Judge(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
-				return err
-			}
 		}
 		if l.Order != nil && !l.trees.follows(e.Subject) {
 			if err := l.Order(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
@@ -279,9 +279,13 @@ func (l *Ledger) due(grown bool) bool {
 	return l.signed.Before(l.Now().Truncate(l.Interval))
 }
 
-func misfit(e journal.Entry) bool {
-	_, is := journal.IsMisfit(e.Seq, e.Subject, e.Data)
-	return is
+// judge reports whether a message is no event.
+func (l *Ledger) judge(ctx context.Context, e journal.Entry) (refused bool, err error) {
+	if l.Judge != nil {
+		return l.Judge(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data})
+	}
+	_, refused = journal.IsMisfit(e.Seq, e.Subject, e.Data)
+	return refused, nil
 }
 
 // another reports whether a stored checkpoint covers more than the last one adopted.
@@ -340,7 +344,9 @@ func next(reported []checkpoint) uint8 {
 func (l *Ledger) reported(ctx context.Context) ([]checkpoint, error) {
 	var found []checkpoint
 	own := l.last.Covered == 0
-	err := l.Journal.Replay(ctx, journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint},
+	r := journal.Replay{From: l.last.Covered + 1, Kind: aggregate.KindCheckpoint,
+		Misfit: func(journal.Entry, journal.Misfit) error { return nil }} // which is for the guard
+	err := l.Journal.Replay(ctx, r,
 		func(e journal.Entry) error {
 			c, before := e.Event.GetCheckpointSigned(), l.last
 			if len(found) > 0 {

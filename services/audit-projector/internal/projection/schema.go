@@ -7,7 +7,7 @@ import (
 
 // meaning must be increased whenever the same events would be written differently into unchanged tables, for example
 // because the fold of requests has changed.
-const meaning = 5
+const meaning = 6
 
 // applicationID marks the file as ours ("LkBx").
 const applicationID = 0x4c6b4278
