@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/cache"
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -290,4 +291,26 @@ func (j *Journal) learn(ctx context.Context) error {
 		}
 		s.last = signed.Hash(text)
 	}
+}
+
+// Begun reports whether signing has begun, as the stream's leader has it. Where the keyring pins at which event it
+// begins, it is refused as a failed PRECONDITION (field signing.began_at) if the stream has something else there, or
+// ends before.
+func (j *Journal) Begun(ctx context.Context) (bool, error) {
+	pinned := j.signing.keys.Expected()
+	c, err := j.Copies(ctx) // before the facts, which it must not be ahead of
+	if err == nil {
+		err = j.learn(ctx)
+	}
+	began := j.signing.keys.Began()
+	switch {
+	case err != nil:
+		return false, err
+	case pinned == 0 || began == pinned:
+		return began != 0, nil
+	case c.Last+1 == pinned:
+		return false, nil // with the next event
+	}
+	return false, refusal.Precondition("signing.began_at", "R50", "the stream, which ends with event %d, does not say at "+
+		"event %d that signing began: it is another stream than the pinned one, or somebody took that out", c.Last, pinned)
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ type File[C any] struct {
 		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be.
 		DeploymentKeyFile string `yaml:"deployment_key_file"`
 		// BeganAt is the sequence of the event from which on every event is signed, which `lockbox audit verify --stream`
-		// shows; 0: what the stream says. With it, nobody who runs the bus can keep that event from a service that starts.
+		// shows; 0: what deployment_key_file says, where `lockbox keys` wrote it for a new bus, or else what the stream says.
+		// With it, nobody who runs the bus can keep that event from a service that starts.
 		BeganAt uint64 `yaml:"began_at"`
 	} `yaml:"signing"`
 	// Issuers are where the provider's people sign in.
@@ -94,8 +96,11 @@ func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
 		return nil, nil //nolint:nilnil // nothing is signed
 	}
 	keys, err := writerkeys.Read(string(f.Signing.KeyFile), f.Signing.DeploymentKeyFile, id)
-	keys.BeganAt = f.Signing.BeganAt
-	return &keys, err
+	if err != nil {
+		return nil, err
+	}
+	keys.Deployment.BeganAt = cmp.Or(f.Signing.BeganAt, keys.Deployment.BeganAt)
+	return &keys, nil
 }
 
 // under names the field of a refusal with the section in which it stands.

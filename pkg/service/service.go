@@ -131,11 +131,7 @@ func WithSigning(signer *signed.Signer, keys *signed.Keyring) Option {
 func WithWriter(keys *writerkeys.Keys) Option {
 	return func(rt *Runtime) {
 		if keys != nil {
-			rt.Writer, rt.Signer = keys, keys.Signer
-			rt.Keyring = signed.NewKeyring(keys.Deployment.Origin, keys.Deployment)
-			if keys.BeganAt > 0 {
-				rt.Keyring.Expect(keys.BeganAt)
-			}
+			rt.Writer, rt.Signer, rt.Keyring = keys, keys.Signer, keys.Deployment.Keyring()
 		}
 	}
 }
@@ -157,6 +153,10 @@ func Open(
 		o(rt)
 	}
 	if err := await(ctx, c, rt.open); err != nil {
+		return nil, err
+	}
+	if err := rt.awaitSigning(ctx, c); err != nil {
+		rt.Close()
 		return nil, err
 	}
 	rt.readRuntime()
@@ -261,6 +261,31 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 		rt.Log.Error("will not decide before the clock agrees with the bus", zap.Error(err))
 	}
 	return nil
+}
+
+// awaitSigning waits, where it is pinned at which event signing begins, until the stream says so there: what is written
+// before is refused for ever. Who writes that event does not wait. A stream that has something else there is refused
+// (PRECONDITION), whoever replaced it.
+func (rt *Runtime) awaitSigning(ctx context.Context, c bus.Connection) error {
+	if rt.Keyring == nil || rt.Keyring.Expected() == 0 {
+		return nil
+	}
+	for attempt := 0; ; attempt++ {
+		begun, err := rt.Journal.Begun(ctx)
+		switch {
+		case begun, err == nil && rt.Identity == bus.Orchestrator:
+			return nil
+		case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION):
+			return fmt.Errorf("%s: %w", c.Identity, err)
+		case rt.Conn.IsClosed():
+			return c.Explain(rt.Conn.LastError())
+		case attempt == 0:
+			rt.Log.Info("waiting until signing begins", zap.Error(err))
+		}
+		if !pause(ctx, awayPause) {
+			return fmt.Errorf("%s: %w", c.Identity, errors.Join(err, ctx.Err()))
+		}
+	}
 }
 
 // Skipped counts a stored message that cannot be an event.

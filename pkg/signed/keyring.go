@@ -62,7 +62,7 @@ type Keyring struct {
 
 	mu    sync.Mutex
 	began uint64
-	// expected is the sequence from which on events are known to be signed, whatever the stream says.
+	// expected is the sequence from which on events are signed, whatever the stream says; 0: what the stream says.
 	expected uint64
 	first    KeyID  // of the key that signs that signing began
 	seen     uint64 // the last sequence that was added
@@ -101,12 +101,20 @@ func (k *Keyring) Began() uint64 {
 	return k.began
 }
 
-// Expect says that signing has begun at a sequence at the latest. Whoever runs the bus can withhold that it began, from
-// those who only read single aggregates; from then on, nothing that they say counts without a signature.
+// Expect pins where signing began, or begins; 0: that is not known. Whoever runs the bus can withhold that it began, or
+// put another stream in the place of this one; from then on, nothing from there on counts without a signature, and
+// signing begins nowhere else.
 func (k *Keyring) Expect(sequence uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.expected = sequence
+}
+
+// Expected returns the sequence at which signing began or begins; 0 if that is not pinned.
+func (k *Keyring) Expected() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.expected
 }
 
 // Required reports whether what is stored now has to be signed.
@@ -150,6 +158,9 @@ func (k *Keyring) news(event *lockboxv1.Event, sequence uint64) (learn func(), e
 		certificates, err := k.beginning(fact.SigningBegan)
 		if err != nil {
 			return nil, err
+		}
+		if k.expected != 0 && k.expected != sequence {
+			return nil, broken(RuleUnknownKey, "signing begins at event %d, and nowhere else", k.expected)
 		}
 		return func() {
 			k.began, k.first = sequence, firstOf(certificates)
@@ -230,9 +241,9 @@ func (k *Keyring) open(text string) (Certificate, error) {
 }
 
 // Check refuses an event, with an *Error that names the rule, unless it is signed as it has to be where it stands.
-// Before signing began, nothing has to be, but there are no facts about keys. Previous returns the [Hash] of the content
-// of the aggregate's version before; it is called only for an event of a decided kind with a version above 1, and its
-// own error is returned as it is.
+// Before signing began, nothing has to be, but there are no facts about keys. Previous returns the [Hash] of the
+// content of the aggregate's version before; it is called only for an event of a decided kind with a version above 1,
+// and its own error is returned as it is.
 //
 // Facts about writers' keys up to this event, without it, have to be added before; later ones do no harm.
 func (k *Keyring) Check(m Message, previous func() ([sha256.Size]byte, error)) error {

@@ -3,6 +3,7 @@ package signed
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/fact"
@@ -10,29 +11,57 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Pinned judges who wrote single events, for whoever has no stream to follow: by the deployment's verifier key, given
-// by other means, and certificates of that key. It cannot know which keys were revoked, nor since when events have to
-// be signed.
+// Pinned is what is known of a deployment by other means than its stream: its verifier key and, perhaps, since when
+// events are signed. With certificates of that key it judges who wrote single events, for whoever has no stream to
+// follow. It cannot know which keys were revoked.
 type Pinned struct {
-	origin     string
-	deployment note.Verifier
+	note.Verifier
+	// Key is the same as text, and Origin the deployment's name, which is that of its log.
+	Key, Origin string
+	// BeganAt is the sequence from which on every event is signed; 0: it is not known.
+	BeganAt uint64
 }
 
-// Pin returns who judges by a deployment's verifier key, as it is written. It fails for any other key.
-func Pin(verifierKey string) (*Pinned, error) {
-	deployment, err := note.NewVerifier(strings.TrimSpace(verifierKey))
+// beganAt precedes, on a second line, the sequence from which on every event is signed.
+const beganAt = "began_at "
+
+// Pin reads a deployment's verifier key, and since when events are signed if a second line says so: what Text returns. It
+// fails for any other key.
+func Pin(text string) (*Pinned, error) {
+	key, began, said := strings.Cut(strings.TrimSpace(text), "\n")
+	p := &Pinned{Key: strings.TrimSpace(key)}
+	deployment, err := note.NewVerifier(p.Key)
 	if err != nil {
 		return nil, fmt.Errorf("not the verifier key of a deployment: %w", err)
+	}
+	if said {
+		number, is := strings.CutPrefix(began, beganAt)
+		if p.BeganAt, err = strconv.ParseUint(number, 10, 53); !is || err != nil || p.BeganAt == 0 {
+			return nil, fmt.Errorf("%q is not %q and the sequence of an event", began, beganAt)
+		}
 	}
 	origin, is := OriginOf(deployment)
 	if !is {
 		return nil, fmt.Errorf("the key is called %s, which is no deployment’s", deployment.Name())
 	}
-	return &Pinned{origin, deployment}, nil
+	p.Origin, p.Verifier = origin, deployment
+	return p, nil
+}
+
+// Text is what Pin reads.
+func (p *Pinned) Text() string {
+	if p.BeganAt == 0 {
+		return p.Key + "\n"
+	}
+	return p.Key + "\n" + beganAt + strconv.FormatUint(p.BeganAt, 10) + "\n"
 }
 
 // Keyring returns an empty keyring under the same key, for whoever follows the stream.
-func (p *Pinned) Keyring() *Keyring { return NewKeyring(p.origin, p.deployment) }
+func (p *Pinned) Keyring() *Keyring {
+	k := NewKeyring(p.Origin, p.Verifier)
+	k.Expect(p.BeganAt)
+	return k
+}
 
 // Certified returns who judges events by these certificates. It fails, with an *Error, for one that the deployment's
 // key did not sign, and for two of one key.

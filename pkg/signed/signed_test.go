@@ -404,4 +404,17 @@ func TestWhereSigningIsExpectedNothingPassesWithoutIt(t *testing.T) {
 	if m.Sequence = 19; ring.Check(m, follows(t, nil)) != nil {
 		t.Error("an event from before was refused")
 	}
+	began := w.beginning()
+	stored := sign(t, signer(t, aggregate.Orchestrator, "orchestrator"), unsigned(t, began, nil))[0]
+	for at, rule := range map[uint64]signed.Rule{19: signed.RuleUnknownKey, 20: "", 21: signed.RuleUnknownKey} {
+		ring := signed.NewKeyring(origin, w.verifier)
+		ring.Expect(20)
+		m := signed.Message{Sequence: at, Subject: subject(began), Stored: stored, Event: began}
+		if err := ring.Check(m, follows(t, nil)); ruleOf(err) != rule {
+			t.Errorf("signing begins at %d: %v", at, err)
+		}
+		if err := ring.Add(began, at); ruleOf(err) != rule || (ring.Began() == 20) != (rule == "") {
+			t.Errorf("signing begins at %d: %v, began at %d", at, err, ring.Began())
+		}
+	}
 }

@@ -1,7 +1,7 @@
 // Package writerkeys keeps the keys with which writers sign events (pkg/merkle/FORMATS.md, "Writers' keys"), in files.
 //
 //	writers.key              the deployment's key, which certifies the others: offline, and needed for nothing else
-//	writers.vkey             its public key, which whoever verifies pins
+//	writers.vkey             its public key, and since when events are signed, which whoever verifies pins
 //	<identity>.writer        the key with which a writer, or one copy of it, signs, and its certificate
 //	<identity>.certificate   the certificate alone, for the orchestrator, which records it
 //
@@ -77,9 +77,7 @@ type Keys struct {
 	Signer      *signed.Signer
 	Certificate signed.Certificate
 	// Deployment is pinned.
-	Deployment Deployment
-	// BeganAt pins the sequence from which on every event is signed; 0: it is not pinned.
-	BeganAt uint64
+	Deployment *signed.Pinned
 
 	certificate []byte
 }
@@ -129,28 +127,31 @@ func Read(file, deployment string, id bus.Identity) (k Keys, err error) {
 	return k, err
 }
 
-// Deployment is the public key of a deployment.
-type Deployment struct {
-	note.Verifier
-	// Key is the same as text, and Origin the deployment's name, which is that of its log.
-	Key, Origin string
-}
-
-// ReadDeployment reads the public key of a deployment.
-func ReadDeployment(file string) (d Deployment, err error) {
-	data, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
+// ReadDeployment reads what is pinned of a deployment.
+func ReadDeployment(file string) (*signed.Pinned, error) {
+	text, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil {
-		return d, err
+		return nil, err
 	}
-	d.Key = strings.TrimSpace(string(data))
-	if d.Verifier, err = note.NewVerifier(d.Key); err != nil {
-		return d, fmt.Errorf("%s: %w", file, err)
-	}
-	var is bool
-	if d.Origin, is = strings.CutSuffix(d.Name(), signed.DeploymentName("")); !is || d.Origin == "" {
-		return d, fmt.Errorf("%s: the key of %q is not that of a deployment's writers", file, d.Name())
+	d, err := signed.Pin(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return d, nil
+}
+
+// Pin writes into the file of a deployment's public key from which sequence on every event is signed. It fails if the
+// file says something else.
+func Pin(file string, began uint64) error {
+	d, err := ReadDeployment(file)
+	switch {
+	case err != nil || d.BeganAt == began:
+		return err
+	case d.BeganAt != 0:
+		return fmt.Errorf("%s: signing began with event %d, not %d", file, d.BeganAt, began)
+	}
+	d.BeganAt = began
+	return durable.Replace(file, []byte(d.Text()), 0o644)
 }
 
 // Certificates reads all certificates in a directory, in the order of their files' names.
@@ -174,6 +175,14 @@ type Maker struct {
 	// Origin is the name of the deployment's log.
 	Origin string
 	Now    time.Time
+}
+
+// Begin makes the deployment's key for a bus on which nothing was stored yet, and pins that each event on it is signed.
+func (m Maker) Begin() error {
+	if _, err := m.deployment(); err != nil {
+		return err
+	}
+	return Pin(filepath.Join(m.Dir, PublicKeyFile), 1)
 }
 
 // Make makes what the writers among the identities lack, and new keys for those whose certificates end within
@@ -291,8 +300,8 @@ func (m Maker) publish(path, private string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	there, err := os.ReadFile(path) // #nosec G304 -- the operator names the directory
-	if err == nil && !bytes.Equal(there, text) {
+	there, err := ReadDeployment(path)
+	if err == nil && there.Key != verifier {
 		err = fmt.Errorf("%s is of another key than %s", path, filepath.Join(m.Dir, DeploymentKeyFile))
 	}
 	return err

@@ -161,3 +161,44 @@ func TestWhatDoesNotBelongTogetherIsRefused(t *testing.T) {
 		t.Errorf("the key of one deployment certifies for another: %v", err)
 	}
 }
+
+// On a new bus every event is signed, and whoever reads the public key reads that too. Where events were stored before,
+// it is pinned later, once.
+func TestSinceWhenEventsAreSignedStandsBesideThePublicKey(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, writerkeys.PublicKeyFile)
+	must(t, maker(dir, began).Begin())
+	must(t, maker(dir, began).Begin()) // after a crash
+	made(t, dir)
+	k := read(t, dir, bus.Notifier)
+	if k.Deployment.BeganAt != 1 || k.Deployment.Keyring().Expected() != 1 {
+		t.Errorf("on a new bus: %d, %d", k.Deployment.BeganAt, k.Deployment.Keyring().Expected())
+	}
+	if err := writerkeys.Pin(file, 7); err == nil {
+		t.Error("what is pinned was replaced")
+	}
+	must(t, maker(dir, began).Rotate(bus.Notifier))
+	if k := read(t, dir, bus.Notifier); k.Deployment.BeganAt != 1 {
+		t.Error("a rotation forgets it")
+	}
+
+	dir = t.TempDir()
+	file = filepath.Join(dir, writerkeys.PublicKeyFile)
+	made(t, dir)
+	if k := read(t, dir, bus.Notifier); k.Deployment.BeganAt != 0 || k.Deployment.Keyring().Required() {
+		t.Errorf("where events were stored before: %d", k.Deployment.BeganAt)
+	}
+	must(t, writerkeys.Pin(file, 7))
+	must(t, writerkeys.Pin(file, 7))
+	d, err := writerkeys.ReadDeployment(file)
+	must(t, err)
+	if d.BeganAt != 7 || d.Origin != origin {
+		t.Errorf("%+v", d)
+	}
+	for _, wrong := range []string{"began_at", "began_at x", "began_at 0", "began_at -1", "began_at 7\nbegan_at 7", "7"} {
+		must(t, os.WriteFile(file, []byte(d.Key+"\n"+wrong+"\n"), 0o600))
+		if d, err := writerkeys.ReadDeployment(file); err == nil {
+			t.Errorf("%q: %+v", wrong, d)
+		}
+	}
+}

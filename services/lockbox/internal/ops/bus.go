@@ -60,6 +60,9 @@ func (k *keyring) make() (bus.Keys, error) {
 		copies = append(copies, bus.Identity(name))
 	}
 	keys, err := bus.LoadOrCreateKeys(k.dir, k.tools, copies...)
+	if _, there := os.Lstat(filepath.Join(k.dir, logkeys.SigningKeyFile)); err == nil && errors.Is(there, fs.ErrNotExist) {
+		err = k.writers().Begin() // the keys are for a new bus
+	}
 	if err == nil {
 		_, err = logkeys.LoadOrCreate(k.dir, k.logName)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 )
 
@@ -182,10 +183,31 @@ func TestWhatIsHandedOut(t *testing.T) {
 			t.Errorf("%s gets %s", owner, got)
 		}
 	}
+	if d, err := writerkeys.ReadDeployment(filepath.Join(out, "notifier", writerkeys.PublicKeyFile)); err != nil ||
+		d.BeganAt != 1 {
+		t.Errorf("since when events are signed on a new bus: %d, %v", d.BeganAt, err)
+	}
 	for _, name := range files(filepath.Join(out, "nats")) {
 		if strings.HasSuffix(name, ".nk") || name == "ca.key" {
 			t.Errorf("the server gets %s", name)
 		}
+	}
+}
+
+// Keys from before events were signed are those of a bus on which something is stored.
+func TestSinceWhenEventsAreSignedIsNotKnownOfABusInUse(t *testing.T) {
+	dir := t.TempDir()
+	succeeds(t, "keys", "--dir", dir)
+	for _, name := range files(dir) {
+		if strings.HasPrefix(name, "writers.") || filepath.Ext(name) == ".writer" || filepath.Ext(name) == ".certificate" {
+			must(t, os.Remove(filepath.Join(dir, name)))
+		}
+	}
+	succeeds(t, "keys", "--dir", dir)
+	d, err := writerkeys.ReadDeployment(filepath.Join(dir, writerkeys.PublicKeyFile))
+	must(t, err)
+	if d.BeganAt != 0 {
+		t.Errorf("pinned to event %d", d.BeganAt)
 	}
 }
 

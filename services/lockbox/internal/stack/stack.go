@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -130,12 +132,18 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	if s.keys, err = bus.LoadOrCreateKeys(s.keysDir(), tools); err != nil {
 		return nil, err
 	}
+	store := filepath.Join(c.Dir, "nats")
+	if _, err := os.Lstat(store); errors.Is(err, fs.ErrNotExist) && c.Signed {
+		if err := s.writers().Begin(); err != nil {
+			return nil, err
+		}
+	}
 	public, err := s.keys.Public()
 	if err != nil {
 		return nil, err
 	}
 	options := bus.ServerOptions{
-		StoreDir: filepath.Join(c.Dir, "nats"), PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
+		StoreDir: store, PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
 		TLS: c.TLS, PlainStore: true, StageIn: c.StageIn,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -231,7 +239,11 @@ func (s *Stack) open(part part) error {
 	if part.id != bus.Orchestrator {
 		return nil
 	}
-	return s.await(rt.Listening())
+	if err := s.await(rt.Listening()); err != nil || rt.Keyring == nil {
+		return err
+	}
+	// In a data directory from before events were signed, what it says now is what it has to say from now on.
+	return writerkeys.Pin(filepath.Join(s.keysDir(), writerkeys.PublicKeyFile), rt.Keyring.Began())
 }
 
 // await waits until something answers, or everything stops.
@@ -295,8 +307,12 @@ func (s *Stack) openLog() (err error) {
 // makeWriters makes the keys with which events are signed. The deployment's key lies beside them, unlike in a
 // deployment of several machines: whoever has this machine has all of them.
 func (s *Stack) makeWriters() error {
-	_, err := writerkeys.Maker{Dir: s.keysDir(), Origin: logName, Now: time.Now()}.Make(bus.Identities())
+	_, err := s.writers().Make(bus.Identities())
 	return err
+}
+
+func (s *Stack) writers() writerkeys.Maker {
+	return writerkeys.Maker{Dir: s.keysDir(), Origin: logName, Now: time.Now()}
 }
 
 // writer reads the key with which a service signs; nil if nothing is signed.

@@ -124,6 +124,10 @@ func Stream(
 	for _, broken := range found {
 		v.add(broken)
 	}
+	if keys != nil && keys.Expected() != keys.Began() && keys.Expected() != 0 {
+		v.add(invariant.Violation{Invariant: "I14", Sequence: keys.Expected(),
+			What: "signing is known to begin here, and the stream does not say so"})
+	}
 	for _, s := range book.Strays() {
 		v.Strays = append(v.Strays, stray(s))
 	}
