@@ -123,7 +123,7 @@ func TestAStreamThatDoesNotSayWhenSigningBeganIsRefused(t *testing.T) {
 			p.append(p.bus.Journal(p, bus.Orchestrator, journal.WithSigner(keys.Signer)), 0, p.began())
 		},
 		"that signing began is signed by nobody": func(p *pinned, j *journal.Journal) { p.append(j, 0, p.began()) },
-		"it ends before": func(p *pinned, _ *journal.Journal) { repin(p, 3) },
+		"it ends before":                         func(p *pinned, _ *journal.Journal) { repin(p, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 )
 
@@ -36,7 +37,8 @@ type File[C any] struct {
 		// KeyFile holds the key with which the service signs the events that it writes, and its certificate. Empty: nothing
 		// is signed, and no signature is looked at.
 		KeyFile config.SecretFile `yaml:"key_file"`
-		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be.
+		// DeploymentKeyFile holds the deployment's public key, under which all certificates must be. Who reads events and
+		// writes none has it alone; empty: it takes every event for genuine.
 		DeploymentKeyFile string `yaml:"deployment_key_file"`
 		// BeganAt is the sequence of the event from which on every event is signed, which `lockbox audit verify --stream`
 		// shows; 0: what deployment_key_file says, where `lockbox keys` wrote it for a new bus, or else what the stream says.
@@ -69,11 +71,11 @@ func (f *File[C]) check() error {
 	if _, err := observe.NewLogger(observe.LogOptions{Level: f.Observe.Log}); err != nil {
 		return refusal.Invalid("observe.log", rule, "%v", err)
 	}
-	if (f.Signing.KeyFile == "") != (f.Signing.DeploymentKeyFile == "") {
+	if f.Signing.KeyFile != "" && f.Signing.DeploymentKeyFile == "" {
 		return refusal.Invalid("signing.deployment_key_file", rule, "goes with signing.key_file; `lockbox keys` makes both")
 	}
-	if f.Signing.BeganAt != 0 && f.Signing.KeyFile == "" {
-		return refusal.Invalid("signing.began_at", rule, "goes with signing.key_file")
+	if f.Signing.BeganAt != 0 && f.Signing.DeploymentKeyFile == "" {
+		return refusal.Invalid("signing.began_at", rule, "goes with signing.deployment_key_file")
 	}
 	if err := f.Observe.Traces.Check(); err != nil {
 		return under("observe.traces.", err)
@@ -101,6 +103,19 @@ func (f *File[C]) writer(id bus.Identity) (*writerkeys.Keys, error) {
 	}
 	keys.Deployment.BeganAt = cmp.Or(f.Signing.BeganAt, keys.Deployment.BeganAt)
 	return &keys, nil
+}
+
+// keyring judges for a service that writes nothing; nil if no deployment is configured.
+func (f *File[C]) keyring() (*signed.Keyring, error) {
+	if f.Signing.DeploymentKeyFile == "" {
+		return nil, nil //nolint:nilnil // nothing is judged
+	}
+	d, err := writerkeys.ReadDeployment(f.Signing.DeploymentKeyFile)
+	d.BeganAt = cmp.Or(f.Signing.BeganAt, d.BeganAt)
+	if err != nil {
+		return nil, err
+	}
+	return d.Keyring(), nil
 }
 
 // under names the field of a refusal with the section in which it stands.

@@ -39,7 +39,13 @@ type Program struct {
 
 // New describes a service that follows the stream, decides or answers.
 func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime, C) error) Program {
-	return program(string(id), id, defaults, nil, func(
+	both := func(f *File[C]) error {
+		if f.Signing.KeyFile == "" && f.Signing.DeploymentKeyFile != "" {
+			return refusal.Invalid("signing.key_file", rule, "goes with signing.deployment_key_file; `lockbox keys` makes both")
+		}
+		return nil
+	}
+	return program(string(id), id, defaults, both, func(
 		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics, t *trace.Tracer,
 	) error {
 		counters := m.For(string(id))
@@ -79,12 +85,19 @@ func NewConnected[C any](
 		if f.Signing.KeyFile != "" {
 			return refusal.Invalid("signing.key_file", rule, "has no use here: %s writes no events", name)
 		}
+		if f.Signing.DeploymentKeyFile != "" && id != bus.Compliance {
+			return refusal.Invalid("signing.deployment_key_file", rule, "has no use here: %s reads no events", name)
+		}
 		return nil
 	}
 	return program(name, id, defaults, nobody, func(
 		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics, t *trace.Tracer,
 	) error {
-		rt, err := Connect(ctx, c, m.For(name))
+		keys, err := f.keyring()
+		if err != nil {
+			return err
+		}
+		rt, err := Connect(ctx, c, m.For(name), keys)
 		if err != nil {
 			return err
 		}

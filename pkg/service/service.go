@@ -40,6 +40,8 @@ type Connected struct {
 	// Identity is the service's, also if this is one of its copies.
 	Identity bus.Identity
 	Conn     *nats.Conn
+	// Keyring judges what the service reads of EVENTS (R50); nil: nothing is judged.
+	Keyring  *signed.Keyring
 	Log      *zap.Logger
 	Counters *observe.Counters
 	// Traces is what the service traces with; nil: it traces nothing.
@@ -86,11 +88,10 @@ func (rt *Connected) check(ctx context.Context) error {
 type Runtime struct {
 	Connected
 	Journal *journal.Journal
-	// Signer signs what the service stores; nil: nothing is signed. Keyring judges what it reads; nil: nothing is judged.
-	// The journal uses both, and adds to the keyring what the stream says of writers' keys.
-	Signer  *signed.Signer
-	Keyring *signed.Keyring
-	Clock   *bus.Clock
+	// Signer signs what the service stores; nil: nothing is signed. The journal uses it and the keyring, to which it adds
+	// what the stream says of writers' keys.
+	Signer *signed.Signer
+	Clock  *bus.Clock
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
@@ -155,7 +156,7 @@ func Open(
 	if err := await(ctx, c, rt.open); err != nil {
 		return nil, err
 	}
-	if err := rt.awaitSigning(ctx, c); err != nil {
+	if err := rt.AwaitSigning(ctx, rt.Journal); err != nil {
 		rt.Close()
 		return nil, err
 	}
@@ -163,8 +164,11 @@ func Open(
 	return rt, nil
 }
 
-// Connect connects, and waits until the bus is available or ctx ends.
-func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) (*Connected, error) {
+// Connect connects, and waits until the bus is available or ctx ends. The keyring is the service's; nil: it judges
+// nothing.
+func Connect(
+	ctx context.Context, c bus.Connection, counters *observe.Counters, keys *signed.Keyring,
+) (*Connected, error) {
 	rt := connected(c, counters)
 	err := await(ctx, c, func(_ context.Context, c bus.Connection) (err error) {
 		rt.Conn, err = bus.Connect(c)
@@ -173,6 +177,7 @@ func Connect(ctx context.Context, c bus.Connection, counters *observe.Counters) 
 	if err != nil {
 		return nil, err
 	}
+	rt.Keyring = keys
 	rt.readConnection()
 	return &rt, nil
 }
@@ -263,27 +268,25 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	return nil
 }
 
-// awaitSigning waits, where it is pinned at which event signing begins, until the stream says so there: what is written
+// AwaitSigning waits, where it is pinned at which event signing begins, until the stream says so there: what is written
 // before is refused for ever. Who writes that event does not wait. A stream that has something else there is refused
-// (PRECONDITION), whoever replaced it.
-func (rt *Runtime) awaitSigning(ctx context.Context, c bus.Connection) error {
+// (PRECONDITION), whoever replaced it. The journal has the service's keyring.
+func (rt *Connected) AwaitSigning(ctx context.Context, j *journal.Journal) error {
 	if rt.Keyring == nil || rt.Keyring.Expected() == 0 {
 		return nil
 	}
 	for attempt := 0; ; attempt++ {
-		begun, err := rt.Journal.Begun(ctx)
+		begun, err := j.Begun(ctx)
 		switch {
 		case begun, err == nil && rt.Identity == bus.Orchestrator:
 			return nil
-		case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION):
-			return fmt.Errorf("%s: %w", c.Identity, err)
-		case rt.Conn.IsClosed():
-			return c.Explain(rt.Conn.LastError())
+		case refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION), rt.Conn.IsClosed():
+			return fmt.Errorf("%s: %w", rt.Identity, err)
 		case attempt == 0:
 			rt.Log.Info("waiting until signing begins", zap.Error(err))
 		}
 		if !pause(ctx, awayPause) {
-			return fmt.Errorf("%s: %w", c.Identity, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%s: %w", rt.Identity, errors.Join(err, ctx.Err()))
 		}
 	}
 }

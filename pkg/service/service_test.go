@@ -47,7 +47,7 @@ func TestAServiceDoesNotWaitForAnotherKey(t *testing.T) {
 	for name, seedFile := range map[string]string{"unknown": file, "missing": file + ".none", "none named": ""} {
 		c := bus.Connection{URL: s.ClientURL(), Identity: bus.Notifier, SeedFile: seedFile, Log: zap.NewNop()}
 		for service, start := range map[string]func() error{
-			"connected": func() error { _, err := Connect(ctx, c, counters); return err },
+			"connected": func() error { _, err := Connect(ctx, c, counters, nil); return err },
 			"runtime":   func() error { _, err := Open(ctx, c, nil, counters); return err },
 		} {
 			var key *bus.KeyError
@@ -75,7 +75,7 @@ func TestAServiceWhoseKeyIsWithdrawnEnds(t *testing.T) {
 	c := bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)),
 		Log: zap.NewNop()}
 	metrics := observe.NewMetrics()
-	rt, err := Connect(t.Context(), c, metrics.For("portal"))
+	rt, err := Connect(t.Context(), c, metrics.For("portal"), nil)
 	must(t, err)
 	defer rt.Close()
 	ended := make(chan error, 1)
@@ -113,7 +113,7 @@ func TestAServiceIsNotReadyWithoutTheBus(t *testing.T) {
 	c := bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)),
 		Log: zap.NewNop()}
 	metrics := observe.NewMetrics()
-	rt, err := Connect(t.Context(), c, metrics.For("portal"))
+	rt, err := Connect(t.Context(), c, metrics.For("portal"), nil)
 	must(t, err)
 	defer rt.Close()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -177,7 +177,8 @@ func TestTheBussCertificateIsTold(t *testing.T) {
 	t.Cleanup(s.Shutdown)
 	metrics := observe.NewMetrics()
 	rt, err := Connect(t.Context(), bus.Connection{URL: s.ClientURL(), Identity: bus.Portal, Log: zap.NewNop(),
-		SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)), CA: filepath.Join(dir, bus.CAFile)}, metrics.For("portal"))
+		SeedFile: filepath.Join(dir, bus.SeedFile(bus.Portal)), CA: filepath.Join(dir, bus.CAFile)},
+		metrics.For("portal"), nil)
 	must(t, err)
 	defer rt.Close()
 	w := httptest.NewRecorder()

@@ -22,7 +22,7 @@ func TestWhereSigningBeganIsPinned(t *testing.T) {
 	f := &File[greeting]{Service: greeting{"hello"}}
 	f.NATS.URL, f.NATS.SeedFile = "nats://127.0.0.1:4222", "x"
 	f.Signing.BeganAt = 7
-	if err := f.check(); err == nil || !strings.Contains(err.Error(), "signing.key_file") {
+	if err := f.check(); err == nil || !strings.Contains(err.Error(), "signing.deployment_key_file") {
 		t.Errorf("pinned without a key: %v", err)
 	}
 	f.Signing.KeyFile = config.SecretFile(filepath.Join(dir, writerkeys.KeyFile(bus.Notifier)))

@@ -342,7 +342,7 @@ func TestTheServiceForwardsAsItsFileSays(t *testing.T) {
 	file.Service.Webhooks.KeyFile = config.SecretFile(filepath.Join(w.dir, "webhooks"+sealed.KeyFile))
 	rt, err := service.Connect(t.Context(), bus.Connection{
 		InProcess: w.bus, Identity: bus.Compliance, Seed: w.bus.Keys[bus.Compliance], Log: zaptest.NewLogger(t),
-	}, observe.NewMetrics().For(Name))
+	}, observe.NewMetrics().For(Name), nil)
 	must(t, err)
 	defer rt.Close()
 	ctx, stop := context.WithCancel(t.Context())

@@ -147,11 +147,18 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
+	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
+	if rt.Keyring != nil {
+		options = append(options, journal.WithKeyring(rt.Keyring))
+	}
+	j, err := journal.Open(ctx, rt.Conn, options...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	defer j.Close()
+	if err := rt.AwaitSigning(ctx, j); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	rt.Keeps(ctx, c.Cursors)
 	rt.Counters.Disk("cursors", c.Cursors)
 	return (&Forwarder{Config: c, Source: j, Now: rt.Now, Log: rt.Log, Metrics: rt.Counters.Registerer(),

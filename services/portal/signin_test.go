@@ -28,7 +28,7 @@ func TestThePortalSignsInAtEachOrganisationsIssuer(t *testing.T) {
 	defer issuer.Close()
 	b := journaltest.Start(t, 1)
 	connection := bus.Connection{Identity: bus.Portal, Seed: b.Keys[bus.Portal], InProcess: b, Log: zap.NewNop()}
-	rt, err := service.Connect(t.Context(), connection, observe.NewMetrics().For(Name))
+	rt, err := service.Connect(t.Context(), connection, observe.NewMetrics().For(Name), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

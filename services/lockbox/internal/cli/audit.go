@@ -243,7 +243,7 @@ func (s *session) verify(ctx context.Context, writersKey string) (verify.Verifie
 	if err != nil {
 		return verify.Verified{}, err
 	}
-	j, err := s.Journal(ctx)
+	j, err := s.Client.Journal(ctx)
 	if err != nil {
 		return verify.Verified{}, err
 	}

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
 )
 
 // screen is a terminal's output that can be read while it is written.
@@ -97,6 +100,40 @@ func TestAPersonSeesWhatTheySetAside(t *testing.T) {
 	if code := sitting(t.Context(), dir, "y\n", out, aside...); code != 0 {
 		t.Errorf("exit code %d after a yes:\n%s", code, out)
 	}
+}
+
+// Where the deployment's key is known, what its writer has not signed is none of the events that are replayed, and can
+// be set aside.
+func TestWhatNobodySignedIsNoEventToWhoReadsTheStream(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	startStub(t, dir)
+	aside := []string{"--as", "olga", "audit", "set-aside", "3", "--reason", "Nobody wrote it."}
+	out := &screen{}
+	if code := sitting(t.Context(), dir, "y\n", out, aside...); code == 0 {
+		t.Errorf("an event was set aside:\n%s", out)
+	}
+	out.shows(t, "message 3 is an event")
+
+	keys := filepath.Join(dir, "keys")
+	if _, err := (writerkeys.Maker{Dir: keys, Origin: "log.example/lockbox", Now: time.Now()}).Make(nil); err != nil {
+		t.Fatal(err)
+	}
+	public := filepath.Join(keys, writerkeys.PublicKeyFile)
+	must(t, writerkeys.Pin(public, 3))
+	info, err := runinfo.Read(dir)
+	must(t, err)
+	info.WritersKey = public
+	must(t, runinfo.Write(dir, info))
+	out = &screen{}
+	if code := sitting(t.Context(), dir, "", out, "audit", "replay"); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out.shows(t, "bytes that are not an event")
+	if code := sitting(t.Context(), dir, "y\n", out, aside...); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out.shows(t, "Message 3 on")
 }
 
 func TestAPersonIsAskedForAReason(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -48,6 +49,19 @@ func (a *app) with(do func(ctx context.Context, s *session, args []string) error
 		defer s.Close()
 		return do(c.Context(), s, args)
 	}
+}
+
+// Journal opens the event stream for reading, with the compliance team's key. Where the deployment's key is known, what
+// is not signed by its writer is no event. The caller must close it.
+func (s *session) Journal(ctx context.Context) (*journal.Journal, error) {
+	keys, err := pinned(s.app.writersKey(""))
+	if err != nil {
+		return nil, err
+	}
+	if keys == nil {
+		return s.Client.Journal(ctx)
+	}
+	return s.Client.Journal(ctx, journal.WithKeyring(keys))
 }
 
 // running returns the running Lockbox of this machine. If the bus is named explicitly, that one alone is used.

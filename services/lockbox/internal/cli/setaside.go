@@ -19,7 +19,8 @@ func (a *app) auditSetAsideCommand() *cobra.Command {
 		Long: `A message in the stream that is not an event is an alarm: nothing is granted, and nothing is decided about whatever it stands
 beside. This reads the message with the compliance team's key, shows its subject, size and hash, and has you, a security
 officer of the provider, decide that it may be ignored. The message stays in the stream and in the log; the decision is
-recorded with your name, your reason and the message's hash, and holds for this one message only. An event cannot be set aside.
+recorded with your name, your reason and the message's hash, and holds for this one message only. An event cannot be set aside;
+one that its writer has not signed is none, which this command sees with LOCKBOX_WRITERS_KEY, or on the machine of lockbox up.
 
 First find out who stored it and why: whoever may do that has a key of Lockbox's, or could make its bus server write.
 lockbox audit replay -o json shows the bytes.`,

@@ -61,7 +61,7 @@ line finds it there.
   LOCKBOX_ISSUER      --issuer      where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
   LOCKBOX_LOG         --log         address of the Merkle log that audit watch follows
   LOCKBOX_LOG_KEY     --log-key     the log's public key, or a file with it, for audit verify and audit watch
-  LOCKBOX_WRITERS_KEY --writers-key a file with the key that certifies writers, for audit verify
+  LOCKBOX_WRITERS_KEY --writers-key a file with the key that certifies writers, for what reads the stream
   XDG_STATE_HOME                    lockbox/tokens in it keeps sign-ins; else ~/.local/state/lockbox/tokens
   BROWSER                           program that lockbox login opens pages with; else the desktop's browser
   LOCKBOX_DEMO                      directory of a demo's issuer, where --url is another demo than lockbox up's own

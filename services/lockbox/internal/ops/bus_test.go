@@ -177,7 +177,7 @@ func TestWhatIsHandedOut(t *testing.T) {
 			"jit-evaluator.certificate lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
 			"repairer.certificate webhooks.public writers.vkey",
 		"portal":    "ca.crt portal.nk", // it writes no events
-		"forwarder": "webhooks.key", "compliance": "ca.crt compliance.nk",
+		"forwarder": "webhooks.key", "compliance": "ca.crt compliance.nk writers.vkey",
 	} {
 		if got := strings.Join(files(filepath.Join(out, owner)), " "); got != want {
 			t.Errorf("%s gets %s", owner, got)

@@ -2,10 +2,14 @@ package stack_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -61,8 +65,13 @@ func TestI14AnAddedEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	if !found {
 		t.Error("audit verify does not find it")
 	}
+	l.isShownNowhere(approval, m)
 
-	l.restart(0)
+	// Nor does a projection that is made again show it.
+	l.close()
+	must(t, os.Remove(filepath.Join(l.config.Dir, "projection", "projection.db")))
+	l.open()
+	l.isShownNowhere(approval, m)
 	l.does("otto", approve(other))
 	l.mayNot("otto", deny(forged, "Who approved this?"), lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION, "I6")
 	leases, err := l.connect(bus.Orchestrator).SubscribeSync(bus.LeaseSubject)
@@ -78,5 +87,55 @@ func TestI14AnAddedEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	l.does("otto", deny(forged, "Nobody approved this."))
 	if v := l.signatures(); len(v.Violations) > 0 || len(v.Strays) != 1 {
 		t.Errorf("once it was set aside: %+v, %+v", v.Violations, v.Strays)
+	}
+	l.close()
+	must(t, os.Remove(filepath.Join(l.config.Dir, "projection", "projection.db")))
+	l.open()
+	if v := l.shown("otto", forged); v.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_DENIED ||
+		len(v.GetCustomerDecisions()) != 1 {
+		t.Errorf("shown, once it was set aside: %v", v)
+	}
+}
+
+// isShownNowhere checks that nobody is told of a customer's approval that nobody signed.
+func (l *lockbox) isShownNowhere(of *lockboxv1.Event, forged *strayMessage) {
+	l.Helper()
+	id := of.GetAggregateId()
+	ask := func(as string, q *lockboxv1.Query) *lockboxv1.QueryReply {
+		l.Helper()
+		q.Tenant, q.Token, q.MinSequence = bank, l.token(as), forged.seq
+		reply := l.query(q)
+		if reply.GetRefusal() != nil {
+			l.Errorf("%s: %v", as, reply.GetRefusal())
+		}
+		return reply
+	}
+	is := func(e *lockboxv1.TimelineEntry) bool { return e.GetSequence() == forged.seq }
+	for _, as := range []string{"otto", "erin"} {
+		v := ask(as, &lockboxv1.Query{Ask: &lockboxv1.Query_GetRequest{GetRequest: &lockboxv1.GetRequest{RequestId: id}}}).
+			GetRequest()
+		if v.GetStatus() != lockboxv1.RequestStatus_REQUEST_STATUS_CUSTOMER_NOTIFIED || len(v.GetCustomerDecisions()) > 0 ||
+			slices.ContainsFunc(v.GetTimeline(), is) {
+			l.Errorf("the request as %s is shown it: %v", as, v)
+		}
+	}
+	for _, format := range []string{"", "csv"} {
+		list := ask("audrey", &lockboxv1.Query{Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{
+			RequestId: id, Export: format}}}).GetActivity().GetActivities()
+		if len(list) == 0 || slices.ContainsFunc(list, func(a *lockboxv1.Activity) bool { return is(a.GetEntry()) }) {
+			l.Errorf("the activity log, exported as %q: %v", format, list)
+		}
+	}
+	l.whole(forged.seq)
+	r := l.receipt("otto", id, forged.seq)
+	for _, e := range r.Events {
+		if strings.HasSuffix(e.Subject, ".CustomerApproved") {
+			l.Errorf("the receipt shows %s", e.Subject)
+		}
+	}
+	for _, e := range l.history(journal.Replay{Kind: aggregate.KindDelivery}) {
+		if e.Event.GetAggregateId() == of.GetId() {
+			l.Errorf("somebody is told: %v", e.Event)
+		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
@@ -353,7 +354,7 @@ func (s *Stack) openPortal(c portal.Config) (answers <-chan struct{}, err error)
 	if err := c.Check(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", portal.Name, err), listener.Close())
 	}
-	rt, err := service.Connect(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name))
+	rt, err := service.Connect(s.ctx, s.connection(bus.Portal), s.config.Metrics.For(portal.Name), nil)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -373,7 +374,15 @@ func (s *Stack) openForwarder() error {
 	c := forwarder.Config{Cursors: filepath.Join(s.config.Dir, "forward"), Webhooks: forwarder.Webhooks{
 		KeyFile:   config.SecretFile(filepath.Join(s.keysDir(), webhookKeys+sealed.KeyFile)),
 		PortalURL: s.config.Notifier.PortalURL, ThisMachine: s.config.LocalWebhooks}}
-	rt, err := service.Connect(s.ctx, s.connection(bus.Compliance), s.config.Metrics.For(forwarder.Name))
+	var keys *signed.Keyring
+	if s.config.Signed {
+		d, err := writerkeys.ReadDeployment(filepath.Join(s.keysDir(), writerkeys.PublicKeyFile))
+		if err != nil {
+			return err
+		}
+		keys = d.Keyring()
+	}
+	rt, err := service.Connect(s.ctx, s.connection(bus.Compliance), s.config.Metrics.For(forwarder.Name), keys)
 	if err != nil {
 		return err
 	}

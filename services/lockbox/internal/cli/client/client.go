@@ -220,10 +220,10 @@ func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.A
 }
 
 // Journal opens the event stream for reading, with the compliance team's key. The caller must close it.
-func (c *Client) Journal(ctx context.Context) (*journal.Journal, error) {
+func (c *Client) Journal(ctx context.Context, options ...journal.Option) (*journal.Journal, error) {
 	nc, err := c.connect(bus.Compliance)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(ctx, nc)
+	return journal.Open(ctx, nc, options...)
 }
