@@ -30,6 +30,7 @@ type Stream interface {
 	Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, stored bool, err error)
 	SetAside(ctx context.Context, m journal.Misfit) (decision journal.Entry, found bool, err error)
 	Judge(ctx context.Context, s journal.Stored) (m journal.Misfit, is bool, err error)
+	Misfit(ctx context.Context, sequence uint64) (journal.Misfit, error)
 }
 
 // Ledger is *ledger.Ledger.
@@ -376,11 +377,15 @@ func (g *Guard) copy(
 			return nil, err
 		}
 	}
+	last := uint64(0) // before anything is missing: an event is judged by the one before it
 	err = g.Stream.Scan(ctx, server, is.Covered, func(m journal.Stored) error {
 		differ, err := c.Next(bus.Tree(m.Subject), merkle.Stored{Sequence: m.Sequence, Subject: m.Subject, Bytes: m.Data})
 		found.differ(name, differ)
-		if _, err := g.Judge(ctx, m); err != nil {
-			return err
+		if m.Sequence == last+1 {
+			last = m.Sequence
+			if _, err := g.Judge(ctx, m); err != nil {
+				return err
+			}
 		}
 		if compared && len(differ) == 0 && err == nil {
 			if broken := beside.Next(m.Sequence, m.Data); broken != nil {

@@ -39,6 +39,8 @@ func (slow) Judge(context.Context, journal.Stored) (journal.Misfit, bool, error)
 	return journal.Misfit{}, false, nil
 }
 
+func (slow) Misfit(context.Context, uint64) (journal.Misfit, error) { return journal.Misfit{}, nil }
+
 // uptodate are trees that have followed the stream.
 type uptodate struct{}
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -18,6 +19,7 @@ type forged struct {
 	slow
 	judged []uint64
 	away   error
+	event  bool // the third is one after all
 }
 
 func (f *forged) Judge(_ context.Context, s journal.Stored) (journal.Misfit, bool, error) {
@@ -26,6 +28,13 @@ func (f *forged) Judge(_ context.Context, s journal.Stored) (journal.Misfit, boo
 	}
 	f.judged = append(f.judged, s.Sequence)
 	return journal.Misfit{Seq: s.Sequence, SHA256: []byte{3}, Rule: "its writer has signed it"}, s.Sequence == 3, nil
+}
+
+func (f *forged) Misfit(_ context.Context, sequence uint64) (journal.Misfit, error) {
+	if f.event {
+		return journal.Misfit{}, refusal.Precondition("sequence", "I6", "message %d is an event", sequence)
+	}
+	return journal.Misfit{Seq: sequence}, nil
 }
 
 func begin(f *forged, file string) *Guard {
@@ -94,5 +103,22 @@ func TestWhatCannotBeJudgedIsJudgedLater(t *testing.T) {
 	sees(t, g, 1, 1)
 	if len(f.judged) != 1 {
 		t.Errorf("judged %v", f.judged)
+	}
+}
+
+// What was judged by an event that was missing then is judged again, so that nothing stays open after a repair.
+func TestWhatIsAnEventAfterAllIsNotHeldAgainstTheStream(t *testing.T) {
+	f := &forged{}
+	g := begin(f, filepath.Join(t.TempDir(), "judged.json"))
+	sees(t, g, 1, 7)
+	if found, err := g.notEvents(t.Context()); err != nil || len(found) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	f.event = true
+	if found, err := g.notEvents(t.Context()); err != nil || len(found) > 0 || g.misfits.any() {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if refused, err := g.Judge(t.Context(), journal.Stored{Sequence: 3}); err != nil || refused {
+		t.Errorf("it is still refused: %v", err)
 	}
 }

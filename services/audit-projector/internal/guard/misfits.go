@@ -13,6 +13,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -140,15 +141,23 @@ func (g *Guard) Misfit(m journal.Misfit) {
 	g.conclude(verdict{})
 }
 
-// notEvents returns a difference for each message that cannot be an event and was not set aside.
+// notEvents returns a difference for each message that cannot be an event and was not set aside. One that is an event
+// after all, because what was missing when it was judged is there now, is none.
 func (g *Guard) notEvents(ctx context.Context) (found []*lockboxv1.DifferenceFound, err error) {
 	g.misfits.mu.Lock()
 	open := g.misfits.open
 	g.misfits.mu.Unlock()
-	aside := map[uint64]bool{}
+	aside, absolved := map[uint64]bool{}, map[uint64]bool{}
 	for _, m := range open {
 		if _, aside[m.Seq], err = g.Stream.SetAside(ctx, m); err != nil {
 			return nil, err
+		}
+		if !aside[m.Seq] {
+			if _, err := g.Stream.Misfit(ctx, m.Seq); refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_PRECONDITION) {
+				aside[m.Seq], absolved[m.Seq] = true, true
+			} else if err != nil && !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_NOT_FOUND) {
+				return nil, err
+			}
 		}
 		if !aside[m.Seq] && len(found) < misfitsNamed {
 			found = append(found, &lockboxv1.DifferenceFound{
@@ -167,5 +176,6 @@ func (g *Guard) notEvents(ctx context.Context) (found []*lockboxv1.DifferenceFou
 		}
 	}
 	g.misfits.open = still
+	maps.DeleteFunc(g.misfits.refused, func(seq uint64, _ bool) bool { return absolved[seq] })
 	return found, nil
 }

@@ -38,6 +38,8 @@ type store struct {
 	closed  bool
 	last    uint64
 	pending []jetstream.PubAckFuture
+	// signer signs what the repair says of itself; nil: it is not signed.
+	signer *signed.Signer
 }
 
 // openStore runs a server on a store. What it records itself is signed if there is a signer.
@@ -50,7 +52,7 @@ func openStore(ctx context.Context, dir string, signer *signed.Signer, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	s = &store{}
+	s = &store{signer: signer}
 	if s.server, err = embedded.Start(ctx, bus.ServerOptions{StoreDir: dir, PublicKeys: public}, log); err != nil {
 		return nil, err
 	}
@@ -63,8 +65,7 @@ func openStore(ctx context.Context, dir string, signer *signed.Signer, log *zap.
 		Log: log}); err != nil {
 		return nil, err
 	}
-	options := []journal.Option{journal.WithTimeout(patience), journal.WithSigner(signer)}
-	if s.journal, err = journal.Open(ctx, s.conn, options...); err != nil {
+	if s.journal, err = journal.Open(ctx, s.conn, journal.WithTimeout(patience)); err != nil {
 		return nil, err
 	}
 	s.js, err = bus.JetStream(s.conn, jetstream.WithPublishAsyncMaxPending(atOnce))
@@ -185,6 +186,12 @@ func (s *store) restored(ctx context.Context, p Plan, aside string, now time.Tim
 		return err
 	}
 	data, err := proto.Marshal(e)
+	if err == nil && s.signer != nil {
+		var stored [][]byte
+		if stored, err = s.signer.Sign([]signed.Unsigned{{Subject: subject, Content: data}}); err == nil {
+			data = stored[0]
+		}
+	}
 	if err != nil {
 		return err
 	}
