@@ -36,7 +36,7 @@ func (l *lockbox) signatures() verify.Verified {
 // nothing is granted any more, also after a restart, and everything goes on once a security officer set it aside (R50).
 func TestI14AnAddedEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	t.Parallel()
-	l := startSigned(t)
+	l := start(t, request.DefaultTerms())
 	l.close()
 	l.config.RescanEvery = 200 * time.Millisecond
 	l.open()
@@ -138,4 +138,22 @@ func (l *lockbox) isShownNowhere(of *lockboxv1.Event, forged *strayMessage) {
 			l.Errorf("somebody is told: %v", e.Event)
 		}
 	}
+}
+
+// forgesUnsigned adds an approval with the key of the bus alone.
+func (i *insider) forgesUnsigned() {
+	i.Helper()
+	otto := i.requested(i.intent("erin"), request.CustomerNotified)
+	i.does("otto", approve(otto)) // a real one, to take the approver's identity from
+	id := i.requested(i.intent("erin"), request.CustomerNotified)
+	e := i.history(journal.Replay{Tenant: bank, ID: otto, Type: "CustomerApproved"})[0].Event
+	e.Id, e.AggregateId, e.CorrelationId, e.Version = newID(i), id, id, i.state(id).Version+1
+	subject, err := bus.EventSubject(e)
+	must(i, err)
+	data, err := proto.Marshal(e)
+	must(i, err)
+	m := &strayMessage{by: bus.Orchestrator, subject: subject, data: data}
+	i.store(m)
+	i.isSetAside(m)
+	i.does("otto", deny(id, "I did not approve this."))
 }

@@ -354,7 +354,7 @@ func (l *lockbox) approval(id string) []byte {
 func (w *written) repaired(l *lockbox) {
 	l.Helper()
 	before := l.Context()
-	job := &repair.Job{Dir: l.config.Dir, Out: l.Output(), Now: time.Now, Log: zap.NewNop()}
+	job := repairOf(l.T, l.config.Dir, l.Output())
 	if err := job.Run(before); !errors.Is(err, repair.ErrDamaged) {
 		l.Fatalf("shown first: %v", err)
 	}
@@ -378,7 +378,7 @@ func (w *written) repaired(l *lockbox) {
 	if broken := invariant.Check(history); len(broken) > 0 {
 		l.Errorf("audit verify finds %v", broken)
 	}
-	if err := (&repair.Job{Dir: l.config.Dir, Out: l.Output(), Now: time.Now, Log: zap.NewNop()}).Run(before); err == nil {
+	if err := repairOf(l.T, l.config.Dir, l.Output()).Run(before); err == nil {
 		l.Error("it repairs while Lockbox runs")
 	}
 }

@@ -3,6 +3,8 @@ package stack_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
@@ -135,9 +138,20 @@ func (l *lockbox) connect(id bus.Identity) *nats.Conn {
 
 func (l *lockbox) journal(id bus.Identity) *journal.Journal {
 	l.Helper()
-	j, err := journal.Open(l.Context(), l.connect(id))
+	j, err := l.opens(l.connect(id))
 	must(l, err)
 	return j
+}
+
+// certifiedSince makes the writers' keys of a Lockbox that has not been opened, as of a time before now, for tests that
+// write the past.
+func (l *lockbox) certifiedSince(at time.Time) {
+	l.Helper()
+	maker := writerkeys.Maker{Dir: filepath.Join(l.config.Dir, "keys"), Origin: "lockbox.localhost/log", Now: at}
+	must(l, os.MkdirAll(maker.Dir, 0o700))
+	must(l, maker.Begin())
+	_, err := maker.Make(bus.Identities())
+	must(l, err)
 }
 
 func (l *lockbox) token(persona string) string {

@@ -28,7 +28,7 @@ func (i *insider) invented() *lockboxv1.AccessRecord {
 
 func (i *insider) inventsARecord() {
 	i.Helper()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	r := i.invented()
@@ -38,7 +38,7 @@ func (i *insider) inventsARecord() {
 
 func (i *insider) writesAsAnother() {
 	i.Helper()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	lie, after := i.invented(), i.invented()
@@ -64,7 +64,7 @@ func (i *insider) writesAsAnother() {
 func (i *insider) pushesRecordsOut() {
 	i.Helper()
 	b, alone := i.elsewhere()
-	j, err := journal.Open(i.Context(), alone.nc, journal.WithTimeout(patience)) // nothing here is denied
+	j, err := i.opens(alone.nc, journal.WithTimeout(patience)) // nothing here is denied
 	must(i, err)
 	defer j.Close()
 	first := i.invented()
@@ -103,7 +103,7 @@ func (i *insider) readsUnseen() {
 	i.Helper()
 	id := i.requested(i.intent("erin"), request.CustomerNotified)
 	before := len(i.records("olga", ""))
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	seen := 0

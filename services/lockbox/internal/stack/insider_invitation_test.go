@@ -5,7 +5,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/invitation"
-	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
@@ -24,7 +23,7 @@ func (i *insider) acceptsWithoutLink() {
 	i.does("grace", &lockboxv1.Command{AggregateId: of, Action: &lockboxv1.Command_InviteRole{
 		InviteRole: &lockboxv1.InviteRole{Invitation: &lockboxv1.RoleInvitation{Id: "i-1", Note: "Olga", SecretHash: hash,
 			Role: lockboxv1.Role_ROLE_OWNER, Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION}}}})
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	states, err := repository.New(i.watch).Basis(i.Context(), about)

@@ -20,7 +20,7 @@ func (i *insider) owned(subscription string, e *lockboxv1.Event) {
 	o := states.Ownership(subscription)
 	e.Id, e.Tenant, e.Kind, e.AggregateId = newID(i), key.Tenant, key.Kind, key.ID
 	e.Version, e.Time = o.Version+1, timestamppb.Now()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	_, err = j.Append(i.Context(), o.Sequence, e)
@@ -51,7 +51,7 @@ func (i *insider) letsClaim() {
 	const there = "meadow-vault"
 	i.does("onboarding", register(bank, there))
 	hana := &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: i.issuer.Person("hana")}
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	seq, err := j.Append(i.Context(), 0, &lockboxv1.Event{

@@ -6,7 +6,6 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -105,7 +104,7 @@ func (i *insider) makesOneOfTwo() {
 	i.Helper()
 	l := start(i.T, request.DefaultTerms())
 	l.demandsTwo()
-	j, err := journal.Open(i.Context(), l.connect(bus.Orchestrator))
+	j, err := l.opens(l.connect(bus.Orchestrator))
 	must(i, err)
 	defer j.Close()
 	for _, name := range []string{"otto", "fleur"} {

@@ -42,7 +42,7 @@ func (i *insider) writes(id string, e *lockboxv1.Event) {
 			n.RemindAt = append(n.RemindAt, timestamppb.New(n.GetExpiresAt().AsTime().Add(-before.AsDuration())))
 		}
 	}
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	_, err = j.Append(i.Context(), s.Sequence, e)
@@ -99,8 +99,14 @@ func (i *insider) storesNoEvent() {
 	m := &strayMessage{by: bus.Evaluator, data: []byte("x"),
 		subject: "lockbox.event." + bank + ".request." + newID(i) + ".1.AccessRequested"}
 	i.store(m)
+	i.isSetAside(m)
+}
+
+// isSetAside expects that everybody is told of a message that is no event, and sets it aside.
+func (i *insider) isSetAside(m *strayMessage) {
+	i.Helper()
 	within(i.T, patience, "an alarm in the stream", func() bool { return i.alarmOf(m) != nil })
-	i.logged("ALARM: a stored message is no event")
+	i.logged("ALARM: a stored message is no event", fmt.Sprintf("sequence:%d ", m.seq))
 	within(i.T, patience, "a mail to the security officers", func() bool {
 		for _, e := range i.history(journal.Replay{Kind: aggregate.KindDelivery, Type: "NotificationSent"}) {
 			if e.Event.GetNotificationSent().GetNotification().GetTemplate() == "stray-message" {
@@ -325,7 +331,7 @@ func (i *insider) report(about string) *lockboxv1.Event {
 
 func (i *insider) reports() {
 	i.Helper()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	id := newID(i)
@@ -342,7 +348,7 @@ func (i *insider) reports() {
 
 func (i *insider) floodsEvents() {
 	i.Helper()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	id := newID(i)
@@ -411,7 +417,7 @@ func (i *insider) setsAside() {
 	i.Helper()
 	b, i := i.elsewhere()
 	i.ask("lockbox.event."+bank+".request.x.1.AccessGranted", "x")
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	m, err := j.Misfit(i.Context(), 1)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
-	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -167,7 +166,7 @@ func (i *insider) misdirects() {
 func (i *insider) floodsIntents() {
 	i.Helper()
 	b, alone := i.elsewhere()
-	j, err := journal.Open(i.Context(), alone.nc)
+	j, err := i.opens(alone.nc)
 	must(i, err)
 	defer j.Close()
 	var refused atomic.Int64

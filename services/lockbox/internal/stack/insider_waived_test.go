@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
@@ -19,7 +18,7 @@ func (i *insider) hidesWaived() {
 	id := i.requested(in, request.Active)
 	due := i.state(id).Grant.GetReportAt().AsTime()
 	about := aggregate.Digest(bank, due)
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	seq, stored, err := j.Report(i.Context(), &lockboxv1.Event{

@@ -30,7 +30,7 @@ func (i *insider) webhook() uint64 {
 // sealedOf reads the event with the key of the bus that the insider holds.
 func (i *insider) sealedOf(sequence uint64) (f *lockboxv1.WebhookAdded, about sealed.About) {
 	i.Helper()
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	found := errors.New("found")
@@ -93,7 +93,7 @@ func (i *insider) addsWebhook() {
 	e.Fact = &lockboxv1.Event_WebhookAdded{WebhookAdded: &lockboxv1.WebhookAdded{Sealed: text, Webhook: &lockboxv1.Webhook{
 		Id: e.GetCausationId(), Kind: standard, Name: "Forged", Address: "https://evil.invalid", Language: "en"}}}
 	must(i, repository.Identify(e))
-	j, err := journal.Open(i.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(i, err)
 	defer j.Close()
 	_, err = j.Append(i.Context(), t.Sequence, e)

@@ -23,6 +23,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
 	"go.uber.org/zap"
@@ -136,7 +137,8 @@ func (w *written) bothDamaged(t *testing.T) {
 	}
 	before := contents(t, dir)
 	for _, do := range []bool{false, true} {
-		job := &repair.Job{Dir: dir, Do: do, Out: io.Discard, Now: time.Now, Log: zap.NewNop()}
+		job := repairOf(t, dir, io.Discard)
+		job.Do = do
 		err := job.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "both copies are damaged") ||
 			!strings.Contains(err.Error(), "which lacks event ") {
@@ -200,7 +202,7 @@ func blocks(t *testing.T, dir string) (files []string, index string) {
 func (w *written) restores(t *testing.T, dir string) {
 	t.Helper()
 	var said bytes.Buffer
-	job := &repair.Job{Dir: dir, Out: &said, Now: time.Now, Log: zap.NewNop()}
+	job := repairOf(t, dir, &said)
 	if err := job.Run(t.Context()); err != nil && !errors.Is(err, repair.ErrDamaged) {
 		t.Fatalf("shown first: %v\n%s", err, &said)
 	}
@@ -246,4 +248,12 @@ func on(t *testing.T, dir string, as bus.Identity, do func(*journal.Journal)) {
 	must(t, err)
 	defer j.Close()
 	do(j)
+}
+
+// repairOf is a repair of a data directory that only looks, and signs what it says of itself.
+func repairOf(t *testing.T, dir string, out io.Writer) *repair.Job {
+	t.Helper()
+	keys, err := writerkeys.In(filepath.Join(dir, "keys"), bus.Repairer)
+	must(t, err)
+	return &repair.Job{Dir: dir, Signer: keys.Signer, Out: out, Now: time.Now, Log: zap.NewNop()}
 }

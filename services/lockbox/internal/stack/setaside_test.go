@@ -20,7 +20,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
-	"github.com/openlockbox/lockbox/services/lockbox/internal/repair"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/verify"
 	"github.com/openlockbox/lockbox/services/verifier"
 	"go.uber.org/zap"
@@ -274,7 +273,8 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	}
 	l.close()
 	var said strings.Builder
-	must(t, (&repair.Job{Dir: l.config.Dir, Out: &said, Now: time.Now, Log: zap.NewNop()}).Run(t.Context()))
+	job := repairOf(t, l.config.Dir, &said)
+	must(t, job.Run(t.Context()))
 	for _, m := range messages {
 		want := fmt.Sprintf("Message %d on %q is not an event", m.seq, m.subject)
 		if !strings.Contains(said.String(), want) ||
@@ -284,7 +284,8 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	}
 	// A stream that is written anew holds them too.
 	flipText(t, file(t, filepath.Join(l.config.Dir, "nats"), "1.blk"), "Not today.")
-	must(t, (&repair.Job{Dir: l.config.Dir, Do: true, Out: &said, Now: time.Now, Log: zap.NewNop()}).Run(t.Context()))
+	job.Do = true
+	must(t, job.Run(t.Context()))
 	l.open()
 	if v := l.verified(); len(v.Violations) > 0 || len(v.Strays) != len(messages) {
 		t.Errorf("after a repair audit verify finds %+v, %+v", v.Violations, v.Strays)

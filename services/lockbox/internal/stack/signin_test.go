@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 )
 
 const (
@@ -33,11 +34,13 @@ type movers struct {
 }
 
 func startMovers(t *testing.T) *movers {
-	l := empty(t, request.DefaultTerms())
+	l := closed(t, request.DefaultTerms(), devissuer.Config{})
+	l.certifiedSince(time.Now().Add(-10 * 24 * time.Hour))
 	m := &movers{l, l.ownIssuer(nil), l.ownIssuer(nil), l.ownIssuer(nil)}
 	l.config.Issuers = append(l.config.Issuers, identity.Issuer{URL: m.provider.URL, Audience: "lockbox",
 		JWKS: m.provider.jwks, Side: lockboxv1.Side_SIDE_PROVIDER, Claims: identity.Claims{Human: "employee"}})
-	l.restart(0)
+	l.open()
+	t.Cleanup(func() { l.close() })
 	m.says(m.onboarding("ona"), &lockboxv1.Command{Action: &lockboxv1.Command_CreateTenant{
 		CreateTenant: &lockboxv1.CreateTenant{
 			DisplayName: "Harbour Freight", Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_STANDARD, DefaultLanguage: "en",

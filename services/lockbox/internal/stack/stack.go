@@ -68,8 +68,9 @@ type Config struct {
 	// served on MailboxHTTP.
 	Notifier    notifier.Config
 	MailboxHTTP string
-	// Signed: every event is signed by its writer, with keys that are made in Dir.
-	Signed bool
+	// Unsigned: no event is signed, as before writers had keys; for tests of what comes after. Otherwise each is signed by
+	// its writer, with keys that are made in Dir.
+	Unsigned bool
 	// LogAddr is the HTTP address of the Merkle log; empty: not served. Port 0 picks a free port.
 	LogAddr string
 	// LogInterval is the time between two checkpoints; 0: the service's default.
@@ -134,7 +135,7 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 		return nil, err
 	}
 	store := filepath.Join(c.Dir, "nats")
-	if _, err := os.Lstat(store); errors.Is(err, fs.ErrNotExist) && c.Signed {
+	if _, err := os.Lstat(store); errors.Is(err, fs.ErrNotExist) && !c.Unsigned {
 		if err := s.writers().Begin(); err != nil {
 			return nil, err
 		}
@@ -175,7 +176,7 @@ func (s *Stack) begin(options bus.ServerOptions) error {
 		first.Go(s.openLog)
 	}
 	first.Go(func() error { return sealed.LoadOrCreate(s.keysDir(), webhookKeys) })
-	if s.config.Signed {
+	if !s.config.Unsigned {
 		first.Go(s.makeWriters)
 	}
 	if err := first.Wait(); err != nil {
@@ -223,7 +224,7 @@ func (s *Stack) serve(options bus.ServerOptions) (err error) {
 // open starts a service. The orchestrator then takes commands; the others' work waits in the stream until they listen,
 // and the projector reports its own progress.
 func (s *Stack) open(part part) error {
-	writer, err := s.writer(part.id)
+	writer, err := s.Writer(part.id)
 	if err != nil {
 		return err
 	}
@@ -316,9 +317,9 @@ func (s *Stack) writers() writerkeys.Maker {
 	return writerkeys.Maker{Dir: s.keysDir(), Origin: logName, Now: time.Now()}
 }
 
-// writer reads the key with which a service signs; nil if nothing is signed.
-func (s *Stack) writer(id bus.Identity) (*writerkeys.Keys, error) {
-	if !s.config.Signed {
+// Writer returns the key with which an identity signs; nil if it signs nothing.
+func (s *Stack) Writer(id bus.Identity) (*writerkeys.Keys, error) {
+	if s.config.Unsigned || !slices.Contains(writerkeys.Writers([]bus.Identity{id}), id) {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	keys, err := writerkeys.In(s.keysDir(), id)
@@ -375,7 +376,7 @@ func (s *Stack) openForwarder() error {
 		KeyFile:   config.SecretFile(filepath.Join(s.keysDir(), webhookKeys+sealed.KeyFile)),
 		PortalURL: s.config.Notifier.PortalURL, ThisMachine: s.config.LocalWebhooks}}
 	var keys *signed.Keyring
-	if s.config.Signed {
+	if !s.config.Unsigned {
 		d, err := writerkeys.ReadDeployment(filepath.Join(s.keysDir(), writerkeys.PublicKeyFile))
 		if err != nil {
 			return err

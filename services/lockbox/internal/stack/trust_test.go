@@ -49,6 +49,18 @@ type insider struct {
 	said alarms
 }
 
+// opens opens a journal as whoever has all the keys of a service: it signs.
+func (l *lockbox) opens(nc *nats.Conn, options ...journal.Option) (*journal.Journal, error) {
+	keys, err := l.stack.Writer(bus.Identity(nc.Opts.Name))
+	if err != nil {
+		return nil, err
+	}
+	if keys != nil {
+		options = append(options, journal.WithSigner(keys.Signer))
+	}
+	return journal.Open(l.Context(), nc, options...)
+}
+
 // logged expects that the bus or a service logs something, in a line with these fields.
 func (i *insider) logged(what string, fields ...string) {
 	i.Helper()
@@ -249,11 +261,17 @@ func attempts() []attempt {
 			bus.Evaluator, (*insider).storesNoEvent},
 		{orchestrator, "forge the approval of a customer's approver", until("customers sign their approvals"),
 			"all approvers: a mail, at once", bus.Orchestrator, (*insider).forgesApproval},
+		{"orchestrator, but not the one with which it signs", "forge the approval of a customer's approver",
+			"nobody reads it as one: nothing is granted from " + timetext.Duration("en", lease.Lifetime) +
+				" after the guard saw it until a security officer sets it aside",
+			"an alarm in the audit-projector's log, at once; the guard, which looks " + every(projector.DefaultRescan) +
+				": a mail to the security officers",
+			bus.Orchestrator, (*insider).forgesUnsigned},
 		{orchestrator, "ask a customer's approvers, and have the mails about it sent elsewhere",
 			"they go where the customer's own roles and settings say",
 			"all Global Administrators of the customer: a mail, at once; and `audit verify`", bus.Orchestrator,
 			(*insider).misdirectsMails},
-		{orchestrator, "leave approvers out of those whom a request asks", until("events carry their writer's signature") +
+		{orchestrator, "leave approvers out of those whom a request asks", notPrevented +
 			": they are not asked, and cannot decide",
 			"all Global Administrators of the customer: a mail, at once; and `audit verify`", bus.Orchestrator,
 			(*insider).leavesOut},
@@ -266,13 +284,13 @@ func attempts() []attempt {
 			"nobody holds it: without the link the history of these roles is at fault, and nothing more is decided by them",
 			faulty + "; and `audit verify`", bus.Orchestrator, (*insider).acceptsWithoutLink},
 		{orchestrator, "give a customer's subscription to another, in onboarding's name",
-			until("events carry their writer's signature"), "the administrators of both customers: a mail, at once",
+			notPrevented, "the administrators of both customers: a mail, at once",
 			bus.Orchestrator, (*insider).givesAway},
 		{orchestrator, "let a customer claim another's subscription",
 			"nobody reads it so: whose it is stays as it was, and nobody gets access to it", "`audit verify`",
 			bus.Orchestrator, (*insider).letsClaim},
-		{orchestrator, "add a webhook to a customer, in an administrator's name", until(
-			"events carry their writer's signature") + ": whoever has this key reads all events anyway",
+		{orchestrator, "add a webhook to a customer, in an administrator's name",
+			notPrevented + ": whoever has this key reads all events anyway",
 			"all Global Administrators of the customer: a mail, at once", bus.Orchestrator, (*insider).addsWebhook},
 		{orchestrator, readsWebhooks, sealedTo, nothing, bus.Orchestrator, (*insider).readsWebhooks},
 		{orchestrator, "hide from a customer what they were not asked about, by reporting too little",
@@ -283,8 +301,7 @@ func attempts() []attempt {
 		{orchestrator, "take commands in a second process, and answer that it is done", notPrevented,
 			"the approver, who still sees it waiting, and is reminded " + reminders(), bus.Orchestrator,
 			(*insider).answersCommands},
-		{orchestrator, "store something that is no event, and set it aside in a security officer's name", until(
-			"events carry their writer's signature"),
+		{orchestrator, "store something that is no event, and set it aside in a security officer's name", notPrevented,
 			"the guard, if it looks in between; the decision and its reason are in the stream for good", bus.Orchestrator,
 			(*insider).setsAside},
 		{orchestrator, "say that all is well in the guard's place, or report mails", byTheBus, serverLog, bus.Orchestrator,
@@ -380,7 +397,7 @@ func TestWhatAnInsiderCanDo(t *testing.T) {
 	l.config.Notifier.Groups = map[string][]string{aggregate.SecurityOfficers: {"security@nimbus.example"}}
 	l.open()
 	var table strings.Builder
-	table.WriteString("| who holds the key of | tries to | what comes of it | what notices it, and when |\n" +
+	table.WriteString("| who holds the keys of | tries to | what comes of it | what notices it, and when |\n" +
 		"|---|---|---|---|\n")
 	for _, a := range attempts() {
 		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", a.who, a.tries, a.comes, a.notices)

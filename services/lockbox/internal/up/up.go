@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
-	o.Stack.Dir, o.Stack.Signed = o.Dir, true
+	o.Stack.Dir = o.Dir
 	info := runinfo.Info{KeysDir: filepath.Join(o.Dir, "keys")}
 	var issuer *devissuer.Issuer
 	if o.Demo {
