@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"google.golang.org/protobuf/proto"
 )
@@ -73,6 +75,8 @@ func (p peers) store(ctx context.Context, l life, ids []string) error {
 		ids[i], alike[i] = pairs[1], strings.NewReplacer(pairs...)
 	}
 	var batch []*nats.Msg
+	var unsigned []signed.Unsigned
+	before := make([][sha256.Size]byte, len(ids)) // the content of each request's last event
 	for i, e := range l.events {
 		subject, err := bus.EventSubject(e)
 		if err != nil {
@@ -82,18 +86,28 @@ func (p peers) store(ctx context.Context, l life, ids []string) error {
 		if err != nil {
 			return err
 		}
-		for _, as := range alike {
-			batch = append(batch, &nats.Msg{Subject: as.Replace(subject), Data: []byte(as.Replace(string(data))),
+		for n, as := range alike {
+			u := signed.Unsigned{Subject: as.Replace(subject), Previous: before[n], Content: []byte(as.Replace(string(data)))}
+			before[n], unsigned = signed.Hash(u.Content), append(unsigned, u)
+			batch = append(batch, &nats.Msg{Subject: u.Subject,
 				Header: nats.Header{jetstream.MsgIDHeader: {as.Replace(e.GetId())}}})
 		}
 		writer := aggregate.WriterOf(e)
 		if i+1 < len(l.events) && aggregate.WriterOf(l.events[i+1]) == writer {
 			continue
 		}
-		if err := commit(ctx, p[bus.Identity(writer)].Conn, batch); err != nil {
+		by := p[bus.Identity(writer)]
+		stored, err := by.signer.Sign(unsigned)
+		if err != nil {
 			return err
 		}
-		batch = nil
+		for n := range batch {
+			batch[n].Data = stored[n]
+		}
+		if err := commit(ctx, by.Conn, batch); err != nil {
+			return err
+		}
+		batch, unsigned = nil, nil
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
@@ -227,6 +228,17 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 		return err
 	}
 	defer guard.Close()
+	maker := writerkeys.Maker{Dir: at.keys, Origin: "lockbox.localhost/log", Now: time.Now()}
+	if err := maker.Begin(); err != nil {
+		return err
+	}
+	if _, err := maker.Make(bus.Identities()); err != nil {
+		return err
+	}
+	projector, err := at.Writer(bus.Projector)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	parts, inside := errgroup.WithContext(ctx)
 	defer func() {
@@ -239,7 +251,7 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 		run func(context.Context, *service.Runtime) error
 	}{
 		{bus.Orchestrator, func(ctx context.Context, rt *service.Runtime) error {
-			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: terms,
+			return orchestrator.Run(ctx, rt, orchestrator.Config{Terms: terms, Certificates: at.keys,
 				Limits: orchestrator.Rates{CommandsPerMinute: -1}})
 		}},
 		{bus.Evaluator, func(ctx context.Context, rt *service.Runtime) error {
@@ -247,9 +259,13 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 				Tools: []evaluator.Tool{evaluator.Unlimited(tool)}})
 		}},
 	} {
+		writer, err := at.Writer(one.id)
+		if err != nil {
+			return err
+		}
 		rt, err := service.Open(inside, bus.Connection{URL: at.url, Identity: one.id, StagedInMemory: sooner,
 			SeedFile: filepath.Join(at.keys, bus.SeedFile(one.id)), Log: zap.NewNop()},
-			[]identity.Issuer{s.issuer.ProviderIssuer()}, metrics.For(string(one.id)))
+			[]identity.Issuer{s.issuer.ProviderIssuer()}, metrics.For(string(one.id)), service.WithWriter(writer))
 		if err != nil {
 			return err
 		}
@@ -266,7 +282,7 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 			return context.Cause(inside)
 		}
 	}
-	renewing := leasetest.Keep(ctx, guard) // now that they hear it
+	renewing := leasetest.Keep(ctx, guard, projector.Signer) // now that they hear it
 	defer func() {
 		cancel()
 		<-renewing

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"google.golang.org/protobuf/proto"
@@ -69,14 +70,18 @@ func writeSingly(ctx context.Context, p peers, l life) (time.Duration, error) {
 		return 0, err
 	}
 	took := time.Since(begun)
-	after := uint64(0)
+	after, before := uint64(0), []byte(nil)
 	timers := l.timers
 	for _, e := range l.events {
-		one, seq, err := publish(ctx, p[bus.Identity(aggregate.WriterOf(e))], e, after)
+		content, err := proto.Marshal(e)
 		if err != nil {
 			return 0, err
 		}
-		took, after = took+one, seq
+		one, seq, err := publish(ctx, p[bus.Identity(aggregate.WriterOf(e))], e, after, content, before)
+		if err != nil {
+			return 0, err
+		}
+		took, after, before = took+one, seq, content
 		if !setsTimer(e) {
 			continue
 		}
@@ -94,18 +99,25 @@ func setsTimer(e *lockboxv1.Event) bool {
 	return e.GetCustomerNotified() != nil || e.GetAccessGranted() != nil
 }
 
-// publish stores an event the way an uncontended journal does, but without the journal.
-func publish(ctx context.Context, p peer, e *lockboxv1.Event, after uint64) (time.Duration, uint64, error) {
+// publish stores an event the way an uncontended journal does, but without the journal. It is signed before the time is
+// taken.
+func publish(
+	ctx context.Context, p peer, e *lockboxv1.Event, after uint64, content, before []byte,
+) (time.Duration, uint64, error) {
 	subject, err := bus.EventSubject(e)
 	if err != nil {
 		return 0, 0, err
 	}
-	data, err := proto.Marshal(e)
+	u := signed.Unsigned{Subject: subject, Content: content}
+	if before != nil {
+		u.Previous = signed.Hash(before)
+	}
+	data, err := p.signer.Sign([]signed.Unsigned{u})
 	if err != nil {
 		return 0, 0, err
 	}
 	begun := time.Now()
-	ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data},
+	ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data[0]},
 		jetstream.WithMsgID(e.GetId()), jetstream.WithExpectLastSequenceForSubject(after, bus.Filter(aggregate.KeyOf(e))))
 	if err != nil {
 		return 0, 0, err

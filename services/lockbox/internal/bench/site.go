@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/signed"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	evaluator "github.com/openlockbox/lockbox/services/jit-evaluator"
 	orchestrator "github.com/openlockbox/lockbox/services/lockbox-orchestrator"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
@@ -122,8 +125,12 @@ func keepLease(ctx context.Context, running *stack.Stack, only []bus.Identity) (
 	if err != nil {
 		return nil, err
 	}
+	keys, err := running.Writer(bus.Projector)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := leasetest.Keep(ctx, nc)
+	ended := leasetest.Keep(ctx, nc, keys.Signer)
 	return func() error {
 		cancel()
 		<-ended
@@ -138,6 +145,8 @@ var none = []bus.Identity{}
 // running is a Lockbox that runs, in this process (*stack.Stack) or in others (elsewhere).
 type running interface {
 	Connect(id bus.Identity) (*nats.Conn, error)
+	// Writer returns the key with which an identity signs; nil if it signs nothing.
+	Writer(id bus.Identity) (*writerkeys.Keys, error)
 }
 
 // elsewhere is a Lockbox in other processes.
@@ -153,11 +162,21 @@ func (e elsewhere) Connect(id bus.Identity) (*nats.Conn, error) {
 		CA: e.ca})
 }
 
-// peer is a connection with one identity's permissions, and a journal on it.
+// Writer returns the key with which an identity signs; nil if it signs nothing.
+func (e elsewhere) Writer(id bus.Identity) (*writerkeys.Keys, error) {
+	keys, err := writerkeys.In(e.keys, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return &keys, err
+}
+
+// peer is a connection with one identity's permissions, and a journal on it that signs as that identity.
 type peer struct {
 	*nats.Conn
 	*journal.Journal
-	js jetstream.JetStream
+	js     jetstream.JetStream
+	signer *signed.Signer
 }
 
 func connect(ctx context.Context, s running, id bus.Identity) (peer, error) {
@@ -166,13 +185,23 @@ func connect(ctx context.Context, s running, id bus.Identity) (peer, error) {
 		return peer{}, err
 	}
 	// On a busy machine the disk may be slow for a while, which is a measurement, not a failure.
-	j, err := journal.Open(ctx, nc, journal.WithTimeout(patience), journal.WithLook(time.Millisecond))
+	options := []journal.Option{journal.WithTimeout(patience), journal.WithLook(time.Millisecond)}
+	keys, err := s.Writer(id)
+	var signer *signed.Signer
+	if err == nil && keys != nil {
+		signer = keys.Signer
+		options = append(options, journal.WithSigner(signer))
+	}
+	var j *journal.Journal
+	if err == nil {
+		j, err = journal.Open(ctx, nc, options...)
+	}
 	if err != nil {
 		nc.Close()
 		return peer{}, err
 	}
 	js, err := bus.JetStream(nc)
-	return peer{nc, j, js}, err
+	return peer{nc, j, js, signer}, err
 }
 
 // Close closes the journal and the connection.

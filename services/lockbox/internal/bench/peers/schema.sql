@@ -15,6 +15,8 @@ create table audit (
 	actor   text not null,
 	at      timestamptz not null default now(),
 	body    bytea not null,
+	-- Of whoever wrote it, over all of the row but seq and at; null where nothing is signed.
+	signature bytea,
 	unique (request, version)
 );
 create table timers (

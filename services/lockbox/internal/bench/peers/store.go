@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -21,6 +23,8 @@ type store struct {
 	admin   *pgx.Conn
 	pool    *pgxpool.Pool
 	issuer  *issuer
+	// writer signs the rows of the audit table, one by one.
+	writer ed25519.PrivateKey
 }
 
 func newStore(ctx context.Context, c *cluster, connections int) (*store, error) {
@@ -45,6 +49,9 @@ func newStore(ctx context.Context, c *cluster, connections int) (*store, error) 
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
+	if _, s.writer, err = ed25519.GenerateKey(nil); err != nil {
+		return nil, err
+	}
 	s.issuer, err = newIssuer()
 	return s, err
 }
@@ -64,20 +71,20 @@ func (s *store) version(ctx context.Context) (version string, err error) {
 const (
 	submit = `with r as (
 	insert into requests (id, tenant, version, status, body) values ($1, $2, 1, $3, $5) returning id)
-insert into audit (request, version, type, actor, body) select id, 1, $3, $4, $5 from r`
+insert into audit (request, version, type, actor, body, signature) select id, 1, $3, $4, $5, $6 from r`
 
 	change = `with r as (
 	update requests set version = version + 1, status = $3, changed_at = now()
 	where id = $1 and version = $2 returning id, version)
-insert into audit (request, version, type, actor, body) select id, version, $3, $4, $5 from r`
+insert into audit (request, version, type, actor, body, signature) select id, version, $3, $4, $5, $6 from r`
 
 	changeWithTimer = `with r as (
 	update requests set version = version + 1, status = $3, changed_at = now()
 	where id = $1 and version = $2 returning id, version),
 t as (
-	insert into timers (request, due_at) select id, $6 from r
+	insert into timers (request, due_at) select id, $7 from r
 	on conflict (request) do update set due_at = excluded.due_at)
-insert into audit (request, version, type, actor, body) select id, version, $3, $4, $5 from r`
+insert into audit (request, version, type, actor, body, signature) select id, version, $3, $4, $5, $6 from r`
 )
 
 // step is one of the five commands. Their bodies are as long as Lockbox's events.
@@ -111,10 +118,14 @@ func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, versio
 			return err
 		}
 	}
-	sql, args := change, []any{id, version - 1, st.status, actor, body}
+	var signature []byte // null
+	if peer == equal {
+		signature = ed25519.Sign(s.writer, row(id, version, st.status, actor, body))
+	}
+	sql, args := change, []any{id, version - 1, st.status, actor, body, signature}
 	switch {
 	case version == 1:
-		sql, args = submit, []any{id, "meadowbank", st.status, actor, body}
+		sql, args = submit, []any{id, "meadowbank", st.status, actor, body, signature}
 	case peer == equal && st.due > 0:
 		sql, args = changeWithTimer, append(args, time.Now().Add(st.due))
 	}
@@ -126,6 +137,33 @@ func (s *store) do(ctx context.Context, peer, token string, id uuid.UUID, versio
 		return errConflict
 	}
 	return nil
+}
+
+// row is what is signed of a row of the audit table.
+func row(id uuid.UUID, version int, typ, actor string, body []byte) []byte {
+	return fmt.Appendf(nil, "peer/v1 row\n%s\n%d\n%q\n%q\n%x\n", id, version, typ, actor, sha256.Sum256(body))
+}
+
+// signed returns an error unless exactly the rows of a request are signed that have to be.
+func (s *store) signed(ctx context.Context, peer string, id uuid.UUID) error {
+	rows, err := s.pool.Query(ctx, "select version, type, actor, body, signature from audit where request = $1", id)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var version int
+		var typ, actor string
+		var body, signature []byte
+		if err := rows.Scan(&version, &typ, &actor, &body, &signature); err != nil {
+			return err
+		}
+		public := s.writer.Public().(ed25519.PublicKey) //nolint:forcetypeassert,errcheck // it always is
+		if peer == equal != ed25519.Verify(public, row(id, version, typ, actor, body), signature) {
+			return fmt.Errorf("%s: row %d is signed with %x", peer, version, signature)
+		}
+	}
+	return rows.Err()
 }
 
 // carry takes one request from intent to grant, and returns how long the approval took.
@@ -174,6 +212,9 @@ func (s *store) check(ctx context.Context) error {
 		wanted := map[string]int{equal: 1}[peer]
 		if status != "AccessGranted" || types != all || timers != wanted {
 			return fmt.Errorf("%s: a request ends as %s with %s and %d timers", peer, status, types, timers)
+		}
+		if err := s.signed(ctx, peer, id); err != nil {
+			return err
 		}
 		if err := s.do(ctx, peer, "", id, 3); !errors.Is(err, errConflict) {
 			return fmt.Errorf("%s: a stale command is not refused as one (%v)", peer, err) //nolint:errorlint // it may be nil
