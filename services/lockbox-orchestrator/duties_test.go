@@ -76,8 +76,8 @@ func newSceneOf(t *testing.T, d *signedtest.Deployment) *scene {
 	}
 	t.Cleanup(j.Close)
 	rt := &service.Runtime{
-		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Log: log, Now: time.Now}, Journal: j,
-		Clock: new(bus.Clock), Keyring: keys,
+		Connected: service.Connected{Identity: bus.Orchestrator, Conn: nc, Keyring: keys, Log: log, Now: time.Now},
+		Journal:   j, Clock: new(bus.Clock),
 	}
 	if err := rt.Clock.Watch(t.Context(), nc); err != nil {
 		t.Fatal(err)
