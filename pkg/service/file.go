@@ -111,10 +111,10 @@ func (f *File[C]) keyring() (*signed.Keyring, error) {
 		return nil, nil //nolint:nilnil // nothing is judged
 	}
 	d, err := writerkeys.ReadDeployment(f.Signing.DeploymentKeyFile)
-	d.BeganAt = cmp.Or(f.Signing.BeganAt, d.BeganAt)
 	if err != nil {
 		return nil, err
 	}
+	d.BeganAt = cmp.Or(f.Signing.BeganAt, d.BeganAt)
 	return d.Keyring(), nil
 }
 
