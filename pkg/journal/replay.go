@@ -66,7 +66,8 @@ func (j *Journal) Replay(ctx context.Context, r Replay, handle func(Entry) error
 			return nil
 		}
 	}
-	reading := &reading{Replay: r, filter: filter, next: max(1, r.From), handle: handle}
+	reading := &reading{Replay: r, filter: filter, next: max(1, r.From), handle: handle,
+		open: func(e *lockboxv1.Event) error { return j.open(ctx, e) }}
 	if reading.all = r.Tenant == "" && r.Kind == "" && r.ID == "" && r.Type == ""; reading.all {
 		reading.filter = ">" // whatever was stored, under whatever subject
 	}
@@ -92,6 +93,8 @@ type reading struct {
 	// next is the next sequence to ask for.
 	next   uint64
 	handle func(Entry) error
+	// open decrypts an event.
+	open func(*lockboxv1.Event) error
 	// handled means that the error is the handler's.
 	handled bool
 }
@@ -384,6 +387,9 @@ func (r *reading) pass(e Entry, d *decoded) error {
 		var misfit *MisfitError
 		switch {
 		case d.err == nil:
+			if err := r.open(d.event); err != nil {
+				return err
+			}
 			e.Event = d.event
 		case errors.As(d.err, &misfit):
 			handle = func(e Entry) error { return r.Misfit(e, misfit.Misfit) }

@@ -139,10 +139,15 @@ func (j *Journal) remember(e Entry, stored [sha256.Size]byte, judged uint64) {
 // event that is not signed as it has to be.
 func (j *Journal) read(ctx context.Context, m storedMsg) (Entry, error) {
 	e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
-	if isMisfit(err) || j.signing.signer == nil && j.signing.keys == nil {
+	if isMisfit(err) {
 		return e, err
 	}
-	if failed := j.judge(ctx, e); failed != nil {
+	if j.signing.signer != nil || j.signing.keys != nil {
+		if failed := j.judge(ctx, e); failed != nil {
+			return e, failed
+		}
+	}
+	if failed := j.open(ctx, e.Event); failed != nil {
 		return e, failed
 	}
 	return e, err

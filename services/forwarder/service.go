@@ -147,7 +147,8 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	j, err := journal.Open(ctx, rt.Conn, journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
+	j, err := journal.Open(ctx, rt.Conn,
+		append(rt.Opening(), journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

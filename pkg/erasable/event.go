@@ -1,0 +1,201 @@
+package erasable
+
+import (
+	"strings"
+	"sync"
+
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Owner is whose key a value is encrypted with: a person's (Issuer and Subject), an address's, or if all are empty the
+// key for the texts of one event.
+type Owner struct{ Issuer, Subject, Address string }
+
+// Text reports whether a value belongs to nobody: it is a text.
+func (o Owner) Text() bool { return o == Owner{} }
+
+// What is shown in place of a text that cannot be read. Names and addresses are empty then.
+const (
+	// Erased stands for a text whose key was destroyed.
+	Erased = "[erased]"
+	// Unreadable stands for a text whose key is not known, and not known to be destroyed either.
+	Unreadable = "[unreadable]"
+)
+
+// Standing is what a key store says of a key.
+type Standing int
+
+const (
+	// Unknown means that there is no such key.
+	Unknown Standing = iota
+	// Readable means that there is.
+	Readable
+	// Destroyed means that there was one, and that it was destroyed.
+	Destroyed
+)
+
+// Seal encrypts what can be erased of an event, in place, with the keys of their owners. What is encrypted already, and
+// what is empty, it leaves as it is. It stops at the first error of keys, which leaves the event encrypted in part.
+func Seal(e *lockboxv1.Event, keys func(Owner) (KeyID, Key, error)) error {
+	return walk(e.ProtoReflect(), func(v value) error {
+		text := v.get()
+		if _, sealed := KeyOf(text); sealed {
+			return nil
+		}
+		id, key, err := keys(v.owner)
+		if err == nil {
+			v.set(Encrypt(id, key, text))
+		}
+		return err
+	})
+}
+
+// Open decrypts what is encrypted of an event, in place. Of what cannot be read, texts say so, and names and addresses
+// are left out. It stops at the first error of keys.
+func Open(e *lockboxv1.Event, keys func(KeyID) (Key, Standing, error)) error {
+	return walk(e.ProtoReflect(), func(v value) error {
+		id, sealed := KeyOf(v.get())
+		if !sealed {
+			return nil
+		}
+		key, standing, err := keys(id)
+		if err != nil {
+			return err
+		}
+		shown := Unreadable
+		switch standing {
+		case Readable:
+			text, err := Decrypt(v.get(), key)
+			if err == nil {
+				v.set(text)
+				return nil
+			}
+		case Destroyed:
+			shown = Erased
+		case Unknown:
+		}
+		if !v.text {
+			if p, is := v.of.Interface().(*lockboxv1.Person); is {
+				p.Erased = shown == Erased
+			}
+			shown = ""
+		}
+		v.set(shown)
+		return nil
+	})
+}
+
+// Keys returns with which keys an event is encrypted: all of them, or only those of its texts.
+func Keys(e *lockboxv1.Event, textsOnly bool) (ids []KeyID) {
+	seen := map[KeyID]bool{}
+	_ = walk(e.ProtoReflect(), func(v value) error {
+		if id, sealed := KeyOf(v.get()); sealed && !seen[id] && (v.text || !textsOnly) {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids
+}
+
+// Sealed reports whether anything of an event is encrypted.
+func Sealed(e *lockboxv1.Event) bool { return len(Keys(e, false)) > 0 }
+
+// Touches reports whether an event has anything that can be erased.
+func Touches(e *lockboxv1.Event) (touches bool) {
+	_ = walk(e.ProtoReflect(), func(value) error {
+		touches = true
+		return nil
+	})
+	return touches
+}
+
+// value is a field with something in it that can be erased.
+type value struct {
+	of    protoreflect.Message
+	field protoreflect.FieldDescriptor
+	owner Owner
+	text  bool
+}
+
+func (v value) get() string { return v.of.Get(v.field).String() }
+
+func (v value) set(text string) { v.of.Set(v.field, protoreflect.ValueOfString(text)) }
+
+// step is a field of a message that can be erased, or that holds messages with such fields.
+type step struct {
+	field protoreflect.FieldDescriptor
+	kind  lockboxv1.Erasable // unspecified: it holds messages
+}
+
+// plans are the steps through the messages of an event, by the messages' names. No message holds itself.
+var plans = sync.OnceValue(func() map[protoreflect.FullName][]step {
+	all := map[protoreflect.FullName][]step{}
+	var plan func(protoreflect.MessageDescriptor) []step
+	plan = func(d protoreflect.MessageDescriptor) []step {
+		if known, found := all[d.FullName()]; found {
+			return known
+		}
+		all[d.FullName()] = nil
+		var steps []step
+		for i := range d.Fields().Len() {
+			field := d.Fields().Get(i)
+			kind, _ := proto.GetExtension(field.Options(), lockboxv1.E_Erasable).(lockboxv1.Erasable)
+			below := field.Kind() == protoreflect.MessageKind && !field.IsMap() && len(plan(field.Message())) > 0
+			if kind != lockboxv1.Erasable_ERASABLE_UNSPECIFIED || below {
+				steps = append(steps, step{field, kind})
+			}
+		}
+		all[d.FullName()] = steps
+		return steps
+	}
+	plan((*lockboxv1.Event)(nil).ProtoReflect().Descriptor())
+	return all
+})
+
+// ownerOf returns whose a field's value is.
+func ownerOf(m protoreflect.Message, s step) Owner {
+	switch s.kind {
+	case lockboxv1.Erasable_ERASABLE_PERSON:
+		if p, is := m.Interface().(*lockboxv1.Person); is && p.GetSubject() != "" {
+			return Owner{Issuer: p.GetIssuer(), Subject: p.GetSubject()}
+		}
+	case lockboxv1.Erasable_ERASABLE_ADDRESS:
+		return AddressOwner(m.Get(s.field).String())
+	default:
+	}
+	return Owner{} // a text, or a person who is nobody in particular
+}
+
+// AddressOwner returns whose key a mail address by itself is encrypted with, however it is written.
+func AddressOwner(address string) Owner {
+	return Owner{Address: strings.ToLower(strings.TrimSpace(address))}
+}
+
+// walk calls do for each value of a message that can be erased and is not empty, in the order of fields.
+func walk(m protoreflect.Message, do func(value) error) error {
+	for _, s := range plans()[m.Descriptor().FullName()] {
+		if !m.Has(s.field) {
+			continue
+		}
+		var err error
+		switch v := m.Get(s.field); {
+		case s.kind != lockboxv1.Erasable_ERASABLE_UNSPECIFIED:
+			err = do(value{m, s.field, ownerOf(m, s), s.kind == lockboxv1.Erasable_ERASABLE_TEXT})
+		case s.field.IsList():
+			for i := range v.List().Len() {
+				if err = walk(v.List().Get(i).Message(), do); err != nil {
+					break
+				}
+			}
+		default:
+			err = walk(v.Message(), do)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
