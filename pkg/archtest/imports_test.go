@@ -36,7 +36,8 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
-		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed", "./pkg/keystore", "./pkg/writerkeys", "./pkg/build", "./scripts/release",
+		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed", "./pkg/keystore", "./pkg/writerkeys", "./pkg/build",
+		"./scripts/release",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -114,8 +114,8 @@ func streams(replicas int) []jetstream.StreamConfig {
 
 	keys := base
 	keys.Name, keys.Subjects = StreamKeys, []string{keyPrefix + ">"}
-	// A page is never replaced: a new version is stored beside it, and then the old one is deleted. Only the leader answers:
-	// a lagging replica could return a key that was destroyed.
+	// A page is never replaced: a new version is stored beside it, and then the old one is deleted. Only the leader
+	// answers: a lagging replica could return a key that was destroyed.
 	keys.MaxMsgsPerSubject, keys.Discard, keys.DiscardNewPerSubject = 1, jetstream.DiscardNew, true
 	keys.DenyPurge, keys.MaxMsgSize = true, MaxKeyPage
 

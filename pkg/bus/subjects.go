@@ -27,7 +27,6 @@ const (
 	queryPrefix      = "lockbox.query."
 	accessPrefix     = "lockbox.access."
 	changedPrefix    = "lockbox.changed."
-	keyPrefix        = "lockbox.key."
 	sessionPrefix    = "$KV." + SessionBucket + "."
 
 	rule = "subject"
@@ -487,30 +486,3 @@ func ParseAccessSubject(subject string) (AccessAddress, error) {
 	_, err = a.Subject()
 	return a, err
 }
-
-// KeyPageSubject is where a version of a page of the key store is, the first being 0. A page is hexadecimal.
-func KeyPageSubject(page string, version int) string {
-	return keyPrefix + page + "." + strconv.Itoa(version)
-}
-
-// KeyPageFilter matches all versions of a page.
-func KeyPageFilter(page string) string { return keyPrefix + page + ".*" }
-
-// ParseKeyPageSubject is the inverse of KeyPageSubject for a version.
-func ParseKeyPageSubject(subject string) (version int, err error) {
-	t, err := tokens(subject, keyPrefix, 2)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(t[1])
-}
-
-// KeysDestroyedSubject is where it is noted that keys were destroyed, so that whoever remembers some forgets them; the
-// note is the erasure's id.
-func KeysDestroyedSubject(erasure string) string { return keyPrefix + destroyed + "." + erasure }
-
-// AnyKeysDestroyed matches every KeysDestroyedSubject.
-const AnyKeysDestroyed = keyPrefix + destroyed + ".*"
-
-// destroyed stands where a page's name stands, and is none.
-const destroyed = "destroyed"

@@ -1,7 +1,7 @@
 // Package erasure decides what is erased, and who decides it (R63): the keys that encrypt a person's details, a mail
-// address or somebody's texts are destroyed, so that nobody can read them in any copy of the stream. It takes two of the
-// provider's security officers, or one of the tenant's Global Administrators for what is the tenant's own. It is pure;
-// package erasable encrypts, package keystore destroys.
+// address or somebody's texts are destroyed, so that nobody can read them in any copy of the stream. It takes two of
+// the provider's security officers, or one of the tenant's Global Administrators for what is the tenant's own. It is
+// pure; package erasable encrypts, package keystore destroys.
 package erasure
 
 import (
@@ -198,14 +198,16 @@ func (s State) decide(
 	case !s.Exists():
 		return refusal.NotFound("aggregate_id", rule, "there is no such erasure")
 	case !officer(c.By):
-		return refusal.Forbidden("token", rule, "a proposed erasure is confirmed or declined by the provider's security officer")
+		return refusal.Forbidden("token", rule,
+			"a proposed erasure is confirmed or declined by the provider's security officer")
 	case s.Status != Proposed:
 		return refusal.Precondition("aggregate_id", rule, "this erasure was decided already")
 	}
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ConfirmErasure:
 		if tenant.SameHuman(c.By.GetPerson(), s.ProposedBy.GetPerson()) {
-			return refusal.Forbidden("token", rule, "whoever proposed the erasure cannot confirm it: another security officer has to")
+			return refusal.Forbidden("token", rule,
+				"whoever proposed the erasure cannot confirm it: another security officer has to")
 		}
 		e.Fact = &lockboxv1.Event_ErasureDecided{ErasureDecided: &lockboxv1.ErasureDecided{Targets: s.Targets}}
 	case *lockboxv1.Command_DeclineErasure:
@@ -255,7 +257,9 @@ func (s State) erase(
 }
 
 // mayErase refuses what cannot be erased, or not by this actor.
-func mayErase(t tenant.State, by *lockboxv1.Actor, target *lockboxv1.ErasureTarget, is aggregate.Found, now time.Time) error {
+func mayErase(
+	t tenant.State, by *lockboxv1.Actor, target *lockboxv1.ErasureTarget, is aggregate.Found, now time.Time,
+) error {
 	const field = "erase_details.targets"
 	own := false
 	switch what := target.GetWhat().(type) {

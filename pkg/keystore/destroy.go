@@ -47,8 +47,8 @@ func (s *Store) Left(ctx context.Context, ids []erasable.KeyID) (left []erasable
 	return left, nil
 }
 
-// Destroy destroys keys for an erasure, and returns how many were still there. Afterwards the servers have none of them,
-// not even in older versions of their pages. It can be repeated, after an error or after a restored backup.
+// Destroy destroys keys for an erasure, and returns how many were still there. Afterwards the servers have none of
+// them, not even in older versions of their pages. It can be repeated, after an error or after a restored backup.
 func (s *Store) Destroy(ctx context.Context, erasure string, ids ...erasable.KeyID) (destroyed int, err error) {
 	pages := map[erasable.PageID][]uint8{}
 	var order []erasable.PageID

@@ -21,8 +21,8 @@ import (
 )
 
 // Secret encrypts the pages of a key store, and names the pages of persons and addresses, so that nobody finds out from
-// the store whose they are. Without it no key in the store can be used; with it and a copy of the store, all that are in
-// the copy can. It is 32 bytes.
+// the store whose they are. Without it no key in the store can be used; with it and a copy of the store, all that are
+// in the copy can. It is 32 bytes.
 type Secret struct{ key [32]byte }
 
 const (
