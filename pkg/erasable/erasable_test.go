@@ -2,12 +2,14 @@ package erasable_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // store is a key store in memory: each owner has a key, and each event one for its texts.
@@ -96,6 +98,80 @@ func TestWithoutAKeyOnlyItsOwnValuesAreGone(t *testing.T) {
 	want.Actor.Person = &lockboxv1.Person{Issuer: "https://id.example", Subject: "otto", Erased: true}
 	if !proto.Equal(e, want) {
 		t.Errorf("without both keys: %v", e)
+	}
+	must(t, erasable.Seal(e, s.of))
+	if e.GetActor().GetPerson().GetErased() {
+		t.Error("that somebody is erased would be stored")
+	}
+}
+
+// Of what an event says as text, this stays: nothing of it can be erased, because folds decide by it, or because nobody
+// wrote it. Whatever is new has to be decided about.
+var stays = strings.Fields(`
+	AccessEvaluated.catalogue_version AccessEvaluated.policy_version AccessEvaluated.reasons
+	AccessGranted.resource_ids AccessGranted.resource_type AccessGranted.scenario AccessIntent.id
+	AccessIntent.resource_ids AccessIntent.resource_type AccessIntent.scenario AccessIntent.signed_by
+	AccessIntent.subscription_id AccessIntent.tenant AccessIntent.ticket_id AccessIntent.token
+	AccessIntent.trace_parent AccessLapsed.reason AccessRequested.ticket_id AccessRequested.tool Actor.employer
+	Actor.groups Actor.service AlternateAddress.language CataloguePublished.text CataloguePublished.version
+	CheckpointSigned.note CustomerApproved.resource_ids CustomerNotified.subscription_name
+	CustomerNotified.tenant_name DifferenceFound.detail DifferenceFound.subjects DifferenceFound.where
+	ErasedAddress.address ErasedPerson.issuer ErasedPerson.subject ErasedTexts.aggregate_id ErasedTexts.kind
+	ErasedTexts.version EvaluationFacts.scenario_name EvaluationFacts.service_name Event.aggregate_id
+	Event.causation_id Event.correlation_id Event.id Event.kind Event.report_key Event.tenant Event.trace_parent
+	ExcludedAssignment.reason InternalStage.group InvitationEnded.invitation_id InvitationRedeemed.invitation_id
+	LogKeyChanged.note MappedGroup.id MappedGroup.name MatchedRule.id MatchedRule.reason MessageSetAside.subject
+	Notification.event_id Notification.id Notification.language Notification.message_id Notification.template
+	Occurrence.resource_ids OwnedSubscription.display_name OwnedSubscription.subscription_id
+	OwnedSubscription.tenant OwnershipTransferred.from Person.human Person.issuer Person.language Person.subject
+	PreviewSignedOff.resource_type PreviewSignedUp.resource_type QuestionAnswered.question_id
+	QuestionAsked.question_id ReasonParameter.name ReasonParameter.value Refusal.field Refusal.message Refusal.rule
+	RoleActivated.assignment_id RoleAssignment.group RoleAssignment.id RoleDeactivated.assignment_id
+	RoleEnded.assignment_id RoleInvitation.id RoleInvitation.issuer RoleRemoved.assignment_id RulesPublished.text
+	RulesPublished.version SignInChange.display_name SignInChangeConfirmed.change_id SignInChangeReminded.change_id
+	SignInChangeStopped.change_id SignInChanged.change_id SignedIn.stopped_change_id SigningBegan.certificates
+	SigningBegan.deployment_key StreamRestored.set_aside SubscriptionRegistered.display_name
+	TenantCreated.default_language TenantCreated.display_name TenantIssuer.audience TenantIssuer.audiences
+	TenantIssuer.authentication_time_claim TenantIssuer.client_id TenantIssuer.groups_claim TenantIssuer.human_claim
+	TenantIssuer.jwks_url TenantIssuer.locale_claim TenantIssuer.multi_factor_claim
+	TenantIssuer.multi_factor_classes TenantIssuer.multi_factor_methods TenantIssuer.subject_claim TenantIssuer.url
+	TenantSettings.default_language TenantSettings.time_zone TicketAssigned.reference TicketAssigned.team
+	TicketClosed.reference TicketCommented.reference TicketOpened.reference TicketOpened.subscription_id
+	TicketReassigned.reference TicketReassigned.team TicketReopened.reference WaivedAccess.employer
+	WaivedAccess.request_id WaivedAccess.resource_id WaivedAccess.scenario_name WaivedAccess.service_name
+	WaivedAccess.subscription_id Webhook.address Webhook.id Webhook.language Webhook.name Webhook.types
+	WebhookRemoved.name WebhookRemoved.webhook_id WriterCertified.certificate
+`)
+
+func TestEachTextOfAnEventCanBeErasedOrStays(t *testing.T) {
+	var is []string
+	seen := map[protoreflect.FullName]bool{}
+	var look func(protoreflect.MessageDescriptor)
+	look = func(d protoreflect.MessageDescriptor) {
+		if seen[d.FullName()] || d.ParentFile().Package() != "lockbox.v1" {
+			return
+		}
+		seen[d.FullName()] = true
+		for i := range d.Fields().Len() {
+			switch f := d.Fields().Get(i); {
+			case f.Message() != nil:
+				look(f.Message())
+			case f.Kind() == protoreflect.StringKind &&
+				proto.GetExtension(f.Options(), lockboxv1.E_Erasable) == lockboxv1.Erasable_ERASABLE_UNSPECIFIED:
+				is = append(is, string(d.Name())+"."+string(f.Name()))
+			}
+		}
+	}
+	look((*lockboxv1.Event)(nil).ProtoReflect().Descriptor())
+	for _, field := range is {
+		if !slices.Contains(stays, field) {
+			t.Errorf("%s neither can be erased nor is named as what stays", field)
+		}
+	}
+	for _, field := range stays {
+		if !slices.Contains(is, field) {
+			t.Errorf("%s is named as what stays, and can be erased or is not there", field)
+		}
 	}
 }
 

@@ -37,9 +37,13 @@ const (
 )
 
 // Seal encrypts what can be erased of an event, in place, with the keys of their owners. What is encrypted already, and
-// what is empty, it leaves as it is. It stops at the first error of keys, which leaves the event encrypted in part.
+// what is empty, it leaves as it is; that somebody is erased is not stored. It stops at the first error of keys, which leaves the event encrypted in part.
 func Seal(e *lockboxv1.Event, keys func(Owner) (KeyID, Key, error)) error {
 	return walk(e.ProtoReflect(), func(v value) error {
+		if v.person != nil {
+			v.person.Erased = false
+			return nil
+		}
 		text := v.get()
 		if _, sealed := KeyOf(text); sealed {
 			return nil
@@ -56,7 +60,7 @@ func Seal(e *lockboxv1.Event, keys func(Owner) (KeyID, Key, error)) error {
 // are left out. It stops at the first error of keys.
 func Open(e *lockboxv1.Event, keys func(KeyID) (Key, Standing, error)) error {
 	return walk(e.ProtoReflect(), func(v value) error {
-		id, sealed := KeyOf(v.get())
+		id, sealed := v.key()
 		if !sealed {
 			return nil
 		}
@@ -91,7 +95,7 @@ func Open(e *lockboxv1.Event, keys func(KeyID) (Key, Standing, error)) error {
 func Keys(e *lockboxv1.Event, textsOnly bool) (ids []KeyID) {
 	seen := map[KeyID]bool{}
 	_ = walk(e.ProtoReflect(), func(v value) error {
-		if id, sealed := KeyOf(v.get()); sealed && !seen[id] && (v.text || !textsOnly) {
+		if id, sealed := v.key(); sealed && !seen[id] && (v.text || !textsOnly) {
 			seen[id] = true
 			ids = append(ids, id)
 		}
@@ -105,19 +109,28 @@ func Sealed(e *lockboxv1.Event) bool { return len(Keys(e, false)) > 0 }
 
 // Touches reports whether an event has anything that can be erased.
 func Touches(e *lockboxv1.Event) (touches bool) {
-	_ = walk(e.ProtoReflect(), func(value) error {
-		touches = true
+	_ = walk(e.ProtoReflect(), func(v value) error {
+		touches = touches || v.person == nil || v.person.GetErased()
 		return nil
 	})
 	return touches
 }
 
-// value is a field with something in it that can be erased.
+// value is a field with something in it that can be erased, or a person.
 type value struct {
-	of    protoreflect.Message
-	field protoreflect.FieldDescriptor
-	owner Owner
-	text  bool
+	person *lockboxv1.Person
+	of     protoreflect.Message
+	field  protoreflect.FieldDescriptor
+	owner  Owner
+	text   bool
+}
+
+// key returns with which key the field is encrypted; false if it is not, or if it is a person.
+func (v value) key() (KeyID, bool) {
+	if v.person != nil {
+		return KeyID{}, false
+	}
+	return KeyOf(v.get())
 }
 
 func (v value) get() string { return v.of.Get(v.field).String() }
@@ -174,8 +187,14 @@ func AddressOwner(address string) Owner {
 	return Owner{Address: strings.ToLower(strings.TrimSpace(address))}
 }
 
-// walk calls do for each value of a message that can be erased and is not empty, in the order of fields.
+// walk calls do for each value of a message that can be erased and is not empty, in the order of fields, and for each
+// person.
 func walk(m protoreflect.Message, do func(value) error) error {
+	if p, is := m.Interface().(*lockboxv1.Person); is {
+		if err := do(value{person: p}); err != nil {
+			return err
+		}
+	}
 	for _, s := range plans()[m.Descriptor().FullName()] {
 		if !m.Has(s.field) {
 			continue
@@ -183,7 +202,7 @@ func walk(m protoreflect.Message, do func(value) error) error {
 		var err error
 		switch v := m.Get(s.field); {
 		case s.kind != lockboxv1.Erasable_ERASABLE_UNSPECIFIED:
-			err = do(value{m, s.field, ownerOf(m, s), s.kind == lockboxv1.Erasable_ERASABLE_TEXT})
+			err = do(value{nil, m, s.field, ownerOf(m, s), s.kind == lockboxv1.Erasable_ERASABLE_TEXT})
 		case s.field.IsList():
 			for i := range v.List().Len() {
 				if err = walk(v.List().Get(i).Message(), do); err != nil {
