@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/openlockbox/lockbox/pkg/erasable"
+	"github.com/openlockbox/lockbox/pkg/reason"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -74,6 +76,20 @@ func TestWhatIsSealedOpensAgain(t *testing.T) {
 	}
 	must(t, erasable.Open(e, s.find))
 	if !proto.Equal(e, denied()) {
+		t.Errorf("opened: %v", e)
+	}
+}
+
+func TestTheAnswerOfAMailServerIsErasedWhereverItStands(t *testing.T) {
+	answer := "550 otto@contoso.example is unknown here"
+	e, s := &lockboxv1.Event{Fact: &lockboxv1.Event_NotificationFailed{NotificationFailed: &lockboxv1.NotificationFailed{
+		Error: answer, CodedReason: reason.Of(lockboxv1.ReasonCode_REASON_CODE_MAIL_REFUSED, "answer", answer)}}}, newStore()
+	must(t, erasable.Seal(e, s.of))
+	if text := prototext.Format(e); strings.Contains(text, "otto") {
+		t.Errorf("%s", text)
+	}
+	must(t, erasable.Open(e, s.find))
+	if e.GetNotificationFailed().GetCodedReason().GetParameters()[0].GetValue() != answer {
 		t.Errorf("opened: %v", e)
 	}
 }

@@ -187,6 +187,22 @@ func AddressOwner(address string) Owner {
 	return Owner{Address: strings.ToLower(strings.TrimSpace(address))}
 }
 
+// parameters calls do for the value of each parameter of a reason.
+func parameters(m protoreflect.Message, do func(value) error) error {
+	r, _ := m.Interface().(*lockboxv1.Reason)
+	for _, p := range r.GetParameters() {
+		of := p.ProtoReflect()
+		field := of.Descriptor().Fields().ByName("value")
+		if p.GetValue() == "" {
+			continue
+		}
+		if err := do(value{of: of, field: field, text: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // walk calls do for each value of a message that can be erased and is not empty, in the order of fields, and for each
 // person.
 func walk(m protoreflect.Message, do func(value) error) error {
@@ -201,6 +217,8 @@ func walk(m protoreflect.Message, do func(value) error) error {
 		}
 		var err error
 		switch v := m.Get(s.field); {
+		case s.field.Message() != nil && s.kind != lockboxv1.Erasable_ERASABLE_UNSPECIFIED:
+			err = parameters(v.Message(), do)
 		case s.kind != lockboxv1.Erasable_ERASABLE_UNSPECIFIED:
 			err = do(value{nil, m, s.field, ownerOf(m, s), s.kind == lockboxv1.Erasable_ERASABLE_TEXT})
 		case s.field.IsList():

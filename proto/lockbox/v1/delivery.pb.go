@@ -237,11 +237,11 @@ const file_lockbox_v1_delivery_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x06 \x01(\tR\tmessageId\"P\n" +
 	"\x10NotificationSent\x12<\n" +
-	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"\xa5\x01\n" +
+	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"\xab\x01\n" +
 	"\x12NotificationFailed\x12<\n" +
 	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\x12\x1a\n" +
-	"\x05error\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x05error\x125\n" +
-	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x05error\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x05error\x12;\n" +
+	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonB\x04\xe0\xf6\x18\x03R\vcodedReasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_delivery_proto_rawDescOnce sync.Once

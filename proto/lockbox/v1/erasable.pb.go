@@ -33,7 +33,7 @@ const (
 	Erasable_ERASABLE_PERSON Erasable = 1
 	// A mail address by itself, encrypted with the address's key at the tenant.
 	Erasable_ERASABLE_ADDRESS Erasable = 2
-	// A text that somebody wrote. All texts of an event are encrypted with one key, which is for them alone.
+	// A text that somebody wrote; of a reason, the values of its parameters. All texts of an event are encrypted with one key, which is for them alone.
 	Erasable_ERASABLE_TEXT Erasable = 3
 )
 
