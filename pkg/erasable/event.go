@@ -37,7 +37,8 @@ const (
 )
 
 // Seal encrypts what can be erased of an event, in place, with the keys of their owners. What is encrypted already, and
-// what is empty, it leaves as it is; that somebody is erased is not stored. It stops at the first error of keys, which leaves the event encrypted in part.
+// what is empty, it leaves as it is; that somebody is erased is not stored. It stops at the first error of keys, which
+// leaves the event encrypted in part.
 func Seal(e *lockboxv1.Event, keys func(Owner) (KeyID, Key, error)) error {
 	return walk(e.ProtoReflect(), func(v value) error {
 		if v.person != nil {

@@ -91,7 +91,6 @@ var facts = slices.Concat(
 	rows(KindAlarm, Orchestrator, "MessageSetAside"),
 	rows(KindDigest, Orchestrator, "WaivedAccessReported"),
 	rows(KindErasure, Orchestrator, "ErasureProposed", "ErasureDecided", "ErasureDeclined", "KeysDestroyed"),
-	rows(KindErasure, Orchestrator, "ErasureProposed", "ErasureDecided", "ErasureDeclined", "KeysDestroyed"),
 	rows(KindSigning, Orchestrator, "SigningBegan", "WriterCertified", "WriterRevoked"),
 )
 
