@@ -59,7 +59,7 @@ func (v *Snapshot) Newest(ctx context.Context, typ string) (*Event, error) {
 		return nil, v.store.checked(err)
 	}
 	var newest *Event
-	err = events(rows, func(_ uint64, e Event) { newest = &e })
+	err = v.events(ctx, rows, func(_ uint64, e Event) { newest = &e })
 	return newest, v.store.checked(err)
 }
 
