@@ -100,7 +100,7 @@ func newWriter(
 	w := &writer{
 		conn: conn, building: building, log: s.log, details: s.details, contradiction: contradiction,
 		statements: map[string]*statement{},
-		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
+		places:     cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
 		dirty: map[key]*folded{},
 		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}},
 		owned: map[string]bool{}, tally: s.tally,
