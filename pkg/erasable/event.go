@@ -237,3 +237,15 @@ func walk(m protoreflect.Message, do func(value) error) error {
 	}
 	return nil
 }
+
+// Texts returns what people wrote in an event, as far as it can be read.
+func Texts(e *lockboxv1.Event) (texts []string) {
+	_ = walk(e.ProtoReflect(), func(v value) error {
+		text := v.get()
+		if _, sealed := KeyOf(text); v.text && !sealed && text != Erased && text != Unreadable {
+			texts = append(texts, text)
+		}
+		return nil
+	})
+	return texts
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/openlockbox/lockbox/pkg/activity"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -329,4 +330,55 @@ func (v *Snapshot) Erasures(ctx context.Context, of Scope, id string, limit int)
 		q.and("x.id = ?", id)
 	}
 	return v.rows(ctx, q, "x.seq", limit)
+}
+
+// tableOf are the tables in which aggregates with events of their own are found.
+var tableOf = map[string]string{aggregate.KindRequest: "requests", aggregate.KindTicket: "tickets",
+	aggregate.KindDisclosure: "disclosures", aggregate.KindErasure: "erasures"}
+
+// At returns the event at a place: at a version of an aggregate. It is nil if there is none, if it is of a disclosure
+// that the scope does not include, and for reports and kinds that nobody looks for.
+func (v *Snapshot) At(ctx context.Context, of Scope, about aggregate.Key, place string) (*Event, error) {
+	version, err := strconv.ParseUint(place, 10, 64)
+	if err != nil || version == 0 {
+		return nil, nil //nolint:nilnil,nilerr // a report's
+	}
+	q := newSelect("SELECT 0, seq, bytes FROM events JOIN stored USING (seq)")
+	q.tenant("tenant", about.Tenant)
+	q.and("kind = ?", about.Kind)
+	table, listed := tableOf[about.Kind]
+	switch {
+	case listed:
+		q.and("about > 0 AND about = (SELECT x.seq FROM "+table+" x JOIN tenants t ON t.id = x.tenant WHERE x.id = ? AND t.name = ?)",
+			about.ID, about.Tenant)
+		if !of.Untold {
+			q.and("about NOT IN " + untold)
+		}
+	case about.Kind == aggregate.KindSubscription:
+		q.and("subscription > 0")
+		q.and("subscription = (SELECT s.id FROM subscriptions s JOIN tenants t ON t.id = s.tenant WHERE s.name = ? AND t.name = ?)",
+			about.ID, about.Tenant)
+	case about.Kind != aggregate.KindTenant:
+		return nil, nil //nolint:nilnil // nobody looks for it
+	}
+	return v.the(ctx, q.text()+" ORDER BY seq LIMIT 1 OFFSET ?", append(q.args, version-1)...)
+}
+
+// LastOf returns the last event of a tenant that a person caused and in which their name can be read; nil if there is
+// none.
+func (v *Snapshot) LastOf(ctx context.Context, tenant string, p *lockboxv1.Person) (*Event, error) {
+	return v.the(ctx, `SELECT 0, seq, bytes FROM events INDEXED BY events_by_person JOIN stored USING (seq)
+		WHERE person > 0 AND person IN (SELECT id FROM people WHERE subject = ? AND issuer = ? AND name <> '')
+		AND tenant = (SELECT id FROM tenants WHERE name = ?) ORDER BY seq DESC LIMIT 1`,
+		activity.Name(p.GetSubject()), p.GetIssuer(), tenant)
+}
+
+// the reads a row of a number, sequence and bytes; nil if there is none.
+func (v *Snapshot) the(ctx context.Context, text string, args ...any) (found *Event, err error) {
+	rows, err := v.query(ctx, text, args...)
+	if err != nil {
+		return nil, v.store.checked(err)
+	}
+	err = v.events(ctx, rows, func(_ uint64, e Event) { found = &e })
+	return found, v.store.checked(err)
 }
