@@ -206,8 +206,8 @@ func (s State) decide(
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_ConfirmErasure:
 		if tenant.SameHuman(c.By.GetPerson(), s.ProposedBy.GetPerson()) {
-			return refusal.Forbidden("token", rule,
-				"whoever proposed the erasure cannot confirm it: another security officer has to")
+			return refusal.OfKind(refusal.Forbidden("token", rule,
+				"whoever proposed the erasure cannot confirm it: another security officer has to"), "erasure-same-officer")
 		}
 		e.Fact = &lockboxv1.Event_ErasureDecided{ErasureDecided: &lockboxv1.ErasureDecided{Targets: s.Targets}}
 	case *lockboxv1.Command_DeclineErasure:
