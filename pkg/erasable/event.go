@@ -1,6 +1,7 @@
 package erasable
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -248,4 +249,21 @@ func Texts(e *lockboxv1.Event) (texts []string) {
 		return nil
 	})
 	return texts
+}
+
+// Writes reports whether a type of event, by its fact's name, has texts that people write.
+func Writes(typ string) bool {
+	facts := (*lockboxv1.Event)(nil).ProtoReflect().Descriptor().Oneofs().ByName("fact").Fields()
+	for i := range facts.Len() {
+		if fact := facts.Get(i).Message(); string(fact.Name()) == typ {
+			return writes(fact)
+		}
+	}
+	return false
+}
+
+func writes(m protoreflect.MessageDescriptor) bool {
+	return slices.ContainsFunc(plans()[m.FullName()], func(s step) bool {
+		return s.kind == lockboxv1.Erasable_ERASABLE_TEXT || s.field.Message() != nil && writes(s.field.Message())
+	})
 }

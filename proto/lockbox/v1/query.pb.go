@@ -2034,8 +2034,11 @@ type RequestView struct {
 	AccessEndsWithTicket bool `protobuf:"varint,98,opt,name=access_ends_with_ticket,json=accessEndsWithTicket,proto3" json:"access_ends_with_ticket,omitempty"`
 	// True if the provider's ticket system opened the ticket that the request names: it is no support that the customer requested.
 	TicketOfProvider bool `protobuf:"varint,99,opt,name=ticket_of_provider,json=ticketOfProvider,proto3" json:"ticket_of_provider,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The versions of those of its events in which somebody wrote something that the caller could have erased now (R63): the
+	// customer's own people's for its Global Administrators, anybody's for security officers.
+	Erasable      []uint64 `protobuf:"varint,100,rep,packed,name=erasable,proto3" json:"erasable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -2297,6 +2300,13 @@ func (x *RequestView) GetTicketOfProvider() bool {
 		return x.TicketOfProvider
 	}
 	return false
+}
+
+func (x *RequestView) GetErasable() []uint64 {
+	if x != nil {
+		return x.Erasable
+	}
+	return nil
 }
 
 // How one person decided about a request.
@@ -5735,7 +5745,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\x8e\f\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xaa\f\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -5778,7 +5788,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\alog_key\x18` \x01(\tR\x06logKey\x12;\n" +
 	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
 	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
-	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\"\x87\x02\n" +
+	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\x12\x1a\n" +
+	"\berasable\x18d \x03(\x04R\berasable\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +

@@ -6,6 +6,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/erasure"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -95,6 +96,28 @@ func (v *viewer) erasure(ctx context.Context, events []projection.Event) (*lockb
 	}
 	shown.Allowed = v.allowedOn(s)
 	return shown, nil
+}
+
+// erasableOf returns the versions of the events in which somebody wrote something that the viewer could have erased now.
+func (v *viewer) erasableOf(events []projection.Event) (versions []uint64, err error) {
+	officer := v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && v.scope.All
+	if !officer && (v.customer == nil || v.customer.Tenant.MayErase(v.anew, "R63", v.now) != nil) {
+		return nil, nil
+	}
+	for _, e := range events {
+		if e.Event.GetVersion() == 0 || e.Event.GetActor().GetPerson() == nil || len(erasable.Texts(e.Event)) == 0 ||
+			!officer && !aggregate.Customer(e.Event.GetActor()) {
+			continue
+		}
+		stored, err := input.DecodeEvent(e.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if len(erasable.Keys(stored, true)) > 0 {
+			versions = append(versions, e.Event.GetVersion())
+		}
+	}
+	return versions, nil
 }
 
 // called returns a person by the name that they have at the erasure's tenant, unless it was erased.

@@ -2,7 +2,12 @@ package site
 
 import (
 	"bytes"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -42,6 +47,47 @@ func (v *Visit) sayErased(m protoreflect.Message) error {
 		return failed == nil
 	})
 	return failed
+}
+
+// ErasePath returns the URL of the page on which what was written in an event of a log can be erased.
+func (v *Visit) ErasePath(tenant, kind, id string, e *lockboxv1.TimelineEntry) string {
+	q := url.Values{"kind": {kind}, "id": {id}, "version": {strconv.FormatUint(e.GetVersion(), 10)},
+		"at": {e.GetTime().AsTime().Format(time.RFC3339Nano)}}
+	if v.Session.Tenant == "" {
+		q.Set("customer", tenant)
+	}
+	return v.Path("erasures", "new") + "?" + q.Encode()
+}
+
+// Erasing returns which entries of a log say something that the visitor may have erased: somebody wrote it, at the
+// visitor's own organisation or for security officers anywhere, and it still stands there.
+func (v *Visit) Erasing() (func(*lockboxv1.TimelineEntry) bool, error) {
+	may, err := v.Erases()
+	if err != nil || !may {
+		return func(*lockboxv1.TimelineEntry) bool { return false }, err
+	}
+	gone, err := v.Say.Say("site.erased")
+	return func(e *lockboxv1.TimelineEntry) bool {
+		return e.GetVersion() > 0 && e.GetActor().GetPerson() != nil && erasable.Writes(e.GetType()) &&
+			(v.Session.Tenant == "" || aggregate.Customer(e.GetActor())) && !strings.Contains(e.GetSummary(), gone)
+	}, err
+}
+
+// Erases reports whether the visitor decides or proposes what is erased: an administrator of the customer, or a security
+// officer.
+func (v *Visit) Erases() (bool, error) {
+	if v.Session.Tenant != "" {
+		return v.Holds(lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR)
+	}
+	return v.InGroup(aggregate.SecurityOfficers)
+}
+
+// SeesErasures reports whether the visitor may see what was erased.
+func (v *Visit) SeesErasures() (bool, error) {
+	if v.Session.Tenant != "" {
+		return v.Holds(lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR, lockboxv1.Role_ROLE_AUDITOR)
+	}
+	return v.Erases()
 }
 
 // insteadOf returns the message that is shown instead of a text; empty for what people wrote.
