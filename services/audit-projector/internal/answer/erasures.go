@@ -61,8 +61,8 @@ func (v *viewer) seesErasures() bool {
 		lockboxv1.Role_ROLE_AUDITOR)
 }
 
-// erasure returns what the viewer is shown of an erasure; nil if it would tell of a disclosure of which the customer may
-// not know yet (R46).
+// erasure returns what the viewer is shown of an erasure; nil if it would tell of a disclosure of which the customer
+// may not know yet (R46).
 func (v *viewer) erasure(ctx context.Context, events []projection.Event) (*lockboxv1.ErasureView, error) {
 	var s erasure.State
 	for _, e := range events {
@@ -98,7 +98,8 @@ func (v *viewer) erasure(ctx context.Context, events []projection.Event) (*lockb
 	return shown, nil
 }
 
-// erasableOf returns the versions of the events in which somebody wrote something that the viewer could have erased now.
+// erasableOf returns the versions of the events in which somebody wrote something that the viewer could have erased
+// now.
 func (v *viewer) erasableOf(events []projection.Event) (versions []uint64, err error) {
 	officer := v.by.GetSide() == lockboxv1.Side_SIDE_PROVIDER && v.scope.All
 	if !officer && (v.customer == nil || v.customer.Tenant.MayErase(v.anew, "R63", v.now) != nil) {

@@ -64,13 +64,15 @@ func TestR63WhoSeesErasuresAndWhatTheySay(t *testing.T) {
 	c.assign("audrey", tenantRole, auditor, false)
 	id := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
 	c.story.Command(c.actor("otto"), story.Deny(bank, id))
-	denied := c.story.Entries[slices.IndexFunc(c.story.Entries, func(e journal.Entry) bool { return e.Event.GetCustomerDenied() != nil })].Event
+	isDenial := func(e journal.Entry) bool { return e.Event.GetCustomerDenied() != nil }
+	denied := c.story.Entries[slices.IndexFunc(c.story.Entries, isDenial)].Event
 
 	proposed := aggregate.Erasure(bank, c.story.ID())
 	c.erases("olga", proposed, wantsErased(erasePerson(c.actor("erin").GetPerson()), &lockboxv1.ErasureTarget{
 		What: &lockboxv1.ErasureTarget_Address{Address: &lockboxv1.ErasedAddress{Address: "old@bank.example"}}}))
 	own := aggregate.Erasure(bank, c.story.ID())
-	c.erases("grace", own, wantsErased(eraseTexts(aggregate.KindRequest, id, "4"), eraseTexts(aggregate.KindTenant, bank, "2")))
+	c.erases("grace", own, wantsErased(eraseTexts(aggregate.KindRequest, id, "4"),
+		eraseTexts(aggregate.KindTenant, bank, "2")))
 	provider := aggregate.Erasure(aggregate.ProviderTenant, c.story.ID())
 	c.erases("olga", provider, wantsErased(erasePerson(c.actor("rosa").GetPerson())))
 

@@ -93,8 +93,8 @@ func (w *writer) erasureAt(ctx context.Context, about int64) (s erasure.State, e
 	return s, err
 }
 
-// forget makes anew what was made from events that cannot be read any more, in rows and in memory. A new projection does
-// so when it is built.
+// forget makes anew what was made from events that cannot be read any more, in rows and in memory. A new projection
+// does so when it is built.
 func (w *writer) forget(ctx context.Context, all []erased) error {
 	w.forgot = true
 	if w.building {
@@ -127,8 +127,8 @@ func (w *writer) forget(ctx context.Context, all []erased) error {
 	return nil
 }
 
-// forgetLater forgets what was erased while the projection was built, and what had been erased before: an event may have
-// been read before that.
+// forgetLater forgets what was erased while the projection was built, and what had been erased before: an event may
+// have been read before that.
 func (w *writer) forgetLater(ctx context.Context) error {
 	later := w.later
 	if w.later = nil; len(later) == 0 {
@@ -144,7 +144,8 @@ func (w *writer) forgetLater(ctx context.Context) error {
 // forgetPerson writes anew who acted in a tenant's events, and by which words its requests are found, wherever a
 // person is called something.
 func (w *writer) forgetPerson(ctx context.Context, of erased, p *lockboxv1.ErasedPerson) error {
-	called, err := w.numbers(ctx, `SELECT id FROM people WHERE subject = ? AND issuer = ? AND (name <> '' OR email <> '')`,
+	called, err := w.numbers(ctx,
+		`SELECT id FROM people WHERE subject = ? AND issuer = ? AND (name <> '' OR email <> '')`,
 		activity.Name(p.GetSubject()), p.GetIssuer())
 	if err != nil {
 		return err
@@ -165,8 +166,8 @@ func (w *writer) forgetPerson(ctx context.Context, of erased, p *lockboxv1.Erase
 			}
 			last = int64(events[len(events)-1].Sequence) // #nosec G115 -- it was one
 		}
-		if err := w.exec(ctx, "DELETE FROM people WHERE id = ? AND NOT EXISTS (SELECT 1 FROM events WHERE person = ? AND person > 0)",
-			id, id); err != nil {
+		if err := w.exec(ctx, `DELETE FROM people WHERE id = ?
+			AND NOT EXISTS (SELECT 1 FROM events WHERE person = ? AND person > 0)`, id, id); err != nil {
 			return err
 		}
 		w.people.known.Clear() // it may be gone
@@ -176,8 +177,9 @@ func (w *writer) forgetPerson(ctx context.Context, of erased, p *lockboxv1.Erase
 
 // actedAs reads the next events of a tenant that a person caused under one name.
 func (w *writer) actedAs(ctx context.Context, person, tenantID, after int64) (list []Event, err error) {
-	rows, err := w.conn.QueryContext(ctx, `SELECT seq, bytes FROM events INDEXED BY events_by_person JOIN stored USING (seq)
-		WHERE person = ? AND person > 0 AND tenant = ? AND seq > ? ORDER BY seq LIMIT ?`, person, tenantID, after, pageOfEvents)
+	rows, err := w.conn.QueryContext(ctx, `SELECT seq, bytes FROM events INDEXED BY events_by_person
+		JOIN stored USING (seq) WHERE person = ? AND person > 0 AND tenant = ? AND seq > ? ORDER BY seq LIMIT ?`,
+		person, tenantID, after, pageOfEvents)
 	if err != nil {
 		return nil, err
 	}
@@ -299,8 +301,8 @@ func (w *writer) everErased(ctx context.Context) (all []erased, err error) {
 }
 
 // forgotten removes, after a commit in which something was forgotten, what else there is of it: states that readers
-// share, and the file's log of changes. A reader that is still at work may keep the log from being cut; then it is tried
-// again with the next commit.
+// share, and the file's log of changes. A reader that is still at work may keep the log from being cut; then it is
+// tried again with the next commit.
 func (s *Store) forgotten(ctx context.Context) error {
 	w := s.writer
 	if w.forgot {
@@ -349,15 +351,15 @@ func (v *Snapshot) At(ctx context.Context, of Scope, about aggregate.Key, place 
 	table, listed := tableOf[about.Kind]
 	switch {
 	case listed:
-		q.and("about > 0 AND about = (SELECT x.seq FROM "+table+" x JOIN tenants t ON t.id = x.tenant WHERE x.id = ? AND t.name = ?)",
-			about.ID, about.Tenant)
+		q.and("about > 0 AND about = (SELECT x.seq FROM "+table+
+			" x JOIN tenants t ON t.id = x.tenant WHERE x.id = ? AND t.name = ?)", about.ID, about.Tenant)
 		if !of.Untold {
 			q.and("about NOT IN " + untold)
 		}
 	case about.Kind == aggregate.KindSubscription:
 		q.and("subscription > 0")
-		q.and("subscription = (SELECT s.id FROM subscriptions s JOIN tenants t ON t.id = s.tenant WHERE s.name = ? AND t.name = ?)",
-			about.ID, about.Tenant)
+		q.and(`subscription = (SELECT s.id FROM subscriptions s JOIN tenants t ON t.id = s.tenant
+			WHERE s.name = ? AND t.name = ?)`, about.ID, about.Tenant)
 	case about.Kind != aggregate.KindTenant:
 		return nil, nil //nolint:nilnil // nobody looks for it
 	}

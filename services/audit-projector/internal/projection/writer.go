@@ -125,8 +125,9 @@ func newWriter(
 // A projection that is being built is of no use before it is complete, so it needs no protection from a crash. What is
 // deleted is overwritten.
 const (
-	careless = "PRAGMA secure_delete = ON; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000"
-	careful  = "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; " +
+	careless = "PRAGMA secure_delete = ON; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; " +
+		"PRAGMA cache_size = -32000"
+	careful = "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; " +
 		"PRAGMA cache_size = -16000; PRAGMA shrink_memory"
 )
 

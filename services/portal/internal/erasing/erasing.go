@@ -1,6 +1,6 @@
 // Package erasing serves the pages on which details of people and what they wrote are erased (R63): what was, a form by
-// which a customer's administrator decides it and a security officer proposes it, and the page on which a second officer
-// confirms or declines. The service that receives the commands decides whether they may.
+// which a customer's administrator decides it and a security officer proposes it, and the page on which a second
+// officer confirms or declines. The service that receives the commands decides whether they may.
 package erasing
 
 import (

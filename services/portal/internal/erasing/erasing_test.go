@@ -110,7 +110,8 @@ func TestR63AnAdministratorErasesWhatAnEntrySays(t *testing.T) {
 	h := serve(t, b, sitetest.Otto())
 	page := sitetest.Get(h, "/t/meadowbank/erasures/new?"+fromLog("4").Encode())
 	for _, says := range []string{"Otto denied it.", "can then never be read again", "stays on record under their ID",
-		"signatures and proofs stay valid", "cannot be undone", "What was written in this entry", "mail address of Otto Owens"} {
+		"signatures and proofs stay valid", "cannot be undone", "What was written in this entry",
+		"mail address of Otto Owens"} {
 		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), says) {
 			t.Errorf("%d, without %q", page.Code, says)
 		}
@@ -127,8 +128,8 @@ func TestR63AnAdministratorErasesWhatAnEntrySays(t *testing.T) {
 		t.Fatalf("%d, %v: %s", w.Code, b.Done, w.Body)
 	}
 	c := b.Done[0]
-	texts := c.GetEraseDetails().GetTargets()[0].GetTexts()
-	if c.GetTenant() != "meadowbank" || c.GetAggregateId() != c.GetId() || c.GetEraseDetails().GetReason() != "A secret got in." ||
+	texts, reason := c.GetEraseDetails().GetTargets()[0].GetTexts(), c.GetEraseDetails().GetReason()
+	if c.GetTenant() != "meadowbank" || c.GetAggregateId() != c.GetId() || reason != "A secret got in." ||
 		texts.GetKind() != "request" || texts.GetAggregateId() != requestID || texts.GetVersion() != "4" {
 		t.Errorf("sent %v", c)
 	}
@@ -186,19 +187,20 @@ func TestR63AnOfficerProposesAndAnotherConfirms(t *testing.T) {
 		t.Errorf("sent %v", b.Done[0])
 	}
 	page := sitetest.Get(h, "/provider/erasures/"+erasureID).Body.String()
-	if strings.Contains(page, `value="confirm"`) || !strings.Contains(page, "Another security officer has to confirm it.") ||
-		!strings.Contains(page, "Erin Ellis") {
+	if strings.Contains(page, `value="confirm"`) ||
+		!strings.Contains(page, "Another security officer has to confirm it.") || !strings.Contains(page, "Erin Ellis") {
 		t.Errorf("who proposed it sees %s", page)
 	}
 
 	b = backend("", []*lockboxv1.ErasureView{proposed("confirm_erasure", "decline_erasure")}, aggregate.SecurityOfficers)
 	h = serve(t, b, sitetest.Lena())
-	if page := sitetest.Get(h, "/provider/erasures/"+erasureID).Body.String(); !strings.Contains(page, `value="confirm"`) ||
-		!strings.Contains(page, "cannot be undone") {
+	page = sitetest.Get(h, "/provider/erasures/"+erasureID).Body.String()
+	if !strings.Contains(page, `value="confirm"`) || !strings.Contains(page, "cannot be undone") {
 		t.Errorf("the second officer sees %s", page)
 	}
 	confirm := url.Values{"command": {command}, "do": {"confirm"}, "seen": {"1"}}
-	if w := sitetest.Post(h, "/provider/erasures/"+erasureID, confirm); w.Code != http.StatusBadRequest || len(b.Done) != 0 {
+	w := sitetest.Post(h, "/provider/erasures/"+erasureID, confirm)
+	if w.Code != http.StatusBadRequest || len(b.Done) != 0 {
 		t.Errorf("without the word that it was read: %d", w.Code)
 	}
 	confirm.Set("checked", "yes")
@@ -220,7 +222,8 @@ func TestR63WhoMayNotEraseIsOfferedNothing(t *testing.T) {
 			Roles: []*lockboxv1.HeldRole{{Role: lockboxv1.Role_ROLE_AUDITOR}}}}}, nil
 	}
 	h := serve(t, b, sitetest.Otto())
-	if w := sitetest.Get(h, "/t/meadowbank/erasures"); w.Code != http.StatusOK || strings.Contains(w.Body.String(), "erasures/new") {
+	w := sitetest.Get(h, "/t/meadowbank/erasures")
+	if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "erasures/new") {
 		t.Errorf("an auditor: %d %s", w.Code, w.Body)
 	}
 	engineer := serve(t, backend("", nil, aggregate.SupportEngineers), sitetest.Lena())

@@ -73,8 +73,8 @@ func (v *Visit) Erasing() (func(*lockboxv1.TimelineEntry) bool, error) {
 	}, err
 }
 
-// Erases reports whether the visitor decides or proposes what is erased: an administrator of the customer, or a security
-// officer.
+// Erases reports whether the visitor decides or proposes what is erased: an administrator of the customer, or a
+// security officer.
 func (v *Visit) Erases() (bool, error) {
 	if v.Session.Tenant != "" {
 		return v.Holds(lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR)

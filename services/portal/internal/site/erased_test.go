@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site/sitetest"
 )
 
-// R63: what was erased reads so in the reader's language, wherever in a reply it stands, and so does what cannot be read.
-// What people wrote is not touched.
+// R63: what was erased reads so in the reader's language, wherever in a reply it stands, and so does what cannot be
+// read. What people wrote is not touched.
 func TestR63WhatWasErasedReadsSoInEveryLanguage(t *testing.T) {
 	for lang, want := range map[string][3]string{
 		"en": {"erin-7 (name erased)", "[erased]", "[unreadable]"},

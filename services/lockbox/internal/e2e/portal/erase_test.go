@@ -25,8 +25,8 @@ func (b *tab) inEachLanguage(address string, says map[string]string, not ...stri
 	}
 }
 
-// R63: somebody wrote into a denial what should not be there. The bank's administrator erases it from the request's log,
-// and then nobody reads it any more; who denied, and when, is still there.
+// R63: somebody wrote into a denial what should not be there. The bank's administrator erases it from the request's
+// log, and then nobody reads it any more; who denied, and when, is still there.
 func TestR63AnAdministratorErasesADenialsReason(t *testing.T) {
 	t.Parallel()
 	w := visit(t)
