@@ -30,6 +30,7 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindPolicy:     {"publish_rules", "publish_catalogue"},
 		aggregate.KindAlarm:      {"set_aside_message"},
 		aggregate.KindSigning:    {"begin_signing", "certify_writer", "revoke_writer"},
+		aggregate.KindErasure:    {"erase_details", "confirm_erasure", "decline_erasure"},
 		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},
 		aggregate.KindRequest: {
 			"withdraw", "release", "internal_approve", "internal_refuse", "answer", "ask", "approve", "deny", "revoke",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -17,8 +18,18 @@ type Command struct {
 	// Sealed are the command's secrets, encrypted to whoever needs them; empty if it has none, or if nothing is
 	// configured to encrypt them with. Of a command with secrets, an event takes only these.
 	Sealed []byte
+	// Found is what is behind each thing that the command wants erased, in its order (R63).
+	Found []Found
 	// GroupsUnread is why the groups in the sender's token could not be read, as a refusal; nil if they could (R67).
 	GroupsUnread error
+}
+
+// Found is what is behind a thing to erase.
+type Found struct {
+	// Keys are those that were not destroyed yet.
+	Keys []erasable.KeyID
+	// By is who caused the event, of the texts of one; nil if there is no such event.
+	By *lockboxv1.Actor
 }
 
 // Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of
@@ -39,6 +50,8 @@ func Of(c *lockboxv1.Command) (Key, error) {
 			return about, err
 		}
 		return about, input.Token("aggregate_id", c.GetAggregateId())
+	case KindErasure: // of the provider's own events, too
+		return about, refusal.First(CheckTenant(about.Tenant), input.UUIDv7("aggregate_id", about.ID))
 	case KindTenant:
 		if c.GetAggregateId() != "" {
 			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
@@ -107,6 +120,8 @@ func about(c *lockboxv1.Command) Key {
 		return Guard
 	case *lockboxv1.Command_BeginSigning, *lockboxv1.Command_CertifyWriter, *lockboxv1.Command_RevokeWriter:
 		return SigningWriters
+	case *lockboxv1.Command_EraseDetails, *lockboxv1.Command_ConfirmErasure, *lockboxv1.Command_DeclineErasure:
+		return Erasure(tenant, id)
 	}
 	return Request(tenant, id)
 }

@@ -70,6 +70,9 @@ func Ticket(tenant, id string) Key { return Key{tenant, KindTicket, id} }
 // Disclosure identifies a disclosure to a tenant.
 func Disclosure(tenant, id string) Key { return Key{tenant, KindDisclosure, id} }
 
+// Erasure identifies an erasure of what a tenant's events hold.
+func Erasure(tenant, id string) Key { return Key{tenant, KindErasure, id} }
+
 // digestTime is how the id of a digest writes the time until which it reports, in UTC.
 const digestTime = "20060102T150405Z"
 

@@ -36,6 +36,7 @@ const (
 	KindAlarm        = fact.KindAlarm
 	KindDigest       = fact.KindDigest
 	KindSigning      = fact.KindSigning
+	KindErasure      = fact.KindErasure
 )
 
 // Reported reports whether events of this kind are reports.

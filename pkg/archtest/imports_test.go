@@ -27,7 +27,7 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/erasable", "./pkg/erasure",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -36,7 +36,8 @@ var (
 	outside = []string{
 		"./pkg/journal/...", "./pkg/bus/...", "./pkg/identity/...", "./pkg/config/...", "./pkg/observe/...",
 		"./pkg/repository/...", "./pkg/service/...", "./pkg/lease/...", "./pkg/durable", "./pkg/cache", "./pkg/fair",
-		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed", "./pkg/writerkeys", "./pkg/build", "./scripts/release",
+		"./pkg/accesslog", "./pkg/invitation", "./pkg/sealed", "./pkg/keystore", "./pkg/writerkeys", "./pkg/build",
+		"./scripts/release",
 	}
 	// forTests are imported by tests only, or are nothing but tests.
 	forTests = []string{

@@ -91,7 +91,7 @@ func TestInspectComparesWithWhatProvisionMakes(t *testing.T) {
 		}
 		return missing, drifts
 	}
-	if missing, drifts := inspect(); len(missing) != 11 || drifts != nil {
+	if missing, drifts := inspect(); len(missing) != 12 || drifts != nil {
 		t.Errorf("before provisioning there are missing %v, and others are %v", missing, drifts)
 	}
 	_, err = js.CreateStream(context.Background(), jetstream.StreamConfig{Name: bus.StreamEvents,

@@ -23,6 +23,8 @@ const (
 	StreamTimers     = "TIMERS"
 	StreamDeadLetter = "DEADLETTER"
 	StreamAccess     = "ACCESS"
+	// StreamKeys holds the keys of what can be erased (package keystore). It is in no backup of the others.
+	StreamKeys = "KEYS"
 )
 
 // SessionBucket is the key-value bucket in which the portal's replicas share web sessions, each encrypted under a key
@@ -60,6 +62,8 @@ const (
 	MaxAccessRecords = 20_000
 	// MaxAccessRecord is the largest of them, in bytes.
 	MaxAccessRecord = 8 << 10
+	// MaxKeyPage is the largest page of the key store, in bytes.
+	MaxKeyPage = 16 << 10
 	// AccessAge is how long an access record is kept.
 	AccessAge = 400 * 24 * time.Hour
 )
@@ -108,6 +112,13 @@ func streams(replicas int) []jetstream.StreamConfig {
 	access.MaxAge, access.MaxMsgSize = AccessAge, MaxAccessRecord
 	access.DenyDelete, access.DenyPurge, access.AllowDirect = true, true, true
 
+	keys := base
+	keys.Name, keys.Subjects = StreamKeys, []string{keyPrefix + ">"}
+	// A page is never replaced: a new version is stored beside it, and then the old one is deleted. Only the leader
+	// answers: a lagging replica could return a key that was destroyed.
+	keys.MaxMsgsPerSubject, keys.Discard, keys.DiscardNewPerSubject = 1, jetstream.DiscardNew, true
+	keys.DenyPurge, keys.MaxMsgSize = true, MaxKeyPage
+
 	sessions := base
 	// The configuration that nats.go gives a bucket, except that only the leader answers: a lagging replica could still
 	// return a session that has ended.
@@ -116,7 +127,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 	sessions.AllowRollup = true
 	sessions.MaxAge, sessions.MaxBytes = SessionLifetime, maxSessions
 
-	return []jetstream.StreamConfig{events, intents, timers, deadLetter, access, sessions}
+	return []jetstream.StreamConfig{events, intents, timers, deadLetter, access, keys, sessions}
 }
 
 // BatchDirs returns where a server stages atomic batches: a directory for each stream that takes some.
@@ -197,7 +208,7 @@ func durables() []durableConsumer {
 	}
 	var decided []string // no duties arise from other reports
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
-		aggregate.KindOwnership, aggregate.KindDisclosure} {
+		aggregate.KindOwnership, aggregate.KindDisclosure, aggregate.KindErasure} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
 	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>")

@@ -133,7 +133,7 @@ func rightsOf(id Identity, tenants []string) []Right {
 	switch id.Of() {
 	case Evaluator:
 		return join(
-			writes(id), traces(id), consumes(StreamIntents, DurableEvaluator), loads(),
+			writes(id), traces(id), consumes(StreamIntents, DurableEvaluator), loads(), makesKeys(),
 			own(Publishes, outcomePrefix+"*.*"), stores(DeadLetterSubject(string(id.Of()), "*")),
 			calls(Publishes, "STREAM.PURGE."+StreamIntents, "STREAM.MSG.GET."+StreamIntents),
 		)
@@ -142,20 +142,23 @@ func rightsOf(id Identity, tenants []string) []Right {
 			writes(id), traces(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
 			stores(timerPrefix+"*.*.*"), calls(Publishes, "STREAM.INFO."+StreamTimers),
 			stores(DeadLetterSubject(string(id.Of()), "*")),
-			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject),
+			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject), makesKeys(), destroysKeys(),
 		)
 	case Notifier:
-		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads())
+		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads(),
+			makesKeys())
 	case Projector:
 		return join(writes(id), traces(id), loads(), looksBack(), own(Publishes, changedPrefix+"*", LeaseSubject),
-			serves(AnyQuery), own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id))
+			serves(AnyQuery), own(Serves, AnyUpdates), own(Publishes, updatePrefix+"*.*"), scans(id),
+			readsKeys())
 	case Client:
 		return asksServices(id)
 	case Portal:
 		return join(asksServices(id), traces(id), keepsSessions(), hears(Projector, AnyChanged, AnyChanged),
 			submits(PortalTool, "*"))
 	case Compliance:
-		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter), scans(id))
+		return join(loads(), looksBack(), calls(Publishes, "STREAM.MSG.GET."+StreamDeadLetter), scans(id),
+			readsKeys())
 	case Provisioner:
 		return provisions()
 	case Repairer:
@@ -297,13 +300,27 @@ func keepsSessions() []Right {
 // they are there.
 func provisions() []Right {
 	var rights []Right
-	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, StreamAccess, streamSessions} {
+	for _, s := range []string{StreamEvents, StreamIntents, StreamTimers, StreamDeadLetter, StreamAccess, StreamKeys,
+		streamSessions} {
 		rights = append(rights, calls(Publishes, "STREAM.CREATE."+s, "STREAM.INFO."+s, "CONSUMER.CREATE."+s+".>",
 			"CONSUMER.INFO."+s+".*")...)
 	}
 	// Not of EVENTS: what was stored there stays.
 	rights = append(rights, calls(Publishes, "STREAM.UPDATE."+StreamIntents, "STREAM.UPDATE."+StreamDeadLetter)...)
 	return append(rights, calls(Publishes, "CONSUMER.DELETE."+StreamEvents+".*")...)
+}
+
+// readsKeys permits reading pages of the key store. They are encrypted: it takes the store's own key to use them.
+func readsKeys() []Right {
+	return calls(Publishes, "STREAM.MSG.GET."+StreamKeys, "STREAM.INFO."+StreamKeys)
+}
+
+// makesKeys permits reading pages and adding new ones, which replace none.
+func makesKeys() []Right { return append(readsKeys(), stores(keyPrefix+"*.0")...) }
+
+// destroysKeys permits storing a page without some of its keys, deleting the one with them, and noting that.
+func destroysKeys() []Right {
+	return append(calls(Publishes, "STREAM.MSG.DELETE."+StreamKeys), stores(keyPrefix+"*.*")...)
 }
 
 func join(lists ...[]Right) []Right { return slices.Concat(lists...) }

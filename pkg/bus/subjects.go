@@ -38,7 +38,12 @@ func Filter(about aggregate.Key) string { return eventPrefix + tokensOf(about) +
 
 // VersionFilter matches the aggregate's event of that version, whatever its type.
 func VersionFilter(about aggregate.Key, version uint64) string {
-	return eventPrefix + tokensOf(about) + "." + strconv.FormatUint(version, 10) + ".*"
+	return PlaceFilter(about, strconv.FormatUint(version, 10))
+}
+
+// PlaceFilter matches the aggregate's event at a version, or under a report's key, which must be a token.
+func PlaceFilter(about aggregate.Key, place string) string {
+	return eventPrefix + tokensOf(about) + "." + place + ".*"
 }
 
 func tokensOf(about aggregate.Key) string { return about.Tenant + "." + about.Kind + "." + about.ID }

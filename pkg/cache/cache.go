@@ -50,6 +50,13 @@ func (c *Cache[K, V]) Update(k K, change func(before V) (V, bool)) {
 	}
 }
 
+// Clear forgets everything.
+func (c *Cache[K, V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.young, c.old = map[K]V{}, nil
+}
+
 func (c *Cache[K, V]) keep(k K, v V) {
 	if _, replaces := c.young[k]; !replaces && len(c.young) >= c.size {
 		c.old, c.young = c.young, map[K]V{}

@@ -27,11 +27,13 @@ const (
 	KindDigest = "digest"
 	// KindSigning is with which keys writers sign what they store (R50).
 	KindSigning = "signing"
+	// KindErasure are decisions to make details of people, or what they wrote, unreadable for ever (R63).
+	KindErasure = "erasure"
 )
 
 var (
 	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
-		KindOwnership, KindSigning}
+		KindOwnership, KindSigning, KindErasure}
 	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
 )
 
@@ -88,6 +90,7 @@ var facts = slices.Concat(
 	rows(KindAlarm, Repairer, "StreamRestored"),
 	rows(KindAlarm, Orchestrator, "MessageSetAside"),
 	rows(KindDigest, Orchestrator, "WaivedAccessReported"),
+	rows(KindErasure, Orchestrator, "ErasureProposed", "ErasureDecided", "ErasureDeclined", "KeysDestroyed"),
 	rows(KindSigning, Orchestrator, "SigningBegan", "WriterCertified", "WriterRevoked"),
 )
 

@@ -40,7 +40,11 @@ func (j *Journal) Append(ctx context.Context, after uint64, ev *lockboxv1.Event)
 // AppendAll is Append for consecutive events of one aggregate, in one commit where that is cheaper. Together with an
 // error it returns the sequences of the events that were stored: a prefix of evs, possibly empty.
 func (j *Journal) AppendAll(ctx context.Context, after uint64, evs ...*lockboxv1.Event) (stored []uint64, err error) {
-	msgs, err := messages(after, evs)
+	sealed, err := j.seal(ctx, evs)
+	if err != nil {
+		return nil, err
+	}
+	msgs, err := messages(after, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +182,11 @@ func (j *Journal) Report(ctx context.Context, ev *lockboxv1.Event) (seq uint64, 
 	if !aggregate.Reported(ev.GetKind()) {
 		return 0, false, refusal.Invalid("kind", rule, "a %s is decided, not reported", ev.GetKind())
 	}
-	msg, err := message(ev)
+	sealed, err := j.seal(ctx, []*lockboxv1.Event{ev})
+	if err != nil {
+		return 0, false, err
+	}
+	msg, err := message(sealed[0])
 	if err != nil {
 		return 0, false, err
 	}

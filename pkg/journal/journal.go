@@ -101,6 +101,9 @@ type Journal struct {
 	written *cache.Cache[uint64, Entry]
 	// signing is how events are signed and judged.
 	signing signatures
+	// details encrypts and decrypts what can be erased; nil: nothing does. closed tells of it once.
+	details Details
+	closed  sync.Once
 	// questions are the reads that wait to be asked.
 	questions questions
 	// batchFrom is from how many waiting writes on they are sent as one batch.
@@ -169,6 +172,7 @@ func Open(_ context.Context, nc *nats.Conn, options ...Option) (*Journal, error)
 	if j.signing.keys != nil {
 		go j.learns(learning)
 	}
+	j.OnForget(j.written.Clear)
 	j.connected = nc.StatusChanged(nats.CONNECTED)
 	go func() {
 		for range j.connected {

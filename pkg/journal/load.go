@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 )
 
@@ -241,6 +242,15 @@ func (j *Journal) requestMany(ctx context.Context, subject string, data []byte) 
 	case <-ctx.Done():
 		return nil, j.complaint(fmt.Errorf("%w: %w", refusal.Unavailable("", "I11", "the bus does not answer"), ctx.Err()))
 	}
+}
+
+// At returns the event at a version of an aggregate, or under a report's key, from the stream's leader; a zero Entry if
+// there is none.
+func (j *Journal) At(ctx context.Context, agg aggregate.Key, version string) (Entry, error) {
+	if err := errors.Join(agg.Check(), input.Token("version", version)); err != nil {
+		return Entry{}, err
+	}
+	return j.lastAtLeader(ctx, bus.PlaceFilter(agg, version))
 }
 
 // lastAtLeader returns the last event under a filter from the stream's leader; sequence 0 if there is none.

@@ -142,9 +142,20 @@ func (j *Journal) remember(e Entry) {
 	j.signing.contents.Put(place{aggregate.KeyOf(e.Event), e.Event.GetVersion()}, content{e.Seq, signed.Hash(text)})
 }
 
-// read decodes a message and judges its signature. Besides what newEntry returns, it returns a *MisfitError for an
-// event that is not signed as it has to be.
+// read decodes a message, judges its signature, and decrypts it. Besides what newEntry returns, it returns a
+// *MisfitError for an event that is not signed as it has to be.
 func (j *Journal) read(ctx context.Context, m storedMsg) (Entry, error) {
+	e, err := j.judged(ctx, m)
+	if err == nil || errors.Is(err, input.ErrUnknownFact) {
+		if failed := j.open(ctx, e.Event); failed != nil {
+			return e, failed
+		}
+	}
+	return e, err
+}
+
+// judged is read without decrypting.
+func (j *Journal) judged(ctx context.Context, m storedMsg) (Entry, error) {
 	e, err := newEntry(m.Seq, m.Time, m.Subject, m.Data)
 	if isMisfit(err) || j.signing.signer == nil && j.signing.keys == nil {
 		return e, err
@@ -158,7 +169,7 @@ func (j *Journal) read(ctx context.Context, m storedMsg) (Entry, error) {
 // Judge reports whether a stored message cannot be an event, or is not signed as it has to be. Whoever gives it the
 // stream in order has one signature verified for each commit.
 func (j *Journal) Judge(ctx context.Context, s Stored) (Misfit, bool, error) {
-	_, err := j.read(ctx, storedMsg{Seq: s.Sequence, Subject: s.Subject, Data: s.Data})
+	_, err := j.judged(ctx, storedMsg{Seq: s.Sequence, Subject: s.Subject, Data: s.Data})
 	var misfit *MisfitError
 	switch {
 	case errors.As(err, &misfit):

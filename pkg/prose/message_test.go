@@ -24,6 +24,8 @@ var notProse = []string{
 	"ConfirmSignInChange.change_id", "StopSignInChange.change_id",
 	"CreateTenant.default_language", "TenantSettings.time_zone", "DeactivateRole.assignment_id",
 	"DiscloseLegalDemand.reference",
+	"ErasedAddress.address", "ErasedPerson.issuer", "ErasedPerson.subject", "ErasedTexts.aggregate_id", "ErasedTexts.kind",
+	"ErasedTexts.version",
 	"Occurrence.resource_ids", "Person.email", "Person.human", "Person.issuer", "Person.language", "Person.subject",
 	"BeginSigning.certificates", "BeginSigning.deployment_key", "CertifyWriter.certificate",
 	"PublishCatalogue.text", "PublishRules.text", "RemoveRole.assignment_id", "RoleAssignment.id",

@@ -38,8 +38,10 @@ const (
 
 // New returns a Repository with a cache.
 func New(j *journal.Journal) *Repository {
-	return &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered),
+	r := &Repository{Journal: j, recent: cache.New[aggregate.Key, trail](remembered),
 		unreferenced: cache.New[string, oldTickets](knownTenants)}
+	j.OnForget(r.recent.Clear)
+	return r
 }
 
 // trail holds the last states of an aggregate, one per event, the latest last. It is never modified in place.

@@ -7,6 +7,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/erasure"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/signing"
@@ -34,6 +35,7 @@ var folders = map[string]folder{
 	aggregate.KindPolicy:       folding(policy.Evolve),
 	aggregate.KindDisclosure:   folding(disclosure.Evolve),
 	aggregate.KindSigning:      folding(signing.Evolve),
+	aggregate.KindErasure:      folding(erasure.Evolve),
 }
 
 func folding[S any, P interface {
@@ -160,6 +162,9 @@ func (s States) Disclosure(tenantID, id string) disclosure.State {
 	return in[disclosure.State](s, aggregate.Disclosure(tenantID, id))
 }
 
+// Erasure returns an erasure.
+func (s States) Erasure(key aggregate.Key) erasure.State { return in[erasure.State](s, key) }
+
 // Signing returns what was decided about writers' keys.
 func (s States) Signing() signing.State { return in[signing.State](s, aggregate.SigningWriters) }
 
@@ -254,6 +259,8 @@ func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (Dec
 		return unfolded(disclosure.Decide(s.Disclosure(about.Tenant, about.ID), t, c, now))
 	case aggregate.KindSigning:
 		return unfolded(signing.Decide(s.Signing(), c, now))
+	case aggregate.KindErasure:
+		return unfolded(erasure.Decide(s.Erasure(about), t, c, now))
 	}
 	r := s.Request(about)
 	return Reached(request.Decide(r, c, s.World(r), now))

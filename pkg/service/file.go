@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -45,6 +46,11 @@ type File[C any] struct {
 		// With it, nobody who runs the bus can keep that event from a service that starts.
 		BeganAt uint64 `yaml:"began_at"`
 	} `yaml:"signing"`
+	Erasure struct {
+		// SecretFile holds the secret of the key store. With it, what people write and their names and addresses are stored
+		// encrypted, and can be erased. Empty: they are stored as they are, and what others encrypted cannot be read.
+		SecretFile config.SecretFile `yaml:"secret_file"`
+	} `yaml:"erasure"`
 	// Issuers are where the provider's people sign in.
 	Issuers []Issuer `yaml:"issuers"`
 	Observe struct {
@@ -116,6 +122,15 @@ func (f *File[C]) keyring() (*signed.Keyring, error) {
 	}
 	d.BeganAt = cmp.Or(f.Signing.BeganAt, d.BeganAt)
 	return d.Keyring(), nil
+}
+
+// secret reads the key store's secret; nil if none is configured.
+func (f *File[C]) secret() (*keystore.Secret, error) {
+	if f.Erasure.SecretFile == "" {
+		return nil, nil //nolint:nilnil // nothing is encrypted
+	}
+	secret, err := keystore.ReadSecret(f.Erasure.SecretFile)
+	return &secret, err
 }
 
 // under names the field of a refusal with the section in which it stands.

@@ -57,7 +57,11 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 		if err != nil {
 			return err
 		}
-		rt, err := Open(ctx, c, issuers, counters, WithWriter(writer))
+		secret, err := f.secret()
+		if err != nil {
+			return err
+		}
+		rt, err := Open(ctx, c, issuers, counters, WithWriter(writer), WithSecret(secret))
 		if err != nil {
 			return err
 		}
@@ -93,6 +97,10 @@ func NewConnected[C any](
 	return program(name, id, defaults, nobody, func(
 		ctx context.Context, f *File[C], c bus.Connection, m *observe.Metrics, t *trace.Tracer,
 	) error {
+		secret, err := f.secret()
+		if err != nil {
+			return err
+		}
 		keys, err := f.keyring()
 		if err != nil {
 			return err
@@ -102,6 +110,9 @@ func NewConnected[C any](
 			return err
 		}
 		defer rt.Close()
+		if err := rt.UseKeys(ctx, secret); err != nil {
+			return err
+		}
 		rt.Traces = t.For(name)
 		checks := map[string]observe.Check{name: rt.check}
 		return observed(ctx, f, m, c, rt, checks, func(ctx context.Context) error { return run(ctx, rt, f.Service) })

@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -44,6 +45,8 @@ type Connected struct {
 	Keyring  *signed.Keyring
 	Log      *zap.Logger
 	Counters *observe.Counters
+	// Keys are those of what can be erased; nil: it is stored as it is, and what others encrypted cannot be read.
+	Keys *keystore.Store
 	// Traces is what the service traces with; nil: it traces nothing.
 	Traces *trace.Service
 	// Now is the service's clock.
@@ -95,6 +98,8 @@ type Runtime struct {
 	// Issuers are the provider's; Verifier trusts them. A tenant's issuer comes from the tenant's own events.
 	Issuers  []identity.Issuer
 	Verifier *identity.Verifier
+	// secret is the key store's; nil: nothing is encrypted.
+	secret *keystore.Secret
 	// Writer is the signer's key with what belongs to it; nil: it was not read from files.
 	Writer *writerkeys.Keys
 }
@@ -135,6 +140,11 @@ func WithWriter(keys *writerkeys.Keys) Option {
 			rt.Writer, rt.Signer, rt.Keyring = keys, keys.Signer, keys.Deployment.Keyring()
 		}
 	}
+}
+
+// WithSecret makes the service encrypt what can be erased, and decrypt it (R63); nil: it does neither.
+func WithSecret(secret *keystore.Secret) Option {
+	return func(rt *Runtime) { rt.secret = secret }
 }
 
 // Open connects, and waits until the bus and its streams are available or ctx ends. The clock is monitored and the keys
@@ -254,6 +264,11 @@ func (rt *Runtime) open(ctx context.Context, c bus.Connection) (err error) {
 	if rt.Keyring != nil {
 		options = append(options, journal.WithKeyring(rt.Keyring))
 	}
+	if err := rt.UseKeys(ctx, rt.secret); err != nil {
+		rt.Conn.Close()
+		return err
+	}
+	options = append(options, rt.Opening()...)
 	if c.StagedInMemory {
 		options = append(options, journal.WithBatchFrom(journal.BatchFromMemory))
 	}
@@ -289,6 +304,22 @@ func (rt *Connected) AwaitSigning(ctx context.Context, j *journal.Journal) error
 			return fmt.Errorf("%s: %w", rt.Identity, errors.Join(err, ctx.Err()))
 		}
 	}
+}
+
+// UseKeys makes the service use the key store with that secret, if there is one.
+func (rt *Connected) UseKeys(ctx context.Context, secret *keystore.Secret) (err error) {
+	if secret != nil {
+		rt.Keys, err = keystore.New(ctx, rt.Conn, *secret, rt.Log)
+	}
+	return err
+}
+
+// Opening are the options of a journal by which it encrypts and decrypts what can be erased.
+func (rt *Connected) Opening() []journal.Option {
+	if rt.Keys == nil {
+		return nil
+	}
+	return []journal.Option{journal.WithDetails(rt.Keys)}
 }
 
 // Skipped counts a stored message that cannot be an event.

@@ -436,3 +436,9 @@ func plan(field string, p lockboxv1.SupportPlan) error {
 	}
 	return nil
 }
+
+// MayErase refuses actors who may not erase what is the tenant's own: anybody but a Global Administrator with a fresh
+// sign-in.
+func (s State) MayErase(by *lockboxv1.Actor, rule string, now time.Time) error {
+	return s.freshAdministrator(by, rule, now)
+}

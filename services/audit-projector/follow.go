@@ -64,6 +64,9 @@ type follower struct {
 	source Source
 	log    *zap.Logger
 	alarm  func(what string)
+	// details decrypts what can be erased; nil: nothing does. forget is sent to when something was.
+	details projection.Details
+	forget  <-chan struct{}
 	// serve starts answering queries from a complete projection.
 	serve func(ctx context.Context, store *projection.Store) (stop func() error, err error)
 	// changed is called with the tenants whose new events have become visible. It must not block.
@@ -115,6 +118,18 @@ func (f *follower) follow(ctx context.Context) (complete bool, err error) {
 		case <-ctx.Done():
 		}
 	}()
+	examining.Go(func() {
+		for {
+			select {
+			case <-f.forget:
+			case <-ctx.Done():
+				return
+			}
+			if err := store.Forget(ctx); err != nil {
+				stop(err)
+			}
+		}
+	})
 	f.log.Info("following", zap.Uint64("from", store.Sequence()+1), zap.Uint64("to", target))
 	begun := time.Now()
 	stopAnswers := func() error { return nil }
@@ -282,7 +297,7 @@ func (f *follower) examine(ctx context.Context, store *projection.Store, built b
 // open opens the projection, or starts a new one if the old one belongs to another stream. target is the last sequence
 // in the stream now.
 func (f *follower) open(ctx context.Context) (store *projection.Store, target uint64, err error) {
-	options := projection.Options{Log: f.log, Contradiction: func(e *lockboxv1.Event) {
+	options := projection.Options{Log: f.log, Details: f.details, Contradiction: func(e *lockboxv1.Event) {
 		f.alarm(contradiction(e))
 	}}
 	if store, err = projection.Open(ctx, f.dir, options); err != nil {

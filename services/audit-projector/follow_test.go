@@ -39,7 +39,7 @@ type run struct {
 	built  [][2]uint64 // how far, of how many
 }
 
-func start(t *testing.T, dir string, source Source) *run {
+func start(t *testing.T, dir string, source Source, change ...func(*follower)) *run {
 	t.Helper()
 	core, log := observer.New(zap.InfoLevel)
 	r := &run{t: t, log: log, served: make(chan *projection.Store, 10), ended: make(chan error, 1)}
@@ -66,6 +66,9 @@ func start(t *testing.T, dir string, source Source) *run {
 			defer r.mu.Unlock()
 			r.built = append(r.built, [2]uint64{done, of})
 		},
+	}
+	for _, c := range change {
+		c(f)
 	}
 	go func() { r.ended <- f.run(ctx) }()
 	return r

@@ -251,6 +251,16 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			}
 		},
 	}
+	if rt.Keys != nil {
+		forget := make(chan struct{}, 1)
+		rt.Keys.OnForget(func() {
+			select {
+			case forget <- struct{}{}:
+			default: // it is known already
+			}
+		})
+		f.details, f.forget = rt.Keys, forget
+	}
 	if err := f.run(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

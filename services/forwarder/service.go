@@ -147,7 +147,7 @@ func Run(ctx context.Context, rt *service.Connected, c Config) error {
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
-	options := []journal.Option{journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped)}
+	options := append(rt.Opening(), journal.WithLog(rt.Log), journal.WithSkipped(rt.Skipped))
 	if rt.Keyring != nil {
 		options = append(options, journal.WithKeyring(rt.Keyring))
 	}

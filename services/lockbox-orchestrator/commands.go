@@ -179,6 +179,9 @@ func (o *orchestrator) command(
 			return nil, err
 		}
 		given := aggregate.Command{Command: c, By: by, Sealed: secrets}
+		if given.Found, err = o.find(ctx, about, c); err != nil {
+			return nil, err
+		}
 		if c.GetActivateRole() != nil { // the one command for which a customer's groups matter
 			given.GroupsUnread = o.Verifier.GroupsUnread(c.GetToken(), states.Tenant(c.GetTenant()).Issuers(), o.Now())
 		}

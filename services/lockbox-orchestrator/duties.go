@@ -74,6 +74,8 @@ func (o *orchestrator) react(ctx context.Context, e journal.Entry) error {
 	case aggregate.KindOwnership:
 		_, err := o.follow(ctx, about, e.Event.GetId())
 		return err
+	case aggregate.KindErasure:
+		return o.destroy(ctx, about, e.Event.GetId())
 	case aggregate.KindRequest, aggregate.KindDisclosure, aggregate.KindTenant, aggregate.KindSubscription:
 	default:
 		return nil

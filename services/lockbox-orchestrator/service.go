@@ -85,6 +85,9 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) error {
 	if err := o.recordCertificates(ctx, c.Certificates); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
+	if err := o.destroyAgain(ctx); err != nil {
+		return fmt.Errorf("%s: %w", Name, err)
+	}
 	if err := o.adopt(ctx); err != nil {
 		return fmt.Errorf("%s: %w", Name, err)
 	}

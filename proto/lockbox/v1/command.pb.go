@@ -91,6 +91,9 @@ type Command struct {
 	//	*Command_BeginSigning
 	//	*Command_CertifyWriter
 	//	*Command_RevokeWriter
+	//	*Command_EraseDetails
+	//	*Command_ConfirmErasure
+	//	*Command_DeclineErasure
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -589,6 +592,33 @@ func (x *Command) GetRevokeWriter() *RevokeWriter {
 	return nil
 }
 
+func (x *Command) GetEraseDetails() *EraseDetails {
+	if x != nil {
+		if x, ok := x.Action.(*Command_EraseDetails); ok {
+			return x.EraseDetails
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConfirmErasure() *ConfirmErasure {
+	if x != nil {
+		if x, ok := x.Action.(*Command_ConfirmErasure); ok {
+			return x.ConfirmErasure
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDeclineErasure() *DeclineErasure {
+	if x != nil {
+		if x, ok := x.Action.(*Command_DeclineErasure); ok {
+			return x.DeclineErasure
+		}
+	}
+	return nil
+}
+
 type isCommand_Action interface {
 	isCommand_Action()
 }
@@ -826,6 +856,21 @@ type Command_RevokeWriter struct {
 	RevokeWriter *RevokeWriter `protobuf:"bytes,154,opt,name=revoke_writer,json=revokeWriter,proto3,oneof"`
 }
 
+type Command_EraseDetails struct {
+	// A security officer, or a Global Administrator of the tenant, wants something erased; the aggregate is a new erasure.
+	EraseDetails *EraseDetails `protobuf:"bytes,155,opt,name=erase_details,json=eraseDetails,proto3,oneof"`
+}
+
+type Command_ConfirmErasure struct {
+	// A second security officer confirms an erasure.
+	ConfirmErasure *ConfirmErasure `protobuf:"bytes,156,opt,name=confirm_erasure,json=confirmErasure,proto3,oneof"`
+}
+
+type Command_DeclineErasure struct {
+	// A security officer declines an erasure.
+	DeclineErasure *DeclineErasure `protobuf:"bytes,157,opt,name=decline_erasure,json=declineErasure,proto3,oneof"`
+}
+
 func (*Command_Withdraw) isCommand_Action() {}
 
 func (*Command_Release) isCommand_Action() {}
@@ -917,6 +962,12 @@ func (*Command_BeginSigning) isCommand_Action() {}
 func (*Command_CertifyWriter) isCommand_Action() {}
 
 func (*Command_RevokeWriter) isCommand_Action() {}
+
+func (*Command_EraseDetails) isCommand_Action() {}
+
+func (*Command_ConfirmErasure) isCommand_Action() {}
+
+func (*Command_DeclineErasure) isCommand_Action() {}
 
 // What a command resulted in.
 type CommandReply struct {
@@ -3290,7 +3341,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xca\x19\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x9c\x1b\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -3348,7 +3399,10 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\x11set_aside_message\x18n \x01(\v2\x1b.lockbox.v1.SetAsideMessageH\x00R\x0fsetAsideMessage\x12@\n" +
 	"\rbegin_signing\x18\x98\x01 \x01(\v2\x18.lockbox.v1.BeginSigningH\x00R\fbeginSigning\x12C\n" +
 	"\x0ecertify_writer\x18\x99\x01 \x01(\v2\x19.lockbox.v1.CertifyWriterH\x00R\rcertifyWriter\x12@\n" +
-	"\rrevoke_writer\x18\x9a\x01 \x01(\v2\x18.lockbox.v1.RevokeWriterH\x00R\frevokeWriterB\b\n" +
+	"\rrevoke_writer\x18\x9a\x01 \x01(\v2\x18.lockbox.v1.RevokeWriterH\x00R\frevokeWriter\x12@\n" +
+	"\rerase_details\x18\x9b\x01 \x01(\v2\x18.lockbox.v1.EraseDetailsH\x00R\feraseDetails\x12F\n" +
+	"\x0fconfirm_erasure\x18\x9c\x01 \x01(\v2\x1a.lockbox.v1.ConfirmErasureH\x00R\x0econfirmErasure\x12F\n" +
+	"\x0fdecline_erasure\x18\x9d\x01 \x01(\v2\x1a.lockbox.v1.DeclineErasureH\x00R\x0edeclineErasureB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
@@ -3551,18 +3605,21 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*RevokeWriter)(nil),          // 45: lockbox.v1.RevokeWriter
 	(*AddWebhook)(nil),            // 46: lockbox.v1.AddWebhook
 	(*RemoveWebhook)(nil),         // 47: lockbox.v1.RemoveWebhook
-	(*Refusal)(nil),               // 48: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
-	(SupportPlan)(0),              // 50: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 51: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 52: lockbox.v1.Person
-	(*RoleInvitation)(nil),        // 53: lockbox.v1.RoleInvitation
-	(*TenantSettings)(nil),        // 54: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 55: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 56: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 57: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 59: lockbox.v1.Occurrence
+	(*EraseDetails)(nil),          // 48: lockbox.v1.EraseDetails
+	(*ConfirmErasure)(nil),        // 49: lockbox.v1.ConfirmErasure
+	(*DeclineErasure)(nil),        // 50: lockbox.v1.DeclineErasure
+	(*Refusal)(nil),               // 51: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
+	(SupportPlan)(0),              // 53: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 54: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 55: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 56: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 58: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 59: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 60: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 62: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
 	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
@@ -3611,28 +3668,31 @@ var file_lockbox_v1_command_proto_depIdxs = []int32{
 	43, // 43: lockbox.v1.Command.begin_signing:type_name -> lockbox.v1.BeginSigning
 	44, // 44: lockbox.v1.Command.certify_writer:type_name -> lockbox.v1.CertifyWriter
 	45, // 45: lockbox.v1.Command.revoke_writer:type_name -> lockbox.v1.RevokeWriter
-	48, // 46: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	49, // 47: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	50, // 48: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	51, // 49: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	52, // 50: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	53, // 51: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
-	50, // 52: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	54, // 53: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	55, // 54: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	56, // 55: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	53, // 56: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
-	57, // 57: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	58, // 58: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	52, // 59: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	59, // 60: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	59, // 61: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	58, // 62: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	48, // 46: lockbox.v1.Command.erase_details:type_name -> lockbox.v1.EraseDetails
+	49, // 47: lockbox.v1.Command.confirm_erasure:type_name -> lockbox.v1.ConfirmErasure
+	50, // 48: lockbox.v1.Command.decline_erasure:type_name -> lockbox.v1.DeclineErasure
+	51, // 49: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	52, // 50: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	53, // 51: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	54, // 52: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	55, // 53: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	56, // 54: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	53, // 55: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	57, // 56: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	58, // 57: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	59, // 58: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	56, // 59: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	60, // 60: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	61, // 61: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	55, // 62: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	62, // 63: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	62, // 64: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	61, // 65: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -3642,6 +3702,7 @@ func file_lockbox_v1_command_proto_init() {
 	}
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
+	file_lockbox_v1_erasure_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_webhook_proto_init()
@@ -3692,6 +3753,9 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_BeginSigning)(nil),
 		(*Command_CertifyWriter)(nil),
 		(*Command_RevokeWriter)(nil),
+		(*Command_EraseDetails)(nil),
+		(*Command_ConfirmErasure)(nil),
+		(*Command_DeclineErasure)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -408,7 +408,9 @@ type Person struct {
 	Language string `protobuf:"bytes,5,opt,name=language,proto3" json:"language,omitempty"`
 	// Which human this is, for all accounts of the same issuer: the value of the token's claim that the issuer is configured
 	// with (R51). Only ever read from a verified token; 1 to 255 characters. Empty: unknown, and then nobody's other account.
-	Human         string `protobuf:"bytes,40,opt,name=human,proto3" json:"human,omitempty"`
+	Human string `protobuf:"bytes,40,opt,name=human,proto3" json:"human,omitempty"`
+	// True if name and address were erased (R63). It is set by whoever reads an event, where their key was destroyed.
+	Erased        bool `protobuf:"varint,41,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,6 +485,13 @@ func (x *Person) GetHuman() string {
 		return x.Human
 	}
 	return ""
+}
+
+func (x *Person) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
 }
 
 // Who did it: what the receiver read from a verified token, never what the sender claimed. The token itself is not kept.
@@ -695,14 +704,15 @@ var File_lockbox_v1_common_proto protoreflect.FileDescriptor
 const file_lockbox_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/common.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xab\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lockbox/v1/erasable.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xcd\x01\n" +
 	"\x06Person\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x18\n" +
-	"\asubject\x18\x02 \x01(\tR\asubject\x12'\n" +
-	"\fdisplay_name\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12\x14\n" +
-	"\x05email\x18\x04 \x01(\tR\x05email\x12\x1a\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12+\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\b\xd8\xf6\x18\x01\xe0\xf6\x18\x01R\vdisplayName\x12\x1a\n" +
+	"\x05email\x18\x04 \x01(\tB\x04\xe0\xf6\x18\x01R\x05email\x12\x1a\n" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x14\n" +
-	"\x05human\x18( \x01(\tR\x05human\"\xe1\x02\n" +
+	"\x05human\x18( \x01(\tR\x05human\x12\x16\n" +
+	"\x06erased\x18) \x01(\bR\x06erased\"\xe1\x02\n" +
 	"\x05Actor\x12$\n" +
 	"\x04side\x18\x01 \x01(\x0e2\x10.lockbox.v1.SideR\x04side\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x1a\n" +
@@ -804,6 +814,7 @@ func file_lockbox_v1_common_proto_init() {
 	if File_lockbox_v1_common_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	type x struct{}

@@ -227,21 +227,21 @@ var File_lockbox_v1_delivery_proto protoreflect.FileDescriptor
 const file_lockbox_v1_delivery_proto_rawDesc = "" +
 	"\n" +
 	"\x19lockbox/v1/delivery.proto\x12\n" +
-	"lockbox.v1\x1a\x17lockbox/v1/reason.proto\"\xae\x01\n" +
+	"lockbox.v1\x1a\x19lockbox/v1/erasable.proto\x1a\x17lockbox/v1/reason.proto\"\xb4\x01\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x1a\n" +
-	"\btemplate\x18\x03 \x01(\tR\btemplate\x12\x1c\n" +
-	"\trecipient\x18\x04 \x01(\tR\trecipient\x12\x1a\n" +
+	"\btemplate\x18\x03 \x01(\tR\btemplate\x12\"\n" +
+	"\trecipient\x18\x04 \x01(\tB\x04\xe0\xf6\x18\x02R\trecipient\x12\x1a\n" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x06 \x01(\tR\tmessageId\"P\n" +
 	"\x10NotificationSent\x12<\n" +
-	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"\x9f\x01\n" +
+	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\"\xab\x01\n" +
 	"\x12NotificationFailed\x12<\n" +
-	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\x125\n" +
-	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\fnotification\x18\x01 \x01(\v2\x18.lockbox.v1.NotificationR\fnotification\x12\x1a\n" +
+	"\x05error\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x05error\x12;\n" +
+	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonB\x04\xe0\xf6\x18\x03R\vcodedReasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_delivery_proto_rawDescOnce sync.Once
@@ -278,6 +278,7 @@ func file_lockbox_v1_delivery_proto_init() {
 	if File_lockbox_v1_delivery_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -265,25 +265,25 @@ var File_lockbox_v1_disclosure_proto protoreflect.FileDescriptor
 const file_lockbox_v1_disclosure_proto_rawDesc = "" +
 	"\n" +
 	"\x1blockbox/v1/disclosure.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16lockbox/v1/prose.proto\"\xcc\x01\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lockbox/v1/erasable.proto\x1a\x16lockbox/v1/prose.proto\"\xd8\x01\n" +
 	"\n" +
-	"Occurrence\x12\x18\n" +
-	"\x04what\x18\x01 \x01(\tB\x04\xd8\xf6\x18\x01R\x04what\x12;\n" +
+	"Occurrence\x12\x1c\n" +
+	"\x04what\x18\x01 \x01(\tB\b\xd8\xf6\x18\x01\xe0\xf6\x18\x03R\x04what\x12;\n" +
 	"\vhappened_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"happenedAt\x12!\n" +
-	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12&\n" +
-	"\vdescription\x18\x04 \x01(\tB\x04\xd8\xf6\x18\x02R\vdescription\x12\x1c\n" +
-	"\x06reason\x18\x05 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"K\n" +
+	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12*\n" +
+	"\vdescription\x18\x04 \x01(\tB\b\xd8\xf6\x18\x02\xe0\xf6\x18\x03R\vdescription\x12 \n" +
+	"\x06reason\x18\x05 \x01(\tB\b\xd8\xf6\x18\x02\xe0\xf6\x18\x03R\x06reason\"K\n" +
 	"\x11ExposureDisclosed\x126\n" +
 	"\n" +
 	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
-	"occurrence\"\xcb\x01\n" +
+	"occurrence\"\xd7\x01\n" +
 	"\x14LegalDemandDisclosed\x126\n" +
 	"\n" +
 	"occurrence\x18\x01 \x01(\v2\x16.lockbox.v1.OccurrenceR\n" +
-	"occurrence\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x1c\n" +
-	"\treference\x18\x03 \x01(\tR\treference\x12?\n" +
+	"occurrence\x12\"\n" +
+	"\tauthority\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\tauthority\x12\"\n" +
+	"\treference\x18\x03 \x01(\tB\x04\xe0\xf6\x18\x03R\treference\x12?\n" +
 	"\rembargo_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\"\x10\n" +
 	"\x0eDisclosureToldB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
@@ -324,6 +324,7 @@ func file_lockbox_v1_disclosure_proto_init() {
 	if File_lockbox_v1_disclosure_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

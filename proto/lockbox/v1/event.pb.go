@@ -32,10 +32,10 @@ type Event struct {
 	// signing).
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy,
-	// signing.
+	// signing, erasure.
 	// Reported kinds: delivery, checkpoint, alarm, digest.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Which aggregate of that kind: a request's, subscription's, ticket's or disclosure's id; the tenant's own id for
+	// Which aggregate of that kind: a request's, subscription's, ticket's, disclosure's or erasure's id; the tenant's own id for
 	// kind tenant; `rules` or `catalogue` for kind policy; `writers` for kind signing; for kind delivery, the id of the
 	// event that was told of; for kind digest, the time until which it reports.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
@@ -134,6 +134,10 @@ type Event struct {
 	//	*Event_SigningBegan
 	//	*Event_WriterCertified
 	//	*Event_WriterRevoked
+	//	*Event_ErasureProposed
+	//	*Event_ErasureDecided
+	//	*Event_ErasureDeclined
+	//	*Event_KeysDestroyed
 	//	*Event_WaivedAccessReported
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
@@ -909,6 +913,42 @@ func (x *Event) GetWriterRevoked() *WriterRevoked {
 	return nil
 }
 
+func (x *Event) GetErasureProposed() *ErasureProposed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_ErasureProposed); ok {
+			return x.ErasureProposed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetErasureDecided() *ErasureDecided {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_ErasureDecided); ok {
+			return x.ErasureDecided
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetErasureDeclined() *ErasureDeclined {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_ErasureDeclined); ok {
+			return x.ErasureDeclined
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKeysDestroyed() *KeysDestroyed {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeysDestroyed); ok {
+			return x.KeysDestroyed
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWaivedAccessReported() *WaivedAccessReported {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_WaivedAccessReported); ok {
@@ -1283,6 +1323,26 @@ type Event_WriterRevoked struct {
 	WriterRevoked *WriterRevoked `protobuf:"bytes,144,opt,name=writer_revoked,json=writerRevoked,proto3,oneof"`
 }
 
+type Event_ErasureProposed struct {
+	// Kind erasure, written by lockbox-orchestrator: one of the provider's people wants something erased.
+	ErasureProposed *ErasureProposed `protobuf:"bytes,135,opt,name=erasure_proposed,json=erasureProposed,proto3,oneof"`
+}
+
+type Event_ErasureDecided struct {
+	// Kind erasure, written by lockbox-orchestrator: something is erased.
+	ErasureDecided *ErasureDecided `protobuf:"bytes,136,opt,name=erasure_decided,json=erasureDecided,proto3,oneof"`
+}
+
+type Event_ErasureDeclined struct {
+	// Kind erasure, written by lockbox-orchestrator: it is not erased, which ends the erasure.
+	ErasureDeclined *ErasureDeclined `protobuf:"bytes,137,opt,name=erasure_declined,json=erasureDeclined,proto3,oneof"`
+}
+
+type Event_KeysDestroyed struct {
+	// Kind erasure, written by lockbox-orchestrator: it cannot be read any more, which ends the erasure.
+	KeysDestroyed *KeysDestroyed `protobuf:"bytes,138,opt,name=keys_destroyed,json=keysDestroyed,proto3,oneof"`
+}
+
 type Event_WaivedAccessReported struct {
 	// Kind digest, written by lockbox-orchestrator: the customer is told which access began without asking them.
 	WaivedAccessReported *WaivedAccessReported `protobuf:"bytes,120,opt,name=waived_access_reported,json=waivedAccessReported,proto3,oneof"`
@@ -1432,6 +1492,14 @@ func (*Event_WriterCertified) isEvent_Fact() {}
 
 func (*Event_WriterRevoked) isEvent_Fact() {}
 
+func (*Event_ErasureProposed) isEvent_Fact() {}
+
+func (*Event_ErasureDecided) isEvent_Fact() {}
+
+func (*Event_ErasureDeclined) isEvent_Fact() {}
+
+func (*Event_KeysDestroyed) isEvent_Fact() {}
+
 func (*Event_WaivedAccessReported) isEvent_Fact() {}
 
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
@@ -1439,7 +1507,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xe3.\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\x861\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1527,7 +1595,11 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x11message_set_aside\x18q \x01(\v2\x1b.lockbox.v1.MessageSetAsideH\x00R\x0fmessageSetAside\x12@\n" +
 	"\rsigning_began\x18\x8e\x01 \x01(\v2\x18.lockbox.v1.SigningBeganH\x00R\fsigningBegan\x12I\n" +
 	"\x10writer_certified\x18\x8f\x01 \x01(\v2\x1b.lockbox.v1.WriterCertifiedH\x00R\x0fwriterCertified\x12C\n" +
-	"\x0ewriter_revoked\x18\x90\x01 \x01(\v2\x19.lockbox.v1.WriterRevokedH\x00R\rwriterRevoked\x12X\n" +
+	"\x0ewriter_revoked\x18\x90\x01 \x01(\v2\x19.lockbox.v1.WriterRevokedH\x00R\rwriterRevoked\x12I\n" +
+	"\x10erasure_proposed\x18\x87\x01 \x01(\v2\x1b.lockbox.v1.ErasureProposedH\x00R\x0ferasureProposed\x12F\n" +
+	"\x0ferasure_decided\x18\x88\x01 \x01(\v2\x1a.lockbox.v1.ErasureDecidedH\x00R\x0eerasureDecided\x12I\n" +
+	"\x10erasure_declined\x18\x89\x01 \x01(\v2\x1b.lockbox.v1.ErasureDeclinedH\x00R\x0ferasureDeclined\x12C\n" +
+	"\x0ekeys_destroyed\x18\x8a\x01 \x01(\v2\x19.lockbox.v1.KeysDestroyedH\x00R\rkeysDestroyed\x12X\n" +
 	"\x16waived_access_reported\x18x \x01(\v2 .lockbox.v1.WaivedAccessReportedH\x00R\x14waivedAccessReportedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
@@ -1620,7 +1692,11 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*SigningBegan)(nil),            // 72: lockbox.v1.SigningBegan
 	(*WriterCertified)(nil),         // 73: lockbox.v1.WriterCertified
 	(*WriterRevoked)(nil),           // 74: lockbox.v1.WriterRevoked
-	(*WaivedAccessReported)(nil),    // 75: lockbox.v1.WaivedAccessReported
+	(*ErasureProposed)(nil),         // 75: lockbox.v1.ErasureProposed
+	(*ErasureDecided)(nil),          // 76: lockbox.v1.ErasureDecided
+	(*ErasureDeclined)(nil),         // 77: lockbox.v1.ErasureDeclined
+	(*KeysDestroyed)(nil),           // 78: lockbox.v1.KeysDestroyed
+	(*WaivedAccessReported)(nil),    // 79: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
@@ -1697,12 +1773,16 @@ var file_lockbox_v1_event_proto_depIdxs = []int32{
 	72, // 71: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
 	73, // 72: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
 	74, // 73: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
-	75, // 74: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	75, // 74: lockbox.v1.Event.erasure_proposed:type_name -> lockbox.v1.ErasureProposed
+	76, // 75: lockbox.v1.Event.erasure_decided:type_name -> lockbox.v1.ErasureDecided
+	77, // 76: lockbox.v1.Event.erasure_declined:type_name -> lockbox.v1.ErasureDeclined
+	78, // 77: lockbox.v1.Event.keys_destroyed:type_name -> lockbox.v1.KeysDestroyed
+	79, // 78: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	79, // [79:79] is the sub-list for method output_type
+	79, // [79:79] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1713,6 +1793,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_delivery_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
+	file_lockbox_v1_erasure_proto_init()
 	file_lockbox_v1_integrity_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_request_proto_init()
@@ -1794,6 +1875,10 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_SigningBegan)(nil),
 		(*Event_WriterCertified)(nil),
 		(*Event_WriterRevoked)(nil),
+		(*Event_ErasureProposed)(nil),
+		(*Event_ErasureDecided)(nil),
+		(*Event_ErasureDeclined)(nil),
+		(*Event_KeysDestroyed)(nil),
 		(*Event_WaivedAccessReported)(nil),
 	}
 	type x struct{}

@@ -555,7 +555,7 @@ var File_lockbox_v1_integrity_proto protoreflect.FileDescriptor
 const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\n" +
 	"\x1alockbox/v1/integrity.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lockbox/v1/erasable.proto\"i\n" +
 	"\x10CheckpointSigned\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12)\n" +
 	"\x10covered_sequence\x18\x02 \x01(\x04R\x0fcoveredSequence\x12\x16\n" +
@@ -570,12 +570,12 @@ const file_lockbox_v1_integrity_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x1a\n" +
 	"\bsubjects\x18\x06 \x03(\tR\bsubjects\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12\x16\n" +
-	"\x06sha256\x18\b \x01(\fR\x06sha256\"w\n" +
+	"\x06sha256\x18\b \x01(\fR\x06sha256\"}\n" +
 	"\x0fMessageSetAside\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x18\n" +
-	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x92\x01\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x1c\n" +
+	"\x06reason\x18\x04 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"\x92\x01\n" +
 	"\x0eStreamRestored\x12)\n" +
 	"\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x1c\n" +
@@ -638,6 +638,7 @@ func file_lockbox_v1_integrity_proto_init() {
 	if File_lockbox_v1_integrity_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

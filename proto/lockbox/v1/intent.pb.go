@@ -572,7 +572,7 @@ var File_lockbox_v1_intent_proto protoreflect.FileDescriptor
 const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/intent.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xf6\x04\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/erasable.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/reason.proto\"\xfa\x04\n" +
 	"\fAccessIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -582,8 +582,8 @@ const file_lockbox_v1_intent_proto_rawDesc = "" +
 	"\bscenario\x18\x06 \x01(\tR\bscenario\x12!\n" +
 	"\fresource_ids\x18\a \x03(\tR\vresourceIds\x127\n" +
 	"\vreason_type\x18\b \x01(\x0e2\x16.lockbox.v1.ReasonTypeR\n" +
-	"reasonType\x12*\n" +
-	"\rjustification\x18\t \x01(\tB\x04\xd8\xf6\x18\x02R\rjustification\x12!\n" +
+	"reasonType\x12.\n" +
+	"\rjustification\x18\t \x01(\tB\b\xd8\xf6\x18\x02\xe0\xf6\x18\x03R\rjustification\x12!\n" +
 	"\tticket_id\x18\n" +
 	" \x01(\tB\x04\xd8\xf6\x18\x01R\bticketId\x125\n" +
 	"\bduration\x18\v \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
@@ -677,6 +677,7 @@ func file_lockbox_v1_intent_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	type x struct{}

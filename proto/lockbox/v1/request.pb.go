@@ -2172,7 +2172,7 @@ var File_lockbox_v1_request_proto protoreflect.FileDescriptor
 const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/request.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xc2\x01\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/erasable.proto\x1a\x17lockbox/v1/intent.proto\x1a\x17lockbox/v1/policy.proto\x1a\x17lockbox/v1/reason.proto\x1a\x17lockbox/v1/tenant.proto\"\xc2\x01\n" +
 	"\x0fAccessRequested\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.lockbox.v1.AccessIntentR\x06intent\x12#\n" +
 	"\rintent_sha256\x18\x02 \x01(\fR\fintentSha256\x12\x12\n" +
@@ -2222,13 +2222,13 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x0eticket_missing\x18\x12 \x01(\bR\rticketMissing\x12\x18\n" +
 	"\achanges\x18( \x01(\bR\achanges\x12,\n" +
 	"\x12ticket_of_provider\x18) \x01(\bR\x10ticketOfProvider\x12#\n" +
-	"\rticket_closed\x18* \x01(\bR\fticketClosed\"G\n" +
+	"\rticket_closed\x18* \x01(\bR\fticketClosed\"M\n" +
 	"\x15InternalApprovalGiven\x12\x14\n" +
-	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x18\n" +
-	"\acomment\x18\x02 \x01(\tR\acomment\"G\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x1e\n" +
+	"\acomment\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\acomment\"M\n" +
 	"\x17InternalApprovalRefused\x12\x14\n" +
-	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n" +
+	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"\x19\n" +
 	"\x17InternalApprovalExpired\"A\n" +
 	"\x13InternalReminderDue\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12\x14\n" +
@@ -2264,30 +2264,30 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\x14ApproversUnavailable\x12'\n" +
 	"\x0ftenant_sequence\x18\x01 \x01(\x04R\x0etenantSequence\x123\n" +
 	"\x15subscription_sequence\x18\x02 \x01(\x04R\x14subscriptionSequence\x125\n" +
-	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"D\n" +
+	"\fcoded_reason\x18\x03 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\"J\n" +
 	"\rQuestionAsked\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
-	"questionId\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"G\n" +
+	"questionId\x12\x18\n" +
+	"\x04text\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x04text\"M\n" +
 	"\x10QuestionAnswered\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
-	"questionId\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\x8a\x02\n" +
-	"\x10CustomerApproved\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x125\n" +
+	"questionId\x12\x18\n" +
+	"\x04text\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x04text\"\x90\x02\n" +
+	"\x10CustomerApproved\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\fresource_ids\x18\x03 \x03(\tR\vresourceIds\x12&\n" +
 	"\x05roles\x18\x04 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\x12'\n" +
 	"\x0ftenant_sequence\x18\x05 \x01(\x04R\x0etenantSequence\x123\n" +
-	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\xae\x01\n" +
-	"\x0eCustomerDenied\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12&\n" +
+	"\x15subscription_sequence\x18\x06 \x01(\x04R\x14subscriptionSequence\"\xb4\x01\n" +
+	"\x0eCustomerDenied\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12&\n" +
 	"\x05roles\x18\x02 \x03(\x0e2\x10.lockbox.v1.RoleR\x05roles\x12'\n" +
 	"\x0ftenant_sequence\x18\x03 \x01(\x04R\x0etenantSequence\x123\n" +
 	"\x15subscription_sequence\x18\x04 \x01(\x04R\x14subscriptionSequence\"\x10\n" +
-	"\x0eRequestExpired\"*\n" +
-	"\x10RequestWithdrawn\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xd2\x04\n" +
+	"\x0eRequestExpired\"0\n" +
+	"\x10RequestWithdrawn\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"\xd2\x04\n" +
 	"\rAccessGranted\x127\n" +
 	"\tstarts_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x123\n" +
 	"\aends_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12!\n" +
@@ -2309,14 +2309,14 @@ const file_lockbox_v1_request_proto_rawDesc = "" +
 	"\fcoded_reason\x18\x04 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12-\n" +
 	"\x12ownership_sequence\x18\x05 \x01(\x04R\x11ownershipSequence\x12;\n" +
 	"\x10ticket_closed_by\x18\x06 \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x12'\n" +
-	"\x0fticket_sequence\x18\a \x01(\x04R\x0eticketSequence\"\xc4\x01\n" +
-	"\rAccessRevoked\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x125\n" +
+	"\x0fticket_sequence\x18\a \x01(\x04R\x0eticketSequence\"\xca\x01\n" +
+	"\rAccessRevoked\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x125\n" +
 	"\fcoded_reason\x18\x02 \x01(\v2\x12.lockbox.v1.ReasonR\vcodedReason\x12;\n" +
 	"\x10ticket_closed_by\x18\x03 \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x12'\n" +
-	"\x0fticket_sequence\x18\x04 \x01(\x04R\x0eticketSequence\"(\n" +
-	"\x0eAccessReleased\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x11\n" +
+	"\x0fticket_sequence\x18\x04 \x01(\x04R\x0eticketSequence\".\n" +
+	"\x0eAccessReleased\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"\x11\n" +
 	"\x0fAccessCompleted*\xa8\x01\n" +
 	"\x11EvaluationOutcome\x12\"\n" +
 	"\x1eEVALUATION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
@@ -2457,6 +2457,7 @@ func file_lockbox_v1_request_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_intent_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_reason_proto_init()

@@ -183,15 +183,15 @@ var File_lockbox_v1_signing_proto protoreflect.FileDescriptor
 const file_lockbox_v1_signing_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/signing.proto\x12\n" +
-	"lockbox.v1\"Y\n" +
+	"lockbox.v1\x1a\x19lockbox/v1/erasable.proto\"Y\n" +
 	"\fSigningBegan\x12%\n" +
 	"\x0edeployment_key\x18\x01 \x01(\tR\rdeploymentKey\x12\"\n" +
 	"\fcertificates\x18\x02 \x03(\tR\fcertificates\"3\n" +
 	"\x0fWriterCertified\x12 \n" +
-	"\vcertificate\x18\x01 \x01(\tR\vcertificate\">\n" +
+	"\vcertificate\x18\x01 \x01(\tR\vcertificate\"D\n" +
 	"\rWriterRevoked\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_signing_proto_rawDescOnce sync.Once
@@ -224,6 +224,7 @@ func file_lockbox_v1_signing_proto_init() {
 	if File_lockbox_v1_signing_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -2629,7 +2629,7 @@ var File_lockbox_v1_tenant_proto protoreflect.FileDescriptor
 const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/tenant.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x16lockbox/v1/prose.proto\"\x81\x06\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/erasable.proto\x1a\x16lockbox/v1/prose.proto\"\x81\x06\n" +
 	"\fTenantIssuer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\baudience\x18\x02 \x01(\tR\baudience\x12\x12\n" +
@@ -2654,12 +2654,12 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\vauthorities\x18G \x01(\fR\vauthorities\"7\n" +
 	"\vMappedGroup\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\x04name\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04name\"\xc3\x01\n" +
+	"\x04name\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x04name\"\xc7\x01\n" +
 	"\fSignInChange\x120\n" +
 	"\x06issuer\x18\x01 \x01(\v2\x18.lockbox.v1.TenantIssuerR\x06issuer\x12:\n" +
 	"\x0eadministrators\x18\x02 \x03(\v2\x12.lockbox.v1.PersonR\x0eadministrators\x12'\n" +
-	"\fdisplay_name\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12\x1c\n" +
-	"\x06reason\x18\x04 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"\xaa\x01\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x04\xd8\xf6\x18\x01R\vdisplayName\x12 \n" +
+	"\x06reason\x18\x04 \x01(\tB\b\xd8\xf6\x18\x02\xe0\xf6\x18\x03R\x06reason\"\xaa\x01\n" +
 	"\x14SignInChangeProposed\x12-\n" +
 	"\x05route\x18\x01 \x01(\x0e2\x17.lockbox.v1.SignInRouteR\x05route\x120\n" +
 	"\x06change\x18\x02 \x01(\v2\x18.lockbox.v1.SignInChangeR\x06change\x121\n" +
@@ -2667,10 +2667,10 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x15SignInChangeConfirmed\x12\x1b\n" +
 	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x121\n" +
 	"\x06due_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\x127\n" +
-	"\tremind_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bremindAt\"b\n" +
+	"\tremind_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bremindAt\"h\n" +
 	"\x13SignInChangeStopped\x12\x1b\n" +
-	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\tchange_id\x18\x01 \x01(\tR\bchangeId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12\x16\n" +
 	"\x06lapsed\x18\x03 \x01(\bR\x06lapsed\"3\n" +
 	"\x14SignInChangeReminded\x12\x1b\n" +
 	"\tchange_id\x18\x01 \x01(\tR\bchangeId\",\n" +
@@ -2692,15 +2692,15 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x12SupportPlanChanged\x12+\n" +
 	"\x04from\x18\x01 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x04from\x12'\n" +
 	"\x02to\x18\x02 \x01(\x0e2\x17.lockbox.v1.SupportPlanR\x02to\"\x10\n" +
-	"\x0eLockboxEnabled\")\n" +
-	"\x0fLockboxDisabled\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"6\n" +
+	"\x0eLockboxEnabled\"/\n" +
+	"\x0fLockboxDisabled\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"6\n" +
 	"\x0fPreviewSignedUp\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"7\n" +
 	"\x10PreviewSignedOff\x12#\n" +
-	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"D\n" +
-	"\x10AlternateAddress\x12\x14\n" +
-	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
+	"\rresource_type\x18\x01 \x01(\tR\fresourceType\"J\n" +
+	"\x10AlternateAddress\x12\x1a\n" +
+	"\x05email\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x02R\x05email\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\"\xf5\x03\n" +
 	"\x0eTenantSettings\x12)\n" +
 	"\x10default_language\x18\x01 \x01(\tR\x0fdefaultLanguage\x12<\n" +
@@ -2718,9 +2718,9 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\bsettings\x18\x01 \x01(\v2\x1a.lockbox.v1.TenantSettingsR\bsettings\";\n" +
 	"\x16SubscriptionRegistered\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\"\x13\n" +
-	"\x11AccountIdentified\"-\n" +
-	"\x13SubscriptionGivenUp\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"w\n" +
+	"\x11AccountIdentified\"3\n" +
+	"\x13SubscriptionGivenUp\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"w\n" +
 	"\x11OwnedSubscription\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12!\n" +
@@ -2731,11 +2731,11 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x12OwnershipContested\x12=\n" +
 	"\n" +
 	"registered\x18\x01 \x03(\v2\x1d.lockbox.v1.OwnedSubscriptionR\n" +
-	"registered\"w\n" +
+	"registered\"}\n" +
 	"\x14OwnershipTransferred\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x123\n" +
-	"\x05owner\x18\x02 \x01(\v2\x1d.lockbox.v1.OwnedSubscriptionR\x05owner\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa1\x02\n" +
+	"\x05owner\x18\x02 \x01(\v2\x1d.lockbox.v1.OwnedSubscriptionR\x05owner\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"\xa1\x02\n" +
 	"\x0eRoleAssignment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12$\n" +
@@ -2748,7 +2748,7 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\fRoleAssigned\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
-	"assignment\"\xde\x02\n" +
+	"assignment\"\xe2\x02\n" +
 	"\x0eRoleInvitation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x10.lockbox.v1.RoleR\x04role\x121\n" +
@@ -2759,8 +2759,8 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x06issuer\x18\x06 \x01(\tR\x06issuer\x120\n" +
 	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vsecret_hash\x18\b \x01(\fR\n" +
-	"secretHash\x12\x18\n" +
-	"\x04note\x18\t \x01(\tB\x04\xd8\xf6\x18\x01R\x04note\"I\n" +
+	"secretHash\x12\x1c\n" +
+	"\x04note\x18\t \x01(\tB\b\xd8\xf6\x18\x01\xe0\xf6\x18\x03R\x04note\"I\n" +
 	"\vRoleInvited\x12:\n" +
 	"\n" +
 	"invitation\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleInvitationR\n" +
@@ -2772,10 +2772,10 @@ const file_lockbox_v1_tenant_proto_rawDesc = "" +
 	"\x13InvitationConfirmed\x12:\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1a.lockbox.v1.RoleAssignmentR\n" +
-	"assignment\"N\n" +
+	"assignment\"T\n" +
 	"\x0fInvitationEnded\x12#\n" +
-	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"2\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\"2\n" +
 	"\vRoleRemoved\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\tR\fassignmentId\"0\n" +
 	"\tRoleEnded\x12#\n" +
@@ -2927,6 +2927,7 @@ func file_lockbox_v1_tenant_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -403,10 +403,10 @@ var File_lockbox_v1_ticket_proto protoreflect.FileDescriptor
 const file_lockbox_v1_ticket_proto_rawDesc = "" +
 	"\n" +
 	"\x17lockbox/v1/ticket.proto\x12\n" +
-	"lockbox.v1\x1a\x17lockbox/v1/common.proto\"\x8d\x01\n" +
-	"\fTicketOpened\x12\x14\n" +
-	"\x05title\x18\x01 \x01(\tR\x05title\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\x12'\n" +
+	"lockbox.v1\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/erasable.proto\"\x99\x01\n" +
+	"\fTicketOpened\x12\x1a\n" +
+	"\x05title\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x05title\x12&\n" +
+	"\vdescription\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\vdescription\x12'\n" +
 	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x1c\n" +
 	"\treference\x18\n" +
 	" \x01(\tR\treference\"r\n" +
@@ -414,21 +414,21 @@ const file_lockbox_v1_ticket_proto_rawDesc = "" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x12\n" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x1c\n" +
 	"\treference\x18\n" +
-	" \x01(\tR\treference\"\x8c\x01\n" +
+	" \x01(\tR\treference\"\x92\x01\n" +
 	"\x10TicketReassigned\x12.\n" +
 	"\bengineer\x18\x01 \x01(\v2\x12.lockbox.v1.PersonR\bengineer\x12\x12\n" +
-	"\x04team\x18\x02 \x01(\tR\x04team\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
+	"\x04team\x18\x02 \x01(\tR\x04team\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12\x1c\n" +
 	"\treference\x18\n" +
-	" \x01(\tR\treference\"D\n" +
-	"\fTicketClosed\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
-	"\treference\x18\x02 \x01(\tR\treference\"F\n" +
-	"\x0eTicketReopened\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
-	"\treference\x18\x02 \x01(\tR\treference\"C\n" +
-	"\x0fTicketCommented\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1c\n" +
+	" \x01(\tR\treference\"J\n" +
+	"\fTicketClosed\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"L\n" +
+	"\x0eTicketReopened\x12\x1c\n" +
+	"\x06reason\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"I\n" +
+	"\x0fTicketCommented\x12\x18\n" +
+	"\x04text\x18\x01 \x01(\tB\x04\xe0\xf6\x18\x03R\x04text\x12\x1c\n" +
 	"\treference\x18\n" +
 	" \x01(\tR\treferenceB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
@@ -470,6 +470,7 @@ func file_lockbox_v1_ticket_proto_init() {
 		return
 	}
 	file_lockbox_v1_common_proto_init()
+	file_lockbox_v1_erasable_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -494,7 +494,7 @@ var File_lockbox_v1_webhook_proto protoreflect.FileDescriptor
 const file_lockbox_v1_webhook_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/webhook.proto\x12\n" +
-	"lockbox.v1\x1a\x16lockbox/v1/prose.proto\"\xa6\x01\n" +
+	"lockbox.v1\x1a\x19lockbox/v1/erasable.proto\x1a\x16lockbox/v1/prose.proto\"\xa6\x01\n" +
 	"\aWebhook\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.lockbox.v1.WebhookKindR\x04kind\x12\x12\n" +
@@ -504,11 +504,11 @@ const file_lockbox_v1_webhook_proto_rawDesc = "" +
 	"\blanguage\x18\x06 \x01(\tR\blanguage\"U\n" +
 	"\fWebhookAdded\x12-\n" +
 	"\awebhook\x18\x01 \x01(\v2\x13.lockbox.v1.WebhookR\awebhook\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"[\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"a\n" +
 	"\x0eWebhookRemoved\x12\x1d\n" +
 	"\n" +
-	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1c\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xe0\xf6\x18\x03R\x06reason\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\"9\n" +
 	"\rWebhookSecret\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
@@ -571,6 +571,7 @@ func file_lockbox_v1_webhook_proto_init() {
 	if File_lockbox_v1_webhook_proto != nil {
 		return
 	}
+	file_lockbox_v1_erasable_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -281,6 +281,10 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		list, err := v.listScenarios()
 		reply.Answer = &lockboxv1.QueryReply_Scenarios{Scenarios: list}
 		return err
+	case *lockboxv1.Query_ListErasures:
+		list, err := v.listErasures(ctx, ask.ListErasures)
+		reply.Answer = &lockboxv1.QueryReply_Erasures{Erasures: list}
+		return err
 	case *lockboxv1.Query_ListAccess:
 		list, err := v.listAccess(ctx, ask.ListAccess)
 		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}

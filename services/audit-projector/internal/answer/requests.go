@@ -275,6 +275,9 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 	shown.Timeline = view.Timeline(timeline, v.language)
 	shown.Deliveries = view.Deliveries(timeline)
 	shown.Allowed = v.allowed(state)
+	if shown.Erasable, err = v.erasableOf(timeline); err != nil {
+		return nil, err
+	}
 	if state.TicketID != "" { // the evaluation is not trusted with whose the ticket is
 		opened, err := v.first(ctx, export.Began{Tenant: state.Tenant, Kind: aggregate.KindTicket, ID: state.TicketID,
 			Type: "TicketOpened"})

@@ -53,7 +53,7 @@ func (v *Snapshot) Activities(ctx context.Context, of Scope, f ActivityFilter, l
 		return nil, v.store.checked(err)
 	}
 	list := make([]Event, 0, len(seqs))
-	err = events(rows, func(_ uint64, e Event) { list = append(list, e) })
+	err = v.events(ctx, rows, func(_ uint64, e Event) { list = append(list, e) })
 	return list, v.store.checked(err)
 }
 
@@ -198,7 +198,9 @@ func typeNumbers(types []string) []any {
 }
 
 // events reads rows of a number, sequence and bytes, and closes them.
-func events(rows *sql.Rows, handle func(number uint64, e Event)) (err error) {
+func (v *Snapshot) events(
+	ctx context.Context, rows *sql.Rows, handle func(number uint64, e Event),
+) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var number uint64
@@ -206,7 +208,7 @@ func events(rows *sql.Rows, handle func(number uint64, e Event)) (err error) {
 		if err := rows.Scan(&number, &e.Sequence, &e.Bytes); err != nil {
 			return err
 		}
-		if e.Event, err = decoded(e.Bytes); err != nil {
+		if e.Event, err = decoded(ctx, v.store.details, e.Bytes); err != nil {
 			return err
 		}
 		handle(number, e)
@@ -214,10 +216,11 @@ func events(rows *sql.Rows, handle func(number uint64, e Event)) (err error) {
 	return rows.Err()
 }
 
-func decoded(data []byte) (*lockboxv1.Event, error) {
+// decoded returns the event that was stored, decrypted as far as it was not erased.
+func decoded(ctx context.Context, details Details, data []byte) (*lockboxv1.Event, error) {
 	e, err := input.DecodeEvent(data)
 	if err != nil {
 		return nil, errors.Join(ErrUnusable, err)
 	}
-	return e, nil
+	return e, details.Open(ctx, e)
 }

@@ -54,7 +54,7 @@ func (w *writer) disclosed(ctx context.Context, at place) (s disclosure.State, e
 	if err != nil {
 		return s, err
 	}
-	err = eachEvent(rows, func(seq uint64, e *lockboxv1.Event) { s = disclosure.Evolve(s, seq, e) })
+	err = w.eachEvent(ctx, rows, func(seq uint64, e *lockboxv1.Event) { s = disclosure.Evolve(s, seq, e) })
 	return s, err
 }
 

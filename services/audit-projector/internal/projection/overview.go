@@ -52,15 +52,9 @@ func (v *Snapshot) EventsOf(
 
 // Newest returns the provider's newest event of a type; nil if there is none.
 func (v *Snapshot) Newest(ctx context.Context, typ string) (*Event, error) {
-	rows, err := v.query(ctx, `SELECT 0, seq, bytes FROM stored WHERE seq = (SELECT max(seq) FROM events
+	return v.the(ctx, `SELECT 0, seq, bytes FROM stored WHERE seq = (SELECT max(seq) FROM events
 		INDEXED BY events_by_type WHERE type = ? AND tenant = (SELECT id FROM tenants WHERE name = ?))`,
 		numberOfType[typ], aggregate.ProviderTenant)
-	if err != nil {
-		return nil, v.store.checked(err)
-	}
-	var newest *Event
-	err = events(rows, func(_ uint64, e Event) { newest = &e })
-	return newest, v.store.checked(err)
 }
 
 // CountNewest counts the provider's events of a type since a whole hour, up to input.MaxCount + 1.

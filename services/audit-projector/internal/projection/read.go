@@ -182,14 +182,14 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	text := "SELECT about, seq, bytes FROM events JOIN stored USING (seq) WHERE about > 0 AND about IN (" +
 		marks(len(args)) + ")"
 	if !reports {
-		text += " AND kind IN ('request', 'ticket', 'disclosure')"
+		text += " AND kind IN ('request', 'ticket', 'disclosure', 'erasure')"
 	}
 	found, err := v.query(ctx, text+" ORDER BY seq", args...)
 	if err != nil {
 		return nil, v.store.checked(err)
 	}
 	history := make(map[uint64][]Event, len(rows))
-	err = events(found, func(about uint64, e Event) { history[about] = append(history[about], e) })
+	err = v.events(ctx, found, func(about uint64, e Event) { history[about] = append(history[about], e) })
 	return history, v.store.checked(err)
 }
 

@@ -129,7 +129,7 @@ func (w *writer) load(ctx context.Context, which key) (*folded, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := eachEvent(rows, r.evolve); err != nil {
+		if err := w.eachEvent(ctx, rows, r.evolve); err != nil {
 			return nil, err
 		}
 		r.written, r.waiting = r.row(), waitingFor(r.state)
@@ -319,7 +319,9 @@ func Overdue(s request.Status) request.Status {
 }
 
 // eachEvent reads rows of sequence and bytes, and closes them.
-func eachEvent(rows *sql.Rows, handle func(seq uint64, e *lockboxv1.Event)) (err error) {
+func (w *writer) eachEvent(
+	ctx context.Context, rows *sql.Rows, handle func(seq uint64, e *lockboxv1.Event),
+) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var seq uint64
@@ -327,7 +329,7 @@ func eachEvent(rows *sql.Rows, handle func(seq uint64, e *lockboxv1.Event)) (err
 		if err := rows.Scan(&seq, &data); err != nil {
 			return err
 		}
-		e, err := decoded(data)
+		e, err := decoded(ctx, w.details, data)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ const meaning = 6
 const applicationID = 0x4c6b4278
 
 // tables is the whole schema. Tenants, subscriptions and people are numbered in the order in which the stream first
-// names them, so every replay yields the same numbers.
+// names them, so every replay yields the same numbers; only of people whose names were erased meanwhile, others.
 //
 // Times are nanoseconds since 1970.
 const tables = `
@@ -21,7 +21,8 @@ CREATE TABLE tenants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
 CREATE TABLE subscriptions (id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, UNIQUE (name, tenant));
 
--- People as they were called when they acted, in lower case, for the filter by person.
+-- People as they were called when they acted, in lower case, for the filter by person. An erased name and address are
+-- empty, as if they had never been known.
 CREATE TABLE people (
 	id INTEGER PRIMARY KEY, issuer TEXT NOT NULL, subject TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL,
 	UNIQUE (subject, issuer, name, email)
@@ -98,6 +99,14 @@ CREATE TABLE disclosures (
 	tenant INTEGER NOT NULL,
 	id TEXT NOT NULL,
 	told INTEGER NOT NULL, -- the event by which the customer was told; 0: not yet
+	UNIQUE (id, tenant)
+);
+
+-- What was proposed or decided to be erased.
+CREATE TABLE erasures (
+	seq INTEGER PRIMARY KEY, -- of its first event
+	tenant INTEGER NOT NULL,
+	id TEXT NOT NULL,
 	UNIQUE (id, tenant)
 );
 `

@@ -31,7 +31,11 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-const fileName = "projection.db"
+const (
+	fileName = "projection.db"
+	// busyTimeout is how long one connection waits for another, in milliseconds.
+	busyTimeout = "5000"
+)
 
 // ErrUnusable says that the file cannot be used: it is damaged, of another schema, or of another stream.
 var ErrUnusable = errors.New("the projection cannot be used")
@@ -41,17 +45,22 @@ type Options struct {
 	Log *zap.Logger
 	// Contradiction is called with each event that contradicts its history; it may be nil.
 	Contradiction func(*lockboxv1.Event)
+	// Details decrypts what can be erased of events; nil: nothing can be decrypted.
+	Details Details
 }
 
 // Store is an open projection.
 type Store struct {
-	path string
-	log  *zap.Logger
-	lock *os.File
+	path    string
+	log     *zap.Logger
+	lock    *os.File
+	details Details
 
 	writing, reading *sql.DB
 	all              readers // nil until the projection is complete
 	writer           *writer
+	// applying is held while something is written.
+	applying sync.Mutex
 
 	// mu makes a commit and its publication atomic for readers.
 	mu sync.RWMutex
@@ -102,7 +111,10 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		path: filepath.Join(dir, fileName), log: o.Log, moved: make(chan struct{}), damaged: make(chan error, 1),
-		folds: folds{known: cache.New[uint64, request.State](rememberedFolds)},
+		folds: folds{known: cache.New[uint64, request.State](rememberedFolds)}, details: o.Details,
+	}
+	if s.details == nil {
+		s.details = closed{}
 	}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {
@@ -158,7 +170,7 @@ func (s *Store) open(ctx context.Context, contradiction func(*lockboxv1.Event)) 
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if s.writing, err = s.database("busy_timeout(5000)"); err != nil {
+	if s.writing, err = s.database("busy_timeout(" + busyTimeout + ")"); err != nil {
 		return err
 	}
 	s.writing.SetMaxOpenConns(1)
@@ -167,7 +179,7 @@ func (s *Store) open(ctx context.Context, contradiction func(*lockboxv1.Event)) 
 		return err
 	}
 	s.tally = newTally()
-	if s.writer, err = newWriter(ctx, s.writing, building, s.log, contradiction, s.tally); err != nil {
+	if s.writer, err = newWriter(ctx, s, building, contradiction); err != nil {
 		return err
 	}
 	s.known = s.writer.publish()
@@ -186,7 +198,7 @@ func (s *Store) open(ctx context.Context, contradiction func(*lockboxv1.Event)) 
 }
 
 func (s *Store) openForReading() (err error) {
-	if s.reading, err = s.database("query_only(1)", "busy_timeout(5000)"); err == nil {
+	if s.reading, err = s.database("query_only(1)", "busy_timeout("+busyTimeout+")"); err == nil {
 		s.all = newReaders(s.reading)
 	}
 	return err
@@ -283,18 +295,26 @@ func (s *Store) Apply(ctx context.Context, batch []Event) error {
 	}
 	// A cancellable context costs a goroutine for each of many small statements.
 	ctx = context.WithoutCancel(ctx)
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	if err := s.writer.apply(ctx, batch); err != nil {
 		return s.checked(err)
 	}
+	return s.commit(ctx)
+}
+
+// commit ends the writer's transaction and publishes what it wrote.
+func (s *Store) commit(ctx context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := s.writer.commit(ctx); err != nil {
+		s.mu.Unlock()
 		return s.checked(err)
 	}
 	s.known = s.writer.publish()
 	close(s.moved)
 	s.moved = make(chan struct{})
-	return nil
+	s.mu.Unlock()
+	return s.checked(s.forgotten(ctx))
 }
 
 // Building reports whether the projection is new and cannot be read before Complete.
@@ -307,6 +327,8 @@ func (s *Store) Building() bool {
 // Complete ends the build of a new projection, once it contains everything that was in the stream when the build began.
 // A projection that was not completed is discarded at the next start.
 func (s *Store) Complete(ctx context.Context) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading != nil {
@@ -321,7 +343,8 @@ func (s *Store) Complete(ctx context.Context) error {
 	if err := s.writer.release(ctx); err != nil {
 		return s.checked(err)
 	}
-	return s.openForReading()
+	s.known = s.writer.publish()
+	return errors.Join(s.openForReading(), s.checked(s.forgotten(ctx)))
 }
 
 // Event returns the stored bytes of one event; nil if it does not exist.

@@ -129,6 +129,33 @@ func (t *tally) put(c counted) {
 	}
 }
 
+// sweep forgets the texts by which engineers were found and nobody is found any more.
+func (t *tally) sweep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.isReady() {
+		return // what is being read is swept then
+	}
+	t.swept()
+}
+
+func (t *tally) swept() {
+	used := make([]bool, len(t.engineers))
+	for _, weeks := range t.tenants {
+		for _, in := range weeks {
+			for i := range in.list {
+				used[in.list[i].engineer] = true
+			}
+		}
+	}
+	for n, is := range used {
+		if !is {
+			delete(t.numbers, t.engineers[n])
+			t.engineers[n] = ""
+		}
+	}
+}
+
 // readTally reads the tally of a projection that is opened, as of a snapshot, which it closes, and adds what was
 // committed since. What cannot be read is damaged.
 func (s *Store) readTally(ctx context.Context, v *Snapshot) {
@@ -144,6 +171,7 @@ func (s *Store) readTally(ctx context.Context, v *Snapshot) {
 		t.put(c)
 	}
 	t.later, t.failed = nil, err
+	t.swept()
 	close(t.ready)
 }
 

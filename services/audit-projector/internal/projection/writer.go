@@ -47,6 +47,7 @@ type Event struct {
 type writer struct {
 	conn          *sql.Conn
 	log           *zap.Logger
+	details       Details
 	contradiction func(*lockboxv1.Event)
 	statements    map[string]*statement
 
@@ -68,6 +69,13 @@ type writer struct {
 	// published customers are shared with readers; owned ones have been copied since, and may be changed.
 	published bool
 	owned     map[string]bool
+
+	// later is what a new projection still has to forget once it has its indexes; forgot: something is forgotten in this
+	// batch; uncut: what was forgotten may be in the file's log of changes.
+	later         []erased
+	forgot, uncut bool
+	// quiet: what contradicts its history is not said again.
+	quiet bool
 }
 
 // key identifies a request or ticket.
@@ -83,18 +91,19 @@ type place struct{ about, subscription int64 }
 type hour struct{ first, last uint64 }
 
 func newWriter(
-	ctx context.Context, db *sql.DB, building bool, log *zap.Logger, contradiction func(*lockboxv1.Event), t *tally,
+	ctx context.Context, s *Store, building bool, contradiction func(*lockboxv1.Event),
 ) (*writer, error) {
-	conn, err := db.Conn(ctx)
+	conn, err := s.writing.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{
-		conn: conn, building: building, log: log, contradiction: contradiction, statements: map[string]*statement{},
-		places: cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
+		conn: conn, building: building, log: s.log, details: s.details, contradiction: contradiction,
+		statements: map[string]*statement{},
+		places:     cache.New[key, place](rememberedPlaces), states: cache.New[key, *folded](rememberedStates),
 		dirty: map[key]*folded{},
 		hours: map[int64]hour{}, buffers: map[string]*buffer{}, known: known{customers: map[string]*Customer{}},
-		owned: map[string]bool{}, tally: t,
+		owned: map[string]bool{}, tally: s.tally,
 	}
 	if contradiction == nil {
 		w.contradiction = func(*lockboxv1.Event) {}
@@ -113,10 +122,13 @@ func newWriter(
 	return w, nil
 }
 
-// A projection that is being built is of no use before it is complete, so it needs no protection from a crash.
+// A projection that is being built is of no use before it is complete, so it needs no protection from a crash. What is
+// deleted is overwritten.
 const (
-	careless = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000"
-	careful  = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000; PRAGMA shrink_memory"
+	careless = "PRAGMA secure_delete = ON; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; " +
+		"PRAGMA cache_size = -32000"
+	careful = "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; " +
+		"PRAGMA cache_size = -16000; PRAGMA shrink_memory"
 )
 
 func (w *writer) start(ctx context.Context) error {
@@ -136,8 +148,10 @@ func (w *writer) finish(ctx context.Context) error {
 		return err
 	}
 	w.count()
-	_, err := w.conn.ExecContext(ctx, indexes)
-	return err
+	if _, err := w.conn.ExecContext(ctx, indexes); err != nil {
+		return err
+	}
+	return w.forgetLater(ctx)
 }
 
 // release ends the build once everything is safely on disk.
@@ -159,7 +173,7 @@ func (w *writer) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return eachEvent(rows, w.remember)
+	return w.eachEvent(ctx, rows, w.remember)
 }
 
 func (w *writer) close() error {
@@ -336,6 +350,8 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 		return w.ticket(ctx, e, tenantID, concern)
 	case aggregate.KindDisclosure:
 		return w.disclosure(ctx, e, tenantID)
+	case aggregate.KindErasure:
+		return w.erasure(ctx, e, tenantID)
 	case aggregate.KindPolicy:
 		w.remember(e.Sequence, e.Event)
 		return place{}, nil
@@ -420,7 +436,7 @@ func (w *writer) customer(seq uint64, e *lockboxv1.Event) {
 
 // checkFault raises the alarm about an aggregate's first event that contradicts its history.
 func (w *writer) checkFault(faulty bool, seq uint64, e *lockboxv1.Event) {
-	if !faulty {
+	if !faulty || w.quiet {
 		return
 	}
 	w.contradiction(e)

@@ -20,6 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -105,6 +106,7 @@ type Config struct {
 type Stack struct {
 	config  Config
 	keys    bus.Keys
+	secret  keystore.Secret
 	server  *embedded.Server
 	mailbox *mailbox.Mailbox
 	portal  string // its URL
@@ -176,6 +178,10 @@ func (s *Stack) begin(options bus.ServerOptions) error {
 		first.Go(s.openLog)
 	}
 	first.Go(func() error { return sealed.LoadOrCreate(s.keysDir(), webhookKeys) })
+	first.Go(func() (err error) {
+		s.secret, err = keystore.LoadOrCreate(s.keysDir())
+		return err
+	})
 	if !s.config.Unsigned {
 		first.Go(s.makeWriters)
 	}
@@ -229,7 +235,7 @@ func (s *Stack) open(part part) error {
 		return err
 	}
 	rt, err := service.Open(s.ctx, s.connection(part.id), s.config.Issuers,
-		s.config.Metrics.For(string(part.id)), service.WithWriter(writer))
+		s.config.Metrics.For(string(part.id)), service.WithWriter(writer), service.WithSecret(&s.secret))
 	if err != nil {
 		return err
 	}
@@ -385,6 +391,9 @@ func (s *Stack) openForwarder() error {
 	}
 	rt, err := service.Connect(s.ctx, s.connection(bus.Compliance), s.config.Metrics.For(forwarder.Name), keys)
 	if err != nil {
+		return err
+	}
+	if err := rt.UseKeys(s.ctx, &s.secret); err != nil {
 		return err
 	}
 	rt.Traces = s.config.Traces.For(forwarder.Name)

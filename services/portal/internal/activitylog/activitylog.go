@@ -86,6 +86,8 @@ type log struct {
 	Subscriptions []*lockboxv1.SubscriptionView
 	// Discloses reports whether the reader may also see the disclosures.
 	Discloses bool
+	// erasing reports whether the reader may have erased what an entry says.
+	erasing func(*lockboxv1.TimelineEntry) bool
 }
 
 func (p pages) log(v *site.Visit) error {
@@ -125,6 +127,9 @@ func (l *log) surroundings() error {
 		return err
 	}
 	l.Discloses = seesAll(self)
+	if l.erasing, err = l.Visit.Erasing(); err != nil {
+		return err
+	}
 	if !l.Customer() {
 		return nil
 	}
@@ -214,6 +219,14 @@ func (l log) Request(id string) string { return l.Visit.Path("requests", id) }
 
 // Ticket returns the URL of a ticket.
 func (l log) Ticket(id string) string { return l.Visit.Path("tickets", id) }
+
+// Erase returns the URL of the page on which the reader can have erased what was written; empty if they cannot.
+func (l log) Erase(a *lockboxv1.Activity) string {
+	if !l.erasing(a.GetEntry()) {
+		return ""
+	}
+	return l.Visit.ErasePath(a.GetTenant(), a.GetKind(), a.GetAggregateId(), a.GetEntry())
+}
 
 // TicketName returns what the customer calls the ticket that an entry is about.
 func (log) TicketName(a *lockboxv1.Activity) string {

@@ -35,6 +35,9 @@ func candidates(l looking) ([]candidate, error) {
 	var list []candidate
 	add := func(p *lockboxv1.Person, never bool) {
 		i := slices.IndexFunc(list, func(c candidate) bool { return c.GetSubject() == p.GetSubject() })
+		if p.GetErased() { // what stands instead of the name is no name
+			p = &lockboxv1.Person{Issuer: p.GetIssuer(), Subject: p.GetSubject()}
+		}
 		switch {
 		case p.GetIssuer() != l.Tenant.GetIssuer() || p.GetSubject() == "":
 		case i < 0:

@@ -59,6 +59,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/tickets/{ticketId}/" + name,
 			Serve: onTicket(action)})
 	}
+	routes = append(routes, erasureRoutes()...)
 	for _, verb := range request.Verbs {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + path(verb),
 			Serve: act(verb)})

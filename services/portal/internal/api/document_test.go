@@ -102,8 +102,21 @@ func TestBodiesOfTicketsAreDocumented(t *testing.T) {
 		actions["/{ticketId}/"+name] = action
 	}
 	for path, action := range actions {
-		_, fields := beginTicket(action)
+		_, fields := beginAction(action)
 		body := doc.Paths.Find(prefix + "/tickets" + path).Post.RequestBody.Value
+		schema := body.Content.Get("application/json").Schema.Value
+		want, got := slices.Sorted(maps.Keys(fields)), slices.Sorted(maps.Keys(schema.Properties))
+		if diff := cmp.Diff(want, got); diff != "" || *schema.AdditionalProperties.Has {
+			t.Errorf("%s: %s", action, diff)
+		}
+	}
+}
+
+func TestBodiesOfErasuresAreDocumented(t *testing.T) {
+	doc := load(t)
+	for path, action := range erasureActions {
+		_, fields := beginAction(action)
+		body := doc.Paths.Find(prefix + "/erasures/{erasureId}" + path).Post.RequestBody.Value
 		schema := body.Content.Get("application/json").Schema.Value
 		want, got := slices.Sorted(maps.Keys(fields)), slices.Sorted(maps.Keys(schema.Properties))
 		if diff := cmp.Diff(want, got); diff != "" || *schema.AdditionalProperties.Has {
@@ -141,6 +154,7 @@ func TestMessagesAreDocumented(t *testing.T) {
 		new(lockboxv1.ActivityList),
 		new(lockboxv1.ApproversPreview), new(lockboxv1.AccessList), new(lockboxv1.Overview), new(lockboxv1.Dashboard),
 		new(lockboxv1.CommandReply), new(lockboxv1.IntentOutcome), new(lockboxv1.TicketList),
+		new(lockboxv1.ErasureList),
 	} {
 		compare(t, doc, m.ProtoReflect().Descriptor(), seen)
 	}

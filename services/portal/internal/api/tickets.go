@@ -32,13 +32,13 @@ func getTicket(c *bearer.Call) error {
 // onTicket opens a ticket, or does something to the one that the path names.
 func onTicket(action protoreflect.Name) func(*bearer.Call) error {
 	return func(c *bearer.Call) error {
-		command, fields := beginTicket(action)
+		command, fields := beginAction(action)
 		return send(c, command, fields, c.Param("ticketId"))
 	}
 }
 
-// beginTicket creates the command, and the body members that fill it in.
-func beginTicket(action protoreflect.Name) (*lockboxv1.Command, bearer.Fields) {
+// beginAction creates the command, and the body members that fill it in.
+func beginAction(action protoreflect.Name) (*lockboxv1.Command, bearer.Fields) {
 	command, fields := new(lockboxv1.Command), bearer.Fields{}
 	fill(command, action, fields)
 	return command, fields

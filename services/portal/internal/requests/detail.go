@@ -3,6 +3,7 @@ package requests
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -42,6 +43,8 @@ type shownRequest struct {
 	Moments []shown.Moment
 	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
+	// Log is what happened, without the delivered mails.
+	Log []logged
 	// Draft is what was typed into one of the forms on this page before.
 	Draft url.Values
 	// NewID returns a new command ID for each of the forms on the page.
@@ -75,6 +78,8 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	if d.Asker, err = engineerOf(v, r); err != nil {
 		return err
 	}
+	d.Log = logOf(v, aggregate.Request(r.GetTenant(), r.GetRequestId()), r.Happened(),
+		func(e *lockboxv1.TimelineEntry) bool { return slices.Contains(r.GetErasable(), e.GetVersion()) })
 	d.After = v.R.Method == http.MethodGet && v.R.URL.Query().Has("after")
 	for _, b := range verbs {
 		d.Hrefs[b.Name] = b.Href(v, r.GetRequestId())

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	forms "github.com/openlockbox/lockbox/services/portal/internal/form"
@@ -79,6 +80,8 @@ type ticketPage struct {
 	Form *forms.Form
 	// To and Settle are where the form for a comment is sent, and the one that closes the ticket or opens it again.
 	To, Settle string
+	// Log is what happened.
+	Log []logged
 	// Ends reports that closing the ticket ends access, and Ended that closing it did.
 	Ends, Ended bool
 }
@@ -122,6 +125,11 @@ func (p *pages) showTicket(v *site.Visit, f *forms.Form, status int) error {
 	} else if ticket.MayComment(self.GetActor()) {
 		data.Form = f
 	}
+	erases, err := v.Erasing()
+	if err != nil {
+		return err
+	}
+	data.Log = logOf(v, aggregate.Ticket(t.GetTenant(), id), t.GetHistory(), erases)
 	v.Under = v.Path("tickets")
 	return v.Render(p.templates, "ticket", status, site.Page{Title: t.GetTitle(), Data: data})
 }

@@ -214,6 +214,9 @@ func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
+	if out, err = v.muted(out); err != nil {
+		return err
+	}
 	text := bytes.NewBuffer(bytes.Replace(out, invalid, invalidFirst, 1))
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Content-Language", v.Say.Language)

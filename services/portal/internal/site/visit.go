@@ -127,7 +127,11 @@ func (v *Visit) AskAbout(tenant string, q *lockboxv1.Query) (*lockboxv1.QueryRep
 	if after, err := strconv.ParseUint(v.R.URL.Query().Get("after"), 10, 64); err == nil {
 		q.MinSequence = after
 	}
-	return v.Caller.Ask(v.R.Context(), v.Session.Token, q)
+	reply, err := v.Caller.Ask(v.R.Context(), v.Session.Token, q)
+	if err != nil {
+		return nil, err
+	}
+	return reply, v.sayErased(reply.ProtoReflect())
 }
 
 // InGroup reports whether the visitor is one of the provider's people and in one of these groups.

@@ -1,0 +1,127 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
+	"github.com/openlockbox/lockbox/pkg/erasure"
+	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+)
+
+// find looks up what is behind the things that a command wants erased (R63).
+func (o *orchestrator) find(ctx context.Context, about aggregate.Key, c *lockboxv1.Command) ([]aggregate.Found, error) {
+	targets := c.GetEraseDetails().GetTargets()
+	if len(targets) == 0 || refusal.First(erasure.Faults(c)...) != nil {
+		return nil, nil // decided without looking
+	}
+	if o.Keys == nil {
+		return nil, refusal.Precondition("erase_details", "R63", "%s has no key store, so nothing is encrypted", Name)
+	}
+	found := make([]aggregate.Found, len(targets))
+	for i, t := range targets {
+		var err error
+		switch what := t.GetWhat().(type) {
+		case *lockboxv1.ErasureTarget_Person:
+			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant,
+				erasable.Owner{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()})
+		case *lockboxv1.ErasureTarget_Address:
+			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant, erasable.AddressOwner(what.Address.GetAddress()))
+		case *lockboxv1.ErasureTarget_Texts:
+			found[i], err = o.texts(ctx, aggregate.Key{Tenant: about.Tenant, Kind: what.Texts.GetKind(),
+				ID: what.Texts.GetAggregateId()}, what.Texts.GetVersion())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// texts returns who caused an event, and with which keys its texts are encrypted, as far as there still are some.
+func (o *orchestrator) texts(ctx context.Context, about aggregate.Key, version string) (f aggregate.Found, err error) {
+	e, err := o.Journal.At(ctx, about, version)
+	if e.Seq == 0 || err != nil {
+		return f, err
+	}
+	stored, err := input.DecodeEvent(e.Data)
+	if err != nil {
+		return f, err
+	}
+	f.By = e.Event.GetActor()
+	f.Keys, err = o.Keys.Left(ctx, erasable.Keys(stored, true))
+	return f, err
+}
+
+// destroy destroys the keys of an erasure that was decided, and records that.
+func (o *orchestrator) destroy(ctx context.Context, about aggregate.Key, causationID string) error {
+	for {
+		states, err := o.repository.Basis(ctx, about)
+		if err != nil {
+			return err
+		}
+		s := states.Erasure(about)
+		if s.Fault != nil || s.Status != erasure.Decided {
+			return nil
+		}
+		if o.Keys == nil {
+			return refusal.Unavailable("", "I11", "%s has no key store, and %s waits to be carried out", Name, about)
+		}
+		n, err := o.Keys.Destroy(ctx, about.ID, s.Keys()...)
+		if err != nil {
+			return err
+		}
+		e, err := erasure.Carry(s, n, o.process.Actor, causationID, o.Now())
+		if e == nil || err != nil {
+			return err
+		}
+		if err := repository.Identify(e); err != nil {
+			return err
+		}
+		if _, err = o.Append(ctx, o.repository, states, repository.Decided{Event: e}); !errors.Is(err, journal.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// destroyAgain destroys once more what was decided to be erased: a backup of the key store that was restored may have
+// brought it back.
+func (o *orchestrator) destroyAgain(ctx context.Context) error {
+	if o.Keys == nil {
+		return nil
+	}
+	s := map[aggregate.Key]erasure.State{}
+	err := o.Journal.Replay(ctx, journal.Replay{Kind: aggregate.KindErasure}, func(e journal.Entry) error {
+		about := aggregate.KeyOf(e.Event)
+		s[about] = erasure.Evolve(s[about], e.Seq, e.Event)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for about, is := range s {
+		if is.Status != erasure.Destroyed {
+			continue // or it is about to be
+		}
+		left, err := o.Keys.Left(ctx, is.Keys())
+		if len(left) == 0 || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := o.Keys.Destroy(ctx, uuid.Must(uuid.NewV7()).String(), left...); err != nil {
+			return err
+		}
+		o.Log.Warn("keys that were destroyed were there again, and are destroyed again", zap.Stringer("erasure", about),
+			zap.Int("keys", len(left)))
+	}
+	return nil
+}
