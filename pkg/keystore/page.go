@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/erasable"
@@ -106,7 +107,23 @@ func newPage(id erasable.PageID, keys int) (*page, error) {
 	return p, nil
 }
 
-func (p *page) name() string { return hex.EncodeToString(p.id[:]) }
+func (p *page) has(place uint8) bool { return int(place) < len(p.places) && p.places[place] != nil }
+
+func nameOf(id erasable.PageID) string { return hex.EncodeToString(id[:]) }
+
+// pageAt returns which version of which page a subject is for, without its keys.
+func pageAt(subject string) (*page, error) {
+	name, version, err := bus.ParseKeyPageSubject(subject)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{version: version}
+	if n, err := hex.Decode(p.id[:], []byte(name)[:min(len(name), 2*len(p.id))]); err != nil || n < len(p.id) ||
+		nameOf(p.id) != name {
+		return nil, fmt.Errorf("%s is no page of the key store", subject)
+	}
+	return p, nil
+}
 
 func (s Secret) aead() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(s.derive("lockbox/v1 page\n"))
