@@ -104,8 +104,8 @@ func (s *Store) note(ctx context.Context, name string) (sequence uint64, err err
 	return sequence, err
 }
 
-// renew takes keys off a page, and deletes all versions of it that have them. Of a page that has none of them it stores a
-// new version only if that is wanted.
+// renew takes keys off a page, and deletes all versions of it that have them. Of a page that has none of them it stores
+// a new version only if that is wanted.
 func (s *Store) renew(ctx context.Context, id erasable.PageID, places []uint8, anyway bool) (struck int, err error) {
 	for range attempts {
 		versions, err := s.versions(ctx, id)
@@ -167,9 +167,9 @@ const (
 )
 
 // rewrite stores everything anew and deletes what was there, so that the servers remove all files that held a key that
-// was destroyed. Where they encrypt what they store, they do not overwrite a message that is deleted: it stays in its file,
-// encrypted, until nothing else is in the file or most of it was deleted. (Nats-server 2.15.2, fileStore.removeMsg and
-// syncBlocks.) It takes about a millisecond a page.
+// was destroyed. Where they encrypt what they store, they do not overwrite a message that is deleted: it stays in its
+// file, encrypted, until nothing else is in the file or most of it was deleted. (Nats-server 2.15.2,
+// fileStore.removeMsg and syncBlocks.) It takes about a millisecond a page.
 func (s *Store) rewrite(ctx context.Context) error {
 	// No file that holds something from before these also holds something from after them.
 	var fill errgroup.Group

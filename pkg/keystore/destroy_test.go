@@ -34,7 +34,8 @@ func (w *world) stored(page erasable.PageID) (all []*jetstream.RawStreamMsg) {
 	stream, err := w.js(bus.Projector).Stream(w.Context(), bus.StreamKeys)
 	must(w.T, err)
 	for from := uint64(1); ; {
-		m, err := stream.GetMsg(w.Context(), from, jetstream.WithGetMsgSubject(bus.KeyPageFilter(hex.EncodeToString(page[:]))))
+		m, err := stream.GetMsg(w.Context(), from,
+			jetstream.WithGetMsgSubject(bus.KeyPageFilter(hex.EncodeToString(page[:]))))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return all
 		}
@@ -134,7 +135,8 @@ func TestTheFilesOfDestroyedKeysAreRemoved(t *testing.T) {
 	must(t, bus.CreateStoreKey(key))
 	secret, err := keystore.LoadOrCreate(t.TempDir())
 	must(t, err)
-	w := &world{t, journaltest.Start(t, 1, func(o *bus.ServerOptions) { o.StoreKey = filepath.Join(key, bus.StoreKeyFile) }), secret}
+	encrypted := func(o *bus.ServerOptions) { o.StoreKey = filepath.Join(key, bus.StoreKeyFile) }
+	w := &world{t, journaltest.Start(t, 1, encrypted), secret}
 	sealed := w.seal(w.store(bus.Evaluator), answered("x"))
 	files := func() (paths []string) {
 		must(t, filepath.WalkDir(w.bus.StoreDir(0), func(path string, _ fs.DirEntry, err error) error {
@@ -222,7 +224,8 @@ func TestADamagedPageIsUnreadable(t *testing.T) {
 	evaluator := w.store(bus.Evaluator)
 	w.seal(evaluator, answered("x"))
 	forged := erasable.KeyID{Page: erasable.PageID{1}}
-	_, err := w.js(bus.Notifier).Publish(t.Context(), bus.KeyPageSubject(hex.EncodeToString(forged.Page[:]), 0), []byte("forged"))
+	subject := bus.KeyPageSubject(hex.EncodeToString(forged.Page[:]), 0)
+	_, err := w.js(bus.Notifier).Publish(t.Context(), subject, []byte("forged"))
 	must(t, err)
 	e := answered(erasable.Encrypt(forged, erasable.Key{}, "x"))
 	if got := w.open(w.store(bus.Projector), e).GetQuestionAnswered().GetText(); got != erasable.Unreadable {

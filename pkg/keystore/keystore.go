@@ -3,9 +3,9 @@
 // needs them, so that no event waits for one. Pages are encrypted with a secret that the bus does not have.
 //
 // A key is destroyed by storing the page without it, and then having the servers remove the page with it from their
-// files. Of a page, the message that was stored first counts: whoever may add pages cannot replace one, or bring one back.
-// Whoever remembers keys forgets them within seconds. The stream is not part of any backup of the events: a backup of it
-// would bring back what was erased, and has an end of its own.
+// files. Of a page, the message that was stored first counts: whoever may add pages cannot replace one, or bring one
+// back. Whoever remembers keys forgets them within seconds. The stream is not part of any backup of the events: a
+// backup of it would bring back what was erased, and has an end of its own.
 package keystore
 
 import (
@@ -176,18 +176,18 @@ func (s *Store) read(m *jetstream.RawStreamMsg) (*page, error) {
 
 // ErrOtherSecret means that the secret is not the one with which the pages of the store are encrypted. Nothing is read
 // or written with it.
-var ErrOtherSecret = errors.New("the key store's pages are encrypted with another secret than the one that is configured " +
-	"(erasure.secret_file): all services need the same")
+var ErrOtherSecret = errors.New("the key store's pages are encrypted with another secret than the one that is " +
+	"configured (erasure.secret_file): all services need the same")
 
 // checkPage is a page without keys, the first one that is stored: whoever reads it has the store's secret.
 var checkPage erasable.PageID
 
-// Check looks whether the store can be used: it is ErrOtherSecret with another secret, and UNAVAILABLE if the store does
-// not answer or is not there.
+// Check looks whether the store can be used: it is ErrOtherSecret with another secret, and UNAVAILABLE if the store
+// does not answer or is not there.
 func (s *Store) Check(ctx context.Context) error { return s.prove(ctx, false) }
 
-// prove returns ErrOtherSecret unless the secret is the store's. Whoever is about to store a page may find that there is
-// no secret yet, and this becomes the store's.
+// prove returns ErrOtherSecret unless the secret is the store's. Whoever is about to store a page may find that there
+// is no secret yet, and this becomes the store's.
 func (s *Store) prove(ctx context.Context, make bool) error {
 	for !s.proven.Load() {
 		m, err := s.next(ctx, 1, bus.KeyPageFilter(nameOf(checkPage)))

@@ -134,7 +134,8 @@ func (s Secret) aead() (cipher.AEAD, error) {
 }
 
 func (p *page) bound() []byte {
-	return binary.BigEndian.AppendUint32(append([]byte("lockbox/v1 page\n"), p.id[:]...), uint32(p.version)) //nolint:gosec // G115: small
+	b := append([]byte("lockbox/v1 page\n"), p.id[:]...)
+	return binary.BigEndian.AppendUint32(b, uint32(p.version)) //nolint:gosec // G115: small
 }
 
 // encrypt returns the page as it is stored.
