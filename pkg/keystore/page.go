@@ -35,8 +35,9 @@ const (
 	placesOfTexts = 64
 	placeSize     = 1 + len(erasable.Key{})
 	pageFormat    = 0x01
+	nonceSize     = 12
 	inUse         = 0x01
-	empty         = 0x00 // what was there is destroyed
+	mostPlaces    = 256
 )
 
 // ReadSecret reads the file of a secret.
@@ -140,23 +141,26 @@ func (p *page) bound() []byte {
 
 // encrypt returns the page as it is stored.
 func (s Secret) encrypt(p *page) ([]byte, error) {
+	var nonce [nonceSize]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return nil, err
+	}
+	return s.encryptWith(nonce, p)
+}
+
+func (s Secret) encryptWith(nonce [nonceSize]byte, p *page) ([]byte, error) {
 	aead, err := s.aead()
 	if err != nil {
 		return nil, err
 	}
-	plain := make([]byte, 0, len(p.places)*placeSize)
-	for _, key := range p.places {
-		if key == nil {
-			plain = append(plain, make([]byte, placeSize)...)
-		} else {
-			plain = append(append(plain, inUse), key[:]...)
+	plain := make([]byte, len(p.places)*placeSize)
+	for place, key := range p.places {
+		if key != nil {
+			plain[place*placeSize] = inUse
+			copy(plain[place*placeSize+1:], key[:])
 		}
 	}
-	nonce := make([]byte, aead.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, err
-	}
-	return aead.Seal(append([]byte{pageFormat}, nonce...), nonce, plain, p.bound()), nil
+	return aead.Seal(append([]byte{pageFormat}, nonce[:]...), nonce[:], plain, p.bound()), nil
 }
 
 // decrypt reads the keys of a page whose id and version are set.
@@ -165,21 +169,23 @@ func (s Secret) decrypt(p *page, stored []byte) error {
 	if err != nil {
 		return err
 	}
-	n := aead.NonceSize()
-	if len(stored) < 1+n || stored[0] != pageFormat {
+	if len(stored) < 1+nonceSize || stored[0] != pageFormat {
 		return errors.New("it is no page")
 	}
-	plain, err := aead.Open(nil, stored[1:1+n], stored[1+n:], p.bound())
-	if err != nil || len(plain)%placeSize != 0 {
+	plain, err := aead.Open(nil, stored[1:1+nonceSize], stored[1+nonceSize:], p.bound())
+	if err != nil || len(plain)%placeSize != 0 || len(plain) > mostPlaces*placeSize {
 		return errors.New("it was encrypted with another secret, or changed")
 	}
 	for place := range len(plain) / placeSize {
 		at := plain[place*placeSize:][:placeSize]
-		var key *erasable.Key
-		if at[0] != empty {
-			key = (*erasable.Key)(at[1:])
+		switch {
+		case at[0] == inUse:
+			p.places = append(p.places, (*erasable.Key)(at[1:]))
+		case [placeSize]byte(at) == [placeSize]byte{}:
+			p.places = append(p.places, nil) // what was there is destroyed
+		default:
+			return errors.New("a place on it is neither a key nor empty")
 		}
-		p.places = append(p.places, key)
 	}
 	return nil
 }
