@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,12 +38,12 @@ func keystoreCommand() *cobra.Command {
 func keystoreBackupCommand() *cobra.Command {
 	var url, keys string
 	c := &cobra.Command{
-		Use:   "backup FILE",
+		Use:   "backup FILE|DIRECTORY",
 		Short: "Write a backup of the key store",
 		Long: "Reads all pages of the key store with compliance's key, and writes them to FILE, which must not be there yet and is for its owner\n" +
 			"only. They are encrypted as they are stored: whoever has the file and erasable.key reads them, so keep the two apart, and delete\n" +
-			"the file after 30 days.",
-		Example: "  lockbox keystore backup /var/backups/lockbox-keys/$(date +%F).keys --keys /etc/lockbox/compliance",
+			"the file after 30 days. In a DIRECTORY it names the file by the time, and afterwards deletes its own there that are older.",
+		Example: "  lockbox keystore backup /var/backups/lockbox-keys --keys /etc/lockbox/compliance",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			nc, err := bus.Connect(connection(c, bus.Compliance, url, keys))
@@ -54,16 +55,42 @@ func keystoreBackupCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := durable.Create(args[0], b.Bytes(), 0o600); err != nil {
+			file, dir := args[0], ""
+			if info, err := os.Stat(file); err == nil && info.IsDir() {
+				dir, file = file, filepath.Join(file, b.At.Format(backupName))
+			}
+			if err := durable.Create(file, b.Bytes(), 0o600); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%d pages are in %s. Delete it after 30 days.\n", b.Pages(), args[0])
-			return err
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "%d pages are in %s.\n", b.Pages(), file); err != nil || dir == "" {
+				return err
+			}
+			return deleteBackups(c.OutOrStdout(), dir, b.At.Add(-keystore.BackupAge))
 		},
 	}
 	c.Flags().StringVar(&url, "url", nats.DefaultURL, "address of the bus")
 	c.Flags().StringVar(&keys, "keys", "keys", "directory that holds compliance.nk")
 	return c
+}
+
+// backupName is how a backup is called in a directory, by the time at which it was made, in UTC.
+const backupName = "lockbox-20060102T150405Z.keys"
+
+// deleteBackups deletes the backups in a directory that were made before a time, and nothing else.
+func deleteBackups(out io.Writer, dir string, before time.Time) (err error) {
+	for _, name := range files(dir) {
+		at, other := time.Parse(backupName, name)
+		if other != nil || !at.Before(before) {
+			continue
+		}
+		file := filepath.Join(dir, name)
+		if e := os.Remove(file); e != nil {
+			err = errors.Join(err, e)
+		} else if _, e := fmt.Fprintf(out, "Deleted %s, which was more than 30 days old.\n", file); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 func keystoreRestoreCommand() *cobra.Command {
@@ -76,7 +103,7 @@ func keystoreRestoreCommand() *cobra.Command {
 			"decided to be erased: that stays erased. It replaces nothing. If the whole store was lost, stop all services, run\n" +
 			"lockbox provision, restore, and start the services again: what they would store in between takes the place of what is in the\n" +
 			"backup. A backup of more than 30 days should be deleted, and is refused unless --older is said.",
-		Example: "  lockbox keystore restore /var/backups/lockbox-keys/2026-10-01.keys --keys /etc/lockbox/lockbox-orchestrator",
+		Example: "  lockbox keystore restore /var/backups/lockbox-keys/lockbox-20261001T020000Z.keys --keys /etc/lockbox/lockbox-orchestrator",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			file, err := os.ReadFile(args[0])

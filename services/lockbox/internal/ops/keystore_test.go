@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,8 @@ func TestWhatWasErasedStaysSoAfterARestore(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "old")
 	must(t, os.WriteFile(old, b.Bytes(), 0o600))
 	code, _, errs := lockbox(t.Context(), append([]string{"keystore", "restore", old}, at...)...)
-	if code == 0 || !strings.Contains(errs, old) || !strings.Contains(errs, "31 days old") || !strings.Contains(errs, "--older") {
+	if code == 0 || !strings.Contains(errs, old) || !strings.Contains(errs, "31 days old") ||
+		!strings.Contains(errs, "--older") {
 		t.Errorf("an old backup: %d, %s", code, errs)
 	}
 	answers(t, "0 of 0 pages", append([]string{"keystore", "restore", old, "--older"}, at...)...)
@@ -153,6 +155,21 @@ func TestWhatWasErasedStaysSoAfterARestore(t *testing.T) {
 	}
 	if got := w.reads(w.erased); got != erasable.Erased {
 		t.Errorf("what was erased reads %q", got)
+	}
+}
+
+func TestBackupsOfKeysAreDeletedInTime(t *testing.T) {
+	w := newErasing(t)
+	dir := t.TempDir()
+	made := func(days int) string { return time.Now().UTC().AddDate(0, 0, -days).Format(backupName) }
+	old, young := made(31), made(29)
+	for _, name := range []string{old, young, "notes.keys", "lockbox-2020.keys"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	answers(t, "Deleted "+filepath.Join(dir, old), "keystore", "backup", dir, "--url", w.bus.URL(), "--keys", w.keys)
+	left := files(dir)
+	if len(left) != 4 || slices.Contains(left, old) || !slices.Contains(left, young) {
+		t.Errorf("left are %v", left)
 	}
 }
 
