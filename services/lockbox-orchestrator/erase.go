@@ -112,7 +112,9 @@ func (o *orchestrator) destroyAgain(ctx context.Context) error {
 }
 
 // Erased returns the keys of those erasures in the stream that are wanted.
-func Erased(ctx context.Context, j *journal.Journal, wanted func(erasure.State) bool) (keys []erasable.KeyID, err error) {
+func Erased(
+	ctx context.Context, j *journal.Journal, wanted func(erasure.State) bool,
+) (keys []erasable.KeyID, err error) {
 	all := map[aggregate.Key]erasure.State{}
 	err = j.Replay(ctx, journal.Replay{Kind: aggregate.KindErasure}, func(e journal.Entry) error {
 		about := aggregate.KeyOf(e.Event)

@@ -36,12 +36,12 @@ func (e *exam) keyStore(ctx context.Context) (found []render.Finding) {
 		err = store.Check(ctx)
 	}
 	if errors.Is(err, keystore.ErrOtherSecret) {
-		return append(found, failed("find the secret that the services have used so far, in a copy or on another machine, and give "+
-			"it to all: without it all names, addresses and texts are lost", "%v", err))
+		return append(found, failed("find the secret that the services have used so far, in a copy or on another machine, "+
+			"and give it to all: without it all names, addresses and texts are lost", "%v", err))
 	}
 	if err != nil {
-		return append(found, unknown("see what the bus and its log say; if there is no stream KEYS, `lockbox provision` makes "+
-			"it, and `lockbox keystore restore` fills it", "%v", err))
+		return append(found, unknown("see what the bus and its log say; if there is no stream KEYS, `lockbox provision` "+
+			"makes it, and `lockbox keystore restore` fills it", "%v", err))
 	}
 	gone, err := e.erased(ctx, store)
 	if err != nil {
@@ -97,8 +97,8 @@ func (e *exam) erased(ctx context.Context, store *keystore.Store) (found []rende
 	const cure = "see the log of lockbox-orchestrator, which destroys them, and again what is there again when it starts"
 	gone, err := orchestrator.Erased(ctx, j, func(s erasure.State) bool {
 		if s.Status == erasure.Decided && e.Now().Sub(s.DecidedAt) > mostErasing {
-			found = append(found, failed(cure, "the erasure %s of %s was decided %s ago, and its keys are not destroyed yet", s.ID,
-				s.Tenant, span(e.Now().Sub(s.DecidedAt))))
+			found = append(found, failed(cure, "the erasure %s of %s was decided %s ago, and its keys are not destroyed yet",
+				s.ID, s.Tenant, span(e.Now().Sub(s.DecidedAt))))
 		}
 		return s.Status == erasure.Destroyed
 	})
@@ -107,15 +107,8 @@ func (e *exam) erased(ctx context.Context, store *keystore.Store) (found []rende
 	}
 	left, err := store.Left(ctx, gone)
 	if err == nil && len(left) > 0 {
-		found = append(found, failed("restart lockbox-orchestrator: "+cure, "%s of what was erased %s there again, as after a "+
-			"restored backup", count(len(left), "key"), isAre(len(left))))
+		found = append(found, failed("restart lockbox-orchestrator: "+cure,
+			"there again, as after a restored backup: %s of what was erased", count(len(left), "key")))
 	}
 	return found, err
-}
-
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
 }

@@ -56,8 +56,9 @@ func TestWhatIsWrongWithTheKeyStore(t *testing.T) {
 	record(t, b, erasureOf(about, 1, key), erasureOf(about, 2, key))
 	record(t, b, erasureOf(waiting, 1, key))
 	found := e.examined(t)["key-store"]
-	cured(t, found, render.Failed, "1 key of what was erased is there again", "restart lockbox-orchestrator")
-	cured(t, found, render.Failed, "the erasure "+waiting.ID+" of "+waiting.Tenant+" was decided 2 hours ago", "see the log")
+	cured(t, found, render.Failed, "there again, as after a restored backup: 1 key", "restart lockbox-orchestrator")
+	cured(t, found, render.Failed, "the erasure "+waiting.ID+" of "+waiting.Tenant+" was decided 2 hours ago",
+		"see the log")
 
 	// The secret is not the one that the store was begun with.
 	must(t, os.Remove(own))

@@ -171,8 +171,9 @@ func TestWhatIsHandedOut(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	succeeds(t, "bus", "init", "--dir", dir, "--copy", "audit-projector@b", "--hand-out", out)
 	for owner, want := range map[string]string{
-		"notifier":          "ca.crt erasable.key notifier.nk notifier.writer writers.vkey",
-		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt erasable.key log.key log.salts writers.vkey",
+		"notifier": "ca.crt erasable.key notifier.nk notifier.writer writers.vkey",
+		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt erasable.key log.key log.salts " +
+			"writers.vkey",
 		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt erasable.key " +
 			"jit-evaluator.certificate lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
 			"repairer.certificate webhooks.public writers.vkey",

@@ -173,8 +173,8 @@ func TestBackupsOfKeysAreDeletedInTime(t *testing.T) {
 	}
 }
 
-// The files of the bus were restored, with the key store as it was before the erasure. What was erased is destroyed again
-// before the orchestrator does anything else.
+// The files of the bus were restored, with the key store as it was before the erasure. What was erased is destroyed
+// again before the orchestrator does anything else.
 func TestWhatWasErasedIsDestroyedAgainAtTheStart(t *testing.T) {
 	w := newErasing(t)
 	w.lose()
