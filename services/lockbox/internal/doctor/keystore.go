@@ -18,8 +18,8 @@ import (
 // mostErasing is how long an erasure that was decided may wait to be carried out.
 const mostErasing = time.Minute
 
-// keyStore looks whether all have the secret of the key store, whether it is the store's, and whether what was erased is
-// gone.
+// keyStore looks whether all have the secret of the key store, whether it is the store's, and whether what was erased
+// is gone.
 func (e *exam) keyStore(ctx context.Context) (found []render.Finding) {
 	secret, found := e.oneSecret()
 	if secret == nil {
