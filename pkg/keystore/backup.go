@@ -116,8 +116,8 @@ func ParseBackup(file []byte) (*Backup, error) {
 	}
 }
 
-// Restore stores the pages of a backup that the store does not have, without the keys that are gone for good. It replaces
-// none, and stores none unless the secret opens all. It returns how many it stored.
+// Restore stores the pages of a backup that the store does not have, without the keys that are gone for good. It
+// replaces none, and stores none unless the secret opens all. It returns how many it stored.
 func (s *Store) Restore(ctx context.Context, b *Backup, gone []erasable.KeyID) (restored int, err error) {
 	if err := s.prove(ctx, false); err != nil {
 		return 0, err

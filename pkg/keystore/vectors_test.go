@@ -54,7 +54,8 @@ type pageVector struct {
 }
 
 func (v ownerVector) answer(s Secret) string {
-	return nameOf(s.pageOf(v.Tenant, erasable.Owner{Issuer: v.Issuer, Subject: v.Subject, Address: v.Address}, v.Generation))
+	owner := erasable.Owner{Issuer: v.Issuer, Subject: v.Subject, Address: v.Address}
+	return nameOf(s.pageOf(v.Tenant, owner, v.Generation))
 }
 
 func (v valueVector) answer() string {
