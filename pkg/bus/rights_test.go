@@ -29,6 +29,9 @@ var shared journaltest.Shared
 
 func TestMain(m *testing.M) { shared.Run(m) }
 
+// readersOfKeys read what can be erased.
+var readersOfKeys = []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance}
+
 // Who may publish what. An identity that a row does not name is denied.
 var publish = map[string][]bus.Identity{
 	"lockbox.event.acme.request.r.1.AccessRequested":     {bus.Evaluator},
@@ -76,7 +79,7 @@ var publish = map[string][]bus.Identity{
 	"lockbox.key.0a.1":                                               {bus.Orchestrator},
 	"lockbox.key.destroyed.e":                                        {bus.Orchestrator},
 	"lockbox.key.0a":                                                 nil,
-	"LB.API.STREAM.MSG.GET.KEYS":                                     {bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance},
+	"LB.API.STREAM.MSG.GET.KEYS":                                     readersOfKeys,
 	"LB.API.STREAM.MSG.DELETE.KEYS":                                  {bus.Orchestrator},
 	"LB.API.STREAM.CREATE.KEYS":                                      {bus.Provisioner},
 	"LB.API.STREAM.UPDATE.KEYS":                                      nil,
