@@ -80,6 +80,7 @@ func newSiege(t *testing.T, servers int) *siege {
 	store(bus.Orchestrator, "lockbox.timer."+victim+".request.r")
 	store(bus.Portal, "LB.API.$KV.SESSIONS.k")
 	store(bus.Portal, "lockbox.access."+victim+".portal.PORTAL.2026-11-28")
+	store(bus.Evaluator, "lockbox.key.0102.0")
 	for _, id := range s.identities {
 		if id == bus.Provisioner {
 			continue // what it hears are the answers to this test
@@ -131,14 +132,14 @@ func (s *siege) settle(t *testing.T) {
 func (s *siege) hostile(attacker bus.Identity) []string {
 	calls := []string{"CONSUMER.DELETE.EVENTS.notifier", "CONSUMER.RESET.EVENTS.notifier",
 		"CONSUMER.MSG.NEXT.EVENTS.notifier", "CONSUMER.CREATE.EVENTS", "CONSUMER.PAUSE.EVENTS.notifier",
-		"STREAM.CREATE.OTHER", "ACCOUNT.PURGE.LOCKBOX", "STREAM.MSG.DELETE.EVENTS"}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
+		"STREAM.CREATE.OTHER", "ACCOUNT.PURGE.LOCKBOX", "STREAM.MSG.DELETE.EVENTS", "STREAM.MSG.DELETE.KEYS"}
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KEYS", "KV_SESSIONS"} {
 		calls = append(calls, "STREAM.DELETE."+stream, "STREAM.UPDATE."+stream, "STREAM.PURGE."+stream)
 	}
 	replies := []string{bus.LeaseSubject, "lockbox.changed." + victim, "lockbox.timer." + victim + ".request.x",
 		"lockbox.due." + victim + ".request.x", "lockbox.command.EDGE.approve",
 		"lockbox.command.PORTAL.approve", "lockbox.query.EDGE.list_requests",
-		"lockbox.access." + victim + ".portal.PORTAL.2026-11-29",
+		"lockbox.access." + victim + ".portal.PORTAL.2026-11-29", "lockbox.key.0304.0", "lockbox.key.0102.1",
 		"lockbox.deadletter.jit-evaluator.x", "lockbox.intent." + otherTool + "." + victim,
 		"$KV.SESSIONS.x", "LB.API.$KV.SESSIONS.x", "$JS.ACK.EVENTS.notifier.1.1.1.1.1", "_R_.x", "$SYS.REQ.SERVER.PING",
 		"lockbox.updates." + otherTool, "lockbox.update." + otherTool + ".x", "lockbox.intent.portal." + victim,
@@ -315,7 +316,7 @@ func (s *siege) state(t *testing.T) held {
 			t.Fatalf("%s: %v", subject, err)
 		}
 	}
-	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KV_SESSIONS"} {
+	for _, stream := range []string{"EVENTS", "INTENTS", "TIMERS", "DEADLETTER", "ACCESS", "KEYS", "KV_SESSIONS"} {
 		var info struct {
 			Config any
 			Error  any

@@ -1,6 +1,9 @@
 package bus
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 const (
 	keyPrefix = "lockbox.key."
@@ -16,14 +19,20 @@ func KeyPageSubject(page string, version int) string {
 // KeyPageFilter matches all versions of a page.
 func KeyPageFilter(page string) string { return keyPrefix + page + ".*" }
 
-// ParseKeyPageSubject is the inverse of KeyPageSubject for a version.
-func ParseKeyPageSubject(subject string) (version int, err error) {
+// ParseKeyPageSubject is the inverse of KeyPageSubject. What is no page's subject is an error.
+func ParseKeyPageSubject(subject string) (page string, version int, err error) {
 	t, err := tokens(subject, keyPrefix, 2)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	return strconv.Atoi(t[1])
+	if version, err = strconv.Atoi(t[1]); err == nil && KeyPageSubject(t[0], version) != subject {
+		err = fmt.Errorf("bus: %q is no page of the key store", subject)
+	}
+	return t[0], version, err
 }
+
+// KeyFillerSubject is where a message is stored for a moment, only for its size; the name is a token that is new.
+func KeyFillerSubject(name string) string { return keyPrefix + "filler." + name }
 
 // KeysDestroyedSubject is where it is noted that keys were destroyed, so that whoever remembers some forgets them; the
 // note is the erasure's id.

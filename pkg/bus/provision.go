@@ -62,8 +62,8 @@ const (
 	MaxAccessRecords = 20_000
 	// MaxAccessRecord is the largest of them, in bytes.
 	MaxAccessRecord = 8 << 10
-	// MaxKeyPage is the largest page of the key store, in bytes.
-	MaxKeyPage = 16 << 10
+	// MaxKeyMessage is the largest message in the key store, in bytes. A page has two thousand.
+	MaxKeyMessage = 128 << 10
 	// AccessAge is how long an access record is kept.
 	AccessAge = 400 * 24 * time.Hour
 )
@@ -117,7 +117,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 	// A page is never replaced: a new version is stored beside it, and then the old one is deleted. Only the leader
 	// answers: a lagging replica could return a key that was destroyed.
 	keys.MaxMsgsPerSubject, keys.Discard, keys.DiscardNewPerSubject = 1, jetstream.DiscardNew, true
-	keys.DenyPurge, keys.MaxMsgSize = true, MaxKeyPage
+	keys.DenyPurge, keys.MaxMsgSize = true, MaxKeyMessage
 
 	sessions := base
 	// The configuration that nats.go gives a bucket, except that only the leader answers: a lagging replica could still

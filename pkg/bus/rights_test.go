@@ -29,6 +29,9 @@ var shared journaltest.Shared
 
 func TestMain(m *testing.M) { shared.Run(m) }
 
+// readersOfKeys read what can be erased.
+var readersOfKeys = []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector, bus.Compliance}
+
 // Who may publish what. An identity that a row does not name is denied.
 var publish = map[string][]bus.Identity{
 	"lockbox.event.acme.request.r.1.AccessRequested":     {bus.Evaluator},
@@ -72,6 +75,21 @@ var publish = map[string][]bus.Identity{
 	"lockbox.access.acme.notifier.EDGE.2026-11-29":                   nil,
 	"lockbox.access.acme.client.EDGE.2026-11-29":                     nil,
 	"lockbox.access.acme.portal":                                     nil,
+	"lockbox.key.0a.0":                                               {bus.Evaluator, bus.Orchestrator, bus.Notifier},
+	"lockbox.key.0a.1":                                               {bus.Orchestrator},
+	"lockbox.key.destroyed.e":                                        {bus.Orchestrator},
+	"lockbox.key.0a":                                                 nil,
+	"LB.API.STREAM.MSG.GET.KEYS":                                     readersOfKeys,
+	"LB.API.STREAM.MSG.DELETE.KEYS":                                  {bus.Orchestrator},
+	"LB.API.STREAM.CREATE.KEYS":                                      {bus.Provisioner},
+	"LB.API.STREAM.UPDATE.KEYS":                                      nil,
+	"LB.API.STREAM.PURGE.KEYS":                                       nil,
+	"LB.API.STREAM.DELETE.KEYS":                                      nil,
+	"LB.API.STREAM.SNAPSHOT.KEYS":                                    nil,
+	"LB.API.STREAM.RESTORE.KEYS":                                     nil,
+	"LB.API.DIRECT.GET.KEYS":                                         nil,
+	"LB.API.CONSUMER.MSG.NEXT.KEYS.x":                                nil,
+	"LB.API.CONSUMER.CREATE.KEYS.x":                                  {bus.Provisioner},
 	"LB.API.DIRECT.GET.ACCESS":                                       {bus.Projector, bus.Compliance},
 	"LB.API.STREAM.INFO.ACCESS":                                      {bus.Projector, bus.Compliance, bus.Provisioner},
 	"LB.API.STREAM.CREATE.ACCESS":                                    {bus.Provisioner},
@@ -167,6 +185,7 @@ var subscribe = map[string][]bus.Identity{
 	"lockbox.query.*":            nil,
 	"lockbox.query.*.*":          {bus.Projector},
 	"lockbox.access.>":           nil,
+	"lockbox.key.>":              nil,
 	"lockbox.changed.*":          {bus.Portal},
 	"lockbox.lease":              {bus.Orchestrator},
 	"lockbox.changed.acme":       {bus.Portal},

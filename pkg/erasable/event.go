@@ -37,22 +37,19 @@ const (
 	Destroyed
 )
 
-// Seal encrypts what can be erased of an event, in place, with the keys of their owners. What is encrypted already, and
-// what is empty, it leaves as it is; that somebody is erased is not stored. It stops at the first error of keys, which
-// leaves the event encrypted in part.
+// Seal encrypts what can be erased of an event, in place, with the keys of their owners, even what looks as if it were
+// encrypted: a value that somebody copied from another event must not be opened for them. What is empty it leaves as it
+// is; that somebody is erased is not stored. It stops at the first error of keys, which leaves the event encrypted in
+// part.
 func Seal(e *lockboxv1.Event, keys func(Owner) (KeyID, Key, error)) error {
 	return walk(e.ProtoReflect(), func(v value) error {
 		if v.person != nil {
 			v.person.Erased = false
 			return nil
 		}
-		text := v.get()
-		if _, sealed := KeyOf(text); sealed {
-			return nil
-		}
 		id, key, err := keys(v.owner)
 		if err == nil {
-			v.set(Encrypt(id, key, text))
+			v.set(Encrypt(id, key, v.get()))
 		}
 		return err
 	})

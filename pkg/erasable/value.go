@@ -39,7 +39,7 @@ const (
 // ErrDamaged means that an encrypted value does not open with its key: it was changed, or is of another key.
 var ErrDamaged = errors.New("erasable: the value does not open with its key")
 
-var encoding = base64.RawURLEncoding.Strict()
+var encoding = base64.RawURLEncoding.Strict() // which passes over line feeds
 
 // Bytes returns the id as it is recorded.
 func (id KeyID) Bytes() []byte { return append(id.Page[:], id.Place) }
@@ -88,7 +88,7 @@ func parse(value string) (id KeyID, rest []byte, is bool) {
 		return id, nil, false
 	}
 	b, err := encoding.DecodeString(coded)
-	if err != nil || len(b) < idSize+nonceSize+tagSize {
+	if err != nil || len(b) < idSize+nonceSize+tagSize || encoding.EncodeToString(b) != coded {
 		return id, nil, false
 	}
 	id, is = ParseKeyID(b[:idSize])

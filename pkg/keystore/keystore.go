@@ -2,9 +2,10 @@
 // person's key at a tenant, an address's there, or the keys of the texts of some events; a writer makes pages before it
 // needs them, so that no event waits for one. Pages are encrypted with a secret that the bus does not have.
 //
-// A key is destroyed by storing the page without it, and then having the servers overwrite the page with it. Whoever
-// remembers keys forgets them within seconds. The stream is not part of any backup of the events: a backup of it would
-// bring back what was erased, and has an end of its own.
+// A key is destroyed by storing the page without it, and then having the servers remove the page with it from their
+// files. Of a page, the message that was stored first counts: whoever may add pages cannot replace one, or bring one
+// back. Whoever remembers keys forgets them within seconds. The stream is not part of any backup of the events: a
+// backup of it would bring back what was erased, and has an end of its own.
 package keystore
 
 import (
@@ -12,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,8 @@ const (
 	attempts = 10
 	// generations is how many keys one owner had at a tenant, at most.
 	generations = 1000
+	// atOnce is how many pages are stored anew at a time.
+	atOnce = 16
 )
 
 // Store gives out keys, and opens what they encrypted. It is safe for concurrent use.
@@ -46,33 +50,28 @@ type Store struct {
 	secret Secret
 	log    *zap.Logger
 
-	pages  *cache.Cache[erasable.PageID, *page]
-	owners *cache.Cache[ownerAt, erasable.KeyID]
-	// noted is the sequence of the last note that keys were destroyed.
-	noted atomic.Uint64
+	pages *cache.Cache[erasable.PageID, *page]
+	// forgot counts how often everything was forgotten.
+	forgot atomic.Uint64
+	// proven means that the secret is that of the store's pages.
+	proven atomic.Bool
 
 	mu sync.Mutex
-	// texts are keys that no text has yet; next is being made while making is not nil.
+	// texts are keys that no text has yet, the next one last; more are being made while making is not nil.
 	texts  []erasable.KeyID
 	making chan struct{}
 	stream jetstream.Stream
 	forget []func()
 }
 
-type ownerAt struct {
-	tenant string
-	owner  erasable.Owner
-}
-
-// New returns the store behind a connection. Until ctx ends it looks whether keys were destroyed.
+// New returns the store behind a connection. Until ctx ends, or the connection is closed, it looks whether keys were
+// destroyed.
 func New(ctx context.Context, nc *nats.Conn, secret Secret, log *zap.Logger) (*Store, error) {
 	js, err := bus.JetStream(nc)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
-	s := &Store{js: js, secret: secret, log: log,
-		pages:  cache.New[erasable.PageID, *page](rememberedPages),
-		owners: cache.New[ownerAt, erasable.KeyID](rememberedPages)}
+	s := &Store{js: js, secret: secret, log: log, pages: cache.New[erasable.PageID, *page](rememberedPages)}
 	go s.watch(ctx)
 	return s, nil
 }
@@ -131,45 +130,107 @@ func (s *Store) key(ctx context.Context, id erasable.KeyID) (key erasable.Key, s
 	return *p.places[id.Place], erasable.Readable, nil
 }
 
-// page returns the newest version of a page; nil if there is none.
+// page returns a page as it is now; nil if there is none.
 func (s *Store) page(ctx context.Context, id erasable.PageID) (*page, error) {
 	if p, known := s.pages.Get(id); known {
 		return p, nil
 	}
-	noted := s.noted.Load()
+	forgot := s.forgot.Load()
 	p, err := s.load(ctx, id)
-	if err == nil && p != nil && s.noted.Load() == noted {
-		s.pages.Put(id, p)
-	}
-	return p, err
-}
-
-// load reads the newest version of a page from the stream's leader; nil if there is none.
-func (s *Store) load(ctx context.Context, id erasable.PageID) (*page, error) {
-	p := &page{id: id}
-	m, err := s.last(ctx, bus.KeyPageFilter(p.name()))
-	if m == nil || err != nil {
+	if p == nil || err != nil {
 		return nil, err
 	}
-	p.sequence = m.Sequence
-	if p.version, err = bus.ParseKeyPageSubject(m.Subject); err == nil {
-		err = s.secret.decrypt(p, m.Data)
-	}
-	if err != nil {
-		return nil, refusal.Unavailable("", "I11", "page %s of the key store cannot be read: %v", p.name(), err)
+	s.pages.Put(id, p)
+	if s.forgot.Load() != forgot {
+		s.pages.Clear() // it may have been read before what was to be forgotten
 	}
 	return p, nil
 }
 
-// last returns the last message under a filter; nil if there is none.
-func (s *Store) last(ctx context.Context, filter string) (*jetstream.RawStreamMsg, error) {
+// load reads a page from the stream's leader; nil if there is none. A page that was damaged has no keys.
+func (s *Store) load(ctx context.Context, id erasable.PageID) (*page, error) {
+	m, err := s.next(ctx, 1, bus.KeyPageFilter(nameOf(id)))
+	if m == nil || err != nil {
+		return nil, err
+	}
+	p, err := s.read(m)
+	if err == nil {
+		return p, nil
+	}
+	if err := s.prove(ctx, false); err != nil {
+		return nil, err
+	}
+	s.log.Error("a page of the key store was damaged", zap.String("page", nameOf(id)), zap.Error(err))
+	return &page{id: id, sequence: m.Sequence}, nil
+}
+
+// read decrypts a stored page.
+func (s *Store) read(m *jetstream.RawStreamMsg) (*page, error) {
+	p, err := pageAt(m.Subject)
+	if err == nil {
+		p.sequence = m.Sequence
+		err = s.secret.decrypt(p, m.Data)
+	}
+	return p, err
+}
+
+// ErrOtherSecret means that the secret is not the one with which the pages of the store are encrypted. Nothing is read
+// or written with it.
+var ErrOtherSecret = errors.New("the key store's pages are encrypted with another secret than the one that is " +
+	"configured (erasure.secret_file): all services need the same")
+
+// checkPage is a page without keys, the first one that is stored: whoever reads it has the store's secret.
+var checkPage erasable.PageID
+
+// Check looks whether the store can be used: it is ErrOtherSecret with another secret, and UNAVAILABLE if the store
+// does not answer or is not there.
+func (s *Store) Check(ctx context.Context) error { return s.prove(ctx, false) }
+
+// prove returns ErrOtherSecret unless the secret is the store's. Whoever is about to store a page may find that there
+// is no secret yet, and this becomes the store's.
+func (s *Store) prove(ctx context.Context, make bool) error {
+	for !s.proven.Load() {
+		m, err := s.next(ctx, 1, bus.KeyPageFilter(nameOf(checkPage)))
+		switch {
+		case err != nil:
+			return err
+		case m != nil:
+			if _, err := s.read(m); err != nil {
+				return ErrOtherSecret
+			}
+			s.proven.Store(true)
+		case !make:
+			if m, err = s.next(ctx, 1, ">"); m != nil && err == nil {
+				err = ErrOtherSecret // or its first page is lost, which is no better
+			}
+			return err
+		default:
+			if err := s.store(ctx, &page{id: checkPage}, 0); err != nil && !errors.Is(err, errTaken) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// next returns the first message under a filter from a sequence on; nil if there is none.
+func (s *Store) next(ctx context.Context, from uint64, filter string) (*jetstream.RawStreamMsg, error) {
+	return s.ask(ctx, func(ctx context.Context, stream jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+		return stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+	})
+}
+
+// ask asks the stream's leader for a message; nil if there is none.
+func (s *Store) ask(
+	ctx context.Context, question func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error),
+) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	stream, err := s.keys(ctx)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	m, err := stream.GetLastMsgForSubject(ctx, filter)
+	m, err := question(ctx, stream)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
@@ -202,69 +263,71 @@ func unavailable(err error) error {
 // errTaken means that another version of the page was stored first.
 var errTaken = errors.New("keystore: the place is taken")
 
-// store stores a page.
-func (s *Store) store(ctx context.Context, p *page) error {
+// store stores a version of a page, if the last one of it has that sequence; 0: if there is none.
+func (s *Store) store(ctx context.Context, p *page, last uint64) error {
 	data, err := s.secret.encrypt(p)
 	if err != nil {
 		return err
 	}
-	ack, err := s.publish(ctx, bus.KeyPageSubject(p.name(), p.version), data)
-	if err != nil {
-		return err
-	}
-	p.sequence = ack.Sequence
-	return nil
+	p.sequence, err = s.publish(ctx, bus.KeyPageSubject(nameOf(p.id), p.version), data,
+		jetstream.WithExpectLastSequenceForSubject(last, bus.KeyPageFilter(nameOf(p.id))))
+	return err
 }
 
-func (s *Store) publish(ctx context.Context, subject string, data []byte) (*jetstream.PubAck, error) {
+func (s *Store) publish(
+	ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt,
+) (sequence uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ack, err := s.js.Publish(ctx, subject, data)
+	ack, err := s.js.Publish(ctx, subject, data, options...)
 	var refused *jetstream.APIError
 	switch {
-	case errors.As(err, &refused) && refused.ErrorCode == codeSubjectTaken:
-		return nil, errTaken
+	case errors.As(err, &refused) && slices.Contains(taken, refused.ErrorCode):
+		return 0, errTaken
 	case err != nil:
-		return nil, unavailable(err)
+		return 0, unavailable(err)
 	}
-	return ack, nil
+	return ack.Sequence, nil
 }
 
-// codeSubjectTaken: the subject already has its one message.
-const codeSubjectTaken jetstream.ErrorCode = 10077
+// taken are the answers that say that another message was first: the subject already has its one message, the last one
+// under the filter is another, or somebody's is just being stored.
+var taken = []jetstream.ErrorCode{10077, 10071, 10164}
 
 // ownerKey returns the key of an owner at a tenant, and makes one if there is none that was not destroyed.
 func (s *Store) ownerKey(ctx context.Context, tenant string, o erasable.Owner) (id erasable.KeyID, err error) {
-	at := ownerAt{tenant, o}
-	if id, known := s.owners.Get(at); known {
-		return id, nil
-	}
-	for generation := uint32(0); generation < generations; {
-		page := s.secret.pageOf(tenant, o, generation)
-		p, err := s.page(ctx, page)
+	for generation := range uint32(generations) {
+		id.Page = s.secret.pageOf(tenant, o, generation)
+		p, err := s.page(ctx, id.Page)
+		if p == nil && err == nil {
+			p, err = s.makePage(ctx, id.Page, 1)
+		}
 		if err != nil {
 			return id, err
 		}
-		if p == nil {
-			if p, err = newPage(page, 1); err == nil {
-				err = s.store(ctx, p)
-			}
-			if errors.Is(err, errTaken) {
-				continue // by another writer, whose key it is then
-			}
-			if err != nil {
-				return id, err
-			}
-			s.pages.Put(page, p)
-		}
 		if len(p.places) == 1 && p.places[0] != nil {
-			id.Page = page
-			s.owners.Put(at, id)
 			return id, nil
 		}
-		generation++
 	}
 	return id, refusal.Unavailable("", "I11", "the key store has no key left for somebody")
+}
+
+// makePage stores a page of so many new keys, or returns the one that another writer stored meanwhile.
+func (s *Store) makePage(ctx context.Context, id erasable.PageID, keys int) (*page, error) {
+	if err := s.prove(ctx, true); err != nil {
+		return nil, err
+	}
+	p, err := newPage(id, keys)
+	if err == nil {
+		err = s.store(ctx, p, 0)
+	}
+	if errors.Is(err, errTaken) {
+		p, err = s.load(ctx, id)
+	}
+	if p == nil && err == nil {
+		err = refusal.Unavailable("", "I11", "the key store does not take a page")
+	}
+	return p, err
 }
 
 // textKey returns a key that no text has yet.
@@ -299,26 +362,23 @@ func (s *Store) textKey(ctx context.Context) (erasable.KeyID, error) {
 
 // makeTexts makes a page of keys for texts.
 func (s *Store) makeTexts(ctx context.Context, made chan struct{}) {
+	var p *page
 	var id erasable.PageID
 	_, err := rand.Read(id[:])
-	var p *page
 	if err == nil {
-		p, err = newPage(id, placesOfTexts)
-	}
-	if err == nil {
-		err = s.store(ctx, p)
-	}
-	if err == nil {
-		s.pages.Put(id, p)
-	} else {
-		s.log.Warn("no page for keys of texts", zap.Error(err))
+		p, err = s.makePage(ctx, id, placesOfTexts)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		for place := range placesOfTexts {
-			s.texts = append([]erasable.KeyID{{Page: id, Place: uint8(place)}}, s.texts...)
+		s.pages.Put(id, p)
+		fresh := make([]erasable.KeyID, placesOfTexts, placesOfTexts+len(s.texts))
+		for i := range fresh {
+			fresh[i] = erasable.KeyID{Page: id, Place: uint8(placesOfTexts - 1 - i)}
 		}
+		s.texts = append(fresh, s.texts...)
+	} else {
+		s.log.Warn("no page for keys of texts", zap.Error(err))
 	}
 	s.making = nil
 	close(made)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/erasable"
@@ -34,8 +35,9 @@ const (
 	placesOfTexts = 64
 	placeSize     = 1 + len(erasable.Key{})
 	pageFormat    = 0x01
+	nonceSize     = 12
 	inUse         = 0x01
-	empty         = 0x00 // what was there is destroyed
+	mostPlaces    = 256
 )
 
 // ReadSecret reads the file of a secret.
@@ -106,7 +108,23 @@ func newPage(id erasable.PageID, keys int) (*page, error) {
 	return p, nil
 }
 
-func (p *page) name() string { return hex.EncodeToString(p.id[:]) }
+func (p *page) has(place uint8) bool { return int(place) < len(p.places) && p.places[place] != nil }
+
+func nameOf(id erasable.PageID) string { return hex.EncodeToString(id[:]) }
+
+// pageAt returns which version of which page a subject is for, without its keys.
+func pageAt(subject string) (*page, error) {
+	name, version, err := bus.ParseKeyPageSubject(subject)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{version: version}
+	if n, err := hex.Decode(p.id[:], []byte(name)[:min(len(name), 2*len(p.id))]); err != nil || n < len(p.id) ||
+		nameOf(p.id) != name {
+		return nil, fmt.Errorf("%s is no page of the key store", subject)
+	}
+	return p, nil
+}
 
 func (s Secret) aead() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(s.derive("lockbox/v1 page\n"))
@@ -117,28 +135,32 @@ func (s Secret) aead() (cipher.AEAD, error) {
 }
 
 func (p *page) bound() []byte {
-	return binary.BigEndian.AppendUint32(append([]byte("lockbox/v1 page\n"), p.id[:]...), uint32(p.version)) //nolint:gosec // G115: small
+	b := append([]byte("lockbox/v1 page\n"), p.id[:]...)
+	return binary.BigEndian.AppendUint32(b, uint32(p.version)) //nolint:gosec // G115: small
 }
 
 // encrypt returns the page as it is stored.
 func (s Secret) encrypt(p *page) ([]byte, error) {
+	var nonce [nonceSize]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return nil, err
+	}
+	return s.encryptWith(nonce, p)
+}
+
+func (s Secret) encryptWith(nonce [nonceSize]byte, p *page) ([]byte, error) {
 	aead, err := s.aead()
 	if err != nil {
 		return nil, err
 	}
-	plain := make([]byte, 0, len(p.places)*placeSize)
-	for _, key := range p.places {
-		if key == nil {
-			plain = append(plain, make([]byte, placeSize)...)
-		} else {
-			plain = append(append(plain, inUse), key[:]...)
+	plain := make([]byte, len(p.places)*placeSize)
+	for place, key := range p.places {
+		if key != nil {
+			plain[place*placeSize] = inUse
+			copy(plain[place*placeSize+1:], key[:])
 		}
 	}
-	nonce := make([]byte, aead.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, err
-	}
-	return aead.Seal(append([]byte{pageFormat}, nonce...), nonce, plain, p.bound()), nil
+	return aead.Seal(append([]byte{pageFormat}, nonce[:]...), nonce[:], plain, p.bound()), nil
 }
 
 // decrypt reads the keys of a page whose id and version are set.
@@ -147,21 +169,23 @@ func (s Secret) decrypt(p *page, stored []byte) error {
 	if err != nil {
 		return err
 	}
-	n := aead.NonceSize()
-	if len(stored) < 1+n || stored[0] != pageFormat {
+	if len(stored) < 1+nonceSize || stored[0] != pageFormat {
 		return errors.New("it is no page")
 	}
-	plain, err := aead.Open(nil, stored[1:1+n], stored[1+n:], p.bound())
-	if err != nil || len(plain)%placeSize != 0 {
+	plain, err := aead.Open(nil, stored[1:1+nonceSize], stored[1+nonceSize:], p.bound())
+	if err != nil || len(plain)%placeSize != 0 || len(plain) > mostPlaces*placeSize {
 		return errors.New("it was encrypted with another secret, or changed")
 	}
 	for place := range len(plain) / placeSize {
 		at := plain[place*placeSize:][:placeSize]
-		var key *erasable.Key
-		if at[0] != empty {
-			key = (*erasable.Key)(at[1:])
+		switch {
+		case at[0] == inUse:
+			p.places = append(p.places, (*erasable.Key)(at[1:]))
+		case [placeSize]byte(at) == [placeSize]byte{}:
+			p.places = append(p.places, nil) // what was there is destroyed
+		default:
+			return errors.New("a place on it is neither a key nor empty")
 		}
-		p.places = append(p.places, key)
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ type File[C any] struct {
 		BeganAt uint64 `yaml:"began_at"`
 	} `yaml:"signing"`
 	Erasure struct {
-		// SecretFile holds the secret of the key store. With it, what people write and their names and addresses are stored
-		// encrypted, and can be erased. Empty: they are stored as they are, and what others encrypted cannot be read.
+		// SecretFile holds the secret of the key store, the same in all services but the portal, which needs none. With it,
+		// what people write and their names and addresses are stored encrypted, and can be erased. Empty: they are stored as
+		// they are, and the service reads no event of which something is encrypted.
 		SecretFile config.SecretFile `yaml:"secret_file"`
 	} `yaml:"erasure"`
 	// Issuers are where the provider's people sign in.

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/durable"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/identity/jwks"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -201,7 +202,7 @@ func connected(c bus.Connection, counters *observe.Counters) Connected {
 func await(ctx context.Context, c bus.Connection, open func(context.Context, bus.Connection) error) error {
 	for attempt := 0; ; attempt++ {
 		err := open(ctx, c)
-		if err == nil || bus.Permanent(err) {
+		if err == nil || bus.Permanent(err) || errors.Is(err, keystore.ErrOtherSecret) {
 			return err
 		}
 		if attempt == 0 {
@@ -306,20 +307,58 @@ func (rt *Connected) AwaitSigning(ctx context.Context, j *journal.Journal) error
 	}
 }
 
-// UseKeys makes the service use the key store with that secret, if there is one.
+// UseKeys makes the service use the key store with that secret, if there is one, and waits until the store answers.
+// With another secret than the store's it is keystore.ErrOtherSecret.
 func (rt *Connected) UseKeys(ctx context.Context, secret *keystore.Secret) (err error) {
-	if secret != nil {
-		rt.Keys, err = keystore.New(ctx, rt.Conn, *secret, rt.Log)
-	}
-	return err
-}
-
-// Opening are the options of a journal by which it encrypts and decrypts what can be erased.
-func (rt *Connected) Opening() []journal.Option {
-	if rt.Keys == nil {
+	if secret == nil {
 		return nil
 	}
+	if rt.Keys, err = keystore.New(ctx, rt.Conn, *secret, rt.Log); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		err := rt.Keys.Check(ctx)
+		if err == nil || errors.Is(err, keystore.ErrOtherSecret) {
+			return err
+		}
+		if attempt == 0 {
+			rt.Log.Warn("waiting for the key store, which `lockbox provision` makes", zap.Error(err))
+		}
+		if !pause(ctx, awayPause) {
+			return err
+		}
+	}
+}
+
+// Opening are the options of a journal by which it encrypts and decrypts what can be erased. Without a secret it takes
+// events as they are, and reads none that is encrypted in part.
+func (rt *Connected) Opening() []journal.Option {
+	if rt.Keys == nil {
+		return []journal.Option{journal.WithDetails(withoutSecret{})}
+	}
 	return []journal.Option{journal.WithDetails(rt.Keys)}
+}
+
+// withoutSecret is how a service without the key store's secret takes events. It must not read an event in part, and
+// pass on or decide by what it could not read.
+type withoutSecret struct{}
+
+func (withoutSecret) OnForget(func()) {}
+
+// Seal refuses what would be read as encrypted later.
+func (withoutSecret) Seal(_ context.Context, e *lockboxv1.Event) (*lockboxv1.Event, error) {
+	if erasable.Sealed(e) {
+		return nil, refusal.Invalid("", "R63", "a text cannot begin as an encrypted one does")
+	}
+	return e, nil
+}
+
+func (withoutSecret) Open(_ context.Context, e *lockboxv1.Event) error {
+	if erasable.Sealed(e) {
+		return refusal.Unavailable("", "I11", "event %s is encrypted in part, and this service has no secret of the key "+
+			"store: erasure.secret_file must name the one that the other services have", e.GetId())
+	}
+	return nil
 }
 
 // Skipped counts a stored message that cannot be an event.

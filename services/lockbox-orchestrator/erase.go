@@ -97,31 +97,34 @@ func (o *orchestrator) destroyAgain(ctx context.Context) error {
 	if o.Keys == nil {
 		return nil
 	}
-	s := map[aggregate.Key]erasure.State{}
-	err := o.Journal.Replay(ctx, journal.Replay{Kind: aggregate.KindErasure}, func(e journal.Entry) error {
-		about := aggregate.KeyOf(e.Event)
-		s[about] = erasure.Evolve(s[about], e.Seq, e.Event)
-		return nil
-	})
+	// What was decided and not carried out is about to be.
+	gone, err := Erased(ctx, o.Journal, func(s erasure.State) bool { return s.Status == erasure.Destroyed })
 	if err != nil {
 		return err
 	}
-	for about, is := range s {
-		if is.Status != erasure.Destroyed {
-			continue // or it is about to be
-		}
-		left, err := o.Keys.Left(ctx, is.Keys())
-		if len(left) == 0 || err != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := o.Keys.Destroy(ctx, uuid.Must(uuid.NewV7()).String(), left...); err != nil {
-			return err
-		}
-		o.Log.Warn("keys that were destroyed were there again, and are destroyed again", zap.Stringer("erasure", about),
-			zap.Int("keys", len(left)))
+	left, err := o.Keys.Left(ctx, gone)
+	if len(left) == 0 || err != nil {
+		return err
 	}
-	return nil
+	o.Log.Warn("keys that were destroyed were there again, and are destroyed again", zap.Int("keys", len(left)))
+	_, err = o.Keys.Destroy(ctx, uuid.Must(uuid.NewV7()).String(), left...)
+	return err
+}
+
+// Erased returns the keys of those erasures in the stream that are wanted.
+func Erased(
+	ctx context.Context, j *journal.Journal, wanted func(erasure.State) bool,
+) (keys []erasable.KeyID, err error) {
+	all := map[aggregate.Key]erasure.State{}
+	err = j.Replay(ctx, journal.Replay{Kind: aggregate.KindErasure}, func(e journal.Entry) error {
+		about := aggregate.KeyOf(e.Event)
+		all[about] = erasure.Evolve(all[about], e.Seq, e.Event)
+		return nil
+	})
+	for _, s := range all {
+		if wanted(s) {
+			keys = append(keys, s.Keys()...)
+		}
+	}
+	return keys, err
 }

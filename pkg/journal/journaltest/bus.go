@@ -42,10 +42,10 @@ type Bus struct {
 	servers []*embedded.Server // nil where stopped
 }
 
-// Start runs a provisioned bus with that many servers until the test ends.
-func Start(t testing.TB, servers int) *Bus {
+// Start runs a provisioned bus with that many servers until the test ends. Their options may be changed.
+func Start(t testing.TB, servers int, change ...func(*bus.ServerOptions)) *Bus {
 	t.Helper()
-	b := New(t, servers)
+	b := New(t, servers, change...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := bus.Provision(ctx, b.Connect(t, bus.Provisioner), servers); err != nil {
@@ -55,7 +55,7 @@ func Start(t testing.TB, servers int) *Bus {
 }
 
 // New is Start without streams.
-func New(t testing.TB, servers int) *Bus {
+func New(t testing.TB, servers int, change ...func(*bus.ServerOptions)) *Bus {
 	t.Helper()
 	keys, err := bus.GenerateKeys(Tool, OtherTool, LimitedTool)
 	if err != nil {
@@ -79,9 +79,12 @@ func New(t testing.TB, servers int) *Bus {
 			b.options[i].Cluster = &bus.ClusterOptions{Name: "test", Host: "127.0.0.1", Port: port}
 		}
 	}
-	for _, o := range b.options {
+	for i, o := range b.options {
 		if o.Cluster != nil {
 			o.Cluster.Routes = routes
+		}
+		for _, c := range change {
+			c(&b.options[i])
 		}
 	}
 	b.Resume(t)

@@ -122,3 +122,20 @@ func TestAnotherImplementationAgreesAboutTheLog(t *testing.T) {
 		agree(t, names, want, python(t, "log.py", what, "../testdata/"+file))
 	}
 }
+
+func TestAnotherImplementationAgreesAboutErasure(t *testing.T) {
+	type vector struct{ Name, Answer string }
+	var all struct{ Owners, Values, Pages []vector }
+	read(t, "erasure.json", &all)
+	var names, want []string
+	for _, v := range slices.Concat(all.Owners, all.Values, all.Pages) {
+		names, want = append(names, v.Name), append(want, v.Answer)
+	}
+	got := python(t, "erasure.py", "../testdata/erasure.json")
+	for i, line := range got {
+		if err := json.Unmarshal([]byte(line), &got[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agree(t, names, want, got)
+}

@@ -48,7 +48,7 @@ func TestABusWithNothingOnItIsWell(t *testing.T) {
 	e.hearing = time.Minute
 	found := e.examined(t)
 	for _, id := range []string{"reach", "rights", "streams", "replicas", "consumers", "clock", "lease", "checkpoint",
-		"lag", "deadlines", "dead-letters"} {
+		"lag", "deadlines", "dead-letters", "key-store"} {
 		if found[id].State != render.OK {
 			t.Errorf("%s: %+v", id, found[id].Findings)
 		}
@@ -56,7 +56,7 @@ func TestABusWithNothingOnItIsWell(t *testing.T) {
 	expects(t, found["rights"], render.OK, "11 keys, of which none can do more")
 	e.Thorough = true
 	expects(t, e.examined(t)["rights"], render.OK, "each can do what it may and nothing else, as [0-9]{4} trials show")
-	expects(t, found["backup"], render.NotChecked, "there are no backups yet")
+	expects(t, found["backup"], render.NotChecked, "nothing makes backups of the streams yet")
 	expects(t, found["customers"], render.NotChecked, "no customers yet")
 }
 
@@ -303,7 +303,7 @@ func TestACopyThatIsAway(t *testing.T) {
 	within(t, func() bool { return e.examined(t)["replicas"].State == render.OK })
 	found := e.examined(t)
 	expects(t, found["replicas"], render.OK, "3 copies of each stream, all of them current")
-	expects(t, found["streams"], render.OK, "6 streams")
+	expects(t, found["streams"], render.OK, "7 streams")
 	expects(t, found["consumers"], render.OK, "3 readers")
 	b.StopServer(2)
 	within(t, func() bool {

@@ -84,6 +84,7 @@ const (
 	seeBus     = manual + "the-bus"
 	seeConfig  = manual + "configuration"
 	seeIssuers = manual + "issuers-and-their-keys"
+	seeErasing = manual + "erasing"
 	seeWrong   = manual + "when-things-go-wrong"
 	seeWell    = manual + "is-it-all-right"
 	seeTrust   = manual + "whom-to-trust-with-what"
@@ -124,6 +125,7 @@ func (e *exam) checks() []check {
 		{work, "lag", "Waiting work", seeWell, false, true, e.lag},
 		{work, "deadlines", "Deadlines", seeWell, false, true, e.deadlines},
 		{work, "dead-letters", "Dead letters", seeWrong, false, true, e.deadLetters},
+		{work, "key-store", "Key store", seeErasing, false, true, e.keyStore},
 		{work, "backup", "Backups", "", false, true, e.backups},
 		{people, "groups", "Your groups", seeConfig, true, true, e.groups},
 		{people, "customers", "Customers", seeWrong, false, true, e.customers},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
@@ -58,6 +59,8 @@ func keysOf(t *testing.T, keys bus.Keys) string {
 	_, err = logkeys.LoadOrCreate(dir, "lockbox.localhost/log")
 	must(t, err)
 	must(t, sealed.LoadOrCreate(dir, webhookKeys))
+	_, err = keystore.LoadOrCreate(dir)
+	must(t, err)
 	return dir
 }
 

@@ -31,6 +31,9 @@ type Service struct {
 	Listen, Web []string
 	// Secrets are files that nobody else may read; Dirs what it writes to.
 	Secrets, Dirs []string
+	// KeySecret is the file of the key store's secret. ReadsEvents says that the service needs it once others have it.
+	KeySecret   string
+	ReadsEvents bool
 	// Mail is nil unless it sends mails.
 	Mail *notifier.Config
 	// Witnesses is the file of the log's policy, LogAddress where the log is served.
@@ -82,6 +85,7 @@ func common[C any](s *Service, f *service.File[C], id bus.Identity) {
 	s.Key = Key{id, string(f.NATS.SeedFile), f.NATS.URL, f.NATS.TLS.CA}
 	s.Issuers = f.Issuers
 	s.Listen = append(s.Listen, f.Observe.Listen)
+	s.KeySecret, s.ReadsEvents = string(f.Erasure.SecretFile), id.Of() != bus.Portal
 	s.AddSecrets(f)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
@@ -37,7 +38,8 @@ const webhookKeys = "webhooks"
 // secretFiles are the files that nobody else may read: those in the directory of keys, and those that services name.
 func (e *exam) secretFiles() (paths []string) {
 	for _, pattern := range []string{bus.SeedFile("*"), devca.KeyFile, bus.CertificateKey, logkeys.SigningKeyFile,
-		logkeys.SaltsFile, webhookKeys + sealed.KeyFile, writerkeys.DeploymentKeyFile, writerkeys.KeyFile("*")} {
+		logkeys.SaltsFile, webhookKeys + sealed.KeyFile, writerkeys.DeploymentKeyFile, writerkeys.KeyFile("*"),
+		keystore.SecretFile} {
 		paths = append(paths, inKeys(e.Keys, pattern)...)
 	}
 	for _, s := range e.Services {
@@ -124,7 +126,7 @@ func (e *exam) completeness(context.Context) (found []render.Finding) {
 	}
 	if e.complete() {
 		wanted := []string{logkeys.SigningKeyFile, logkeys.SaltsFile, webhookKeys + sealed.KeyFile,
-			webhookKeys + sealed.PublicFile}
+			webhookKeys + sealed.PublicFile, keystore.SecretFile}
 		for _, id := range bus.Identities() {
 			wanted = append(wanted, bus.SeedFile(id), bus.PublicKeyFile(id))
 		}

@@ -172,7 +172,7 @@ func cosigned(ctx context.Context, policy *merkle.Policy, at string) render.Find
 }
 
 func (e *exam) backups(context.Context) []render.Finding {
-	return one(skipped("there are no backups yet, and so no drills: nothing makes them"))
+	return one(skipped("nothing makes backups of the streams yet, so there are no drills; those of the key store are not looked for"))
 }
 
 // queue is what waits for a consumer: what nobody has taken yet, and what was taken and is not done, because it is held

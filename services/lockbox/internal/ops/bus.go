@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/devca"
 	"github.com/openlockbox/lockbox/pkg/durable"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/sealed"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
@@ -69,6 +70,9 @@ func (k *keyring) make() (bus.Keys, error) {
 	if err == nil {
 		_, err = k.writers().Make(slices.Collect(maps.Keys(keys)))
 	}
+	if err == nil {
+		_, err = keystore.LoadOrCreate(k.dir)
+	}
 	switch {
 	case err != nil:
 	case k.rotate:
@@ -90,9 +94,11 @@ func keysCommand() *cobra.Command {
 		Use:   "keys",
 		Short: "Make the keys that are missing, and hand each one out",
 		Long: "Makes an nkey for every service, tool and copy in --dir, the key that signs the Merkle log (log.key) and the secret of its salts\n" +
-			"(log.salts), the keys with which writers sign events (.writer) and the deployment's key that certifies them (writers.key), and\n" +
-			"the key to which customers' webhooks are encrypted (webhooks.key, webhooks.public), unless they are there already; none is ever\n" +
-			"replaced, but a writer's in the last 60 days of its certificate. Keep writers.key elsewhere: only the next certificate needs it.\n" +
+			"(log.salts), the keys with which writers sign events (.writer) and the deployment's key that certifies them (writers.key), the\n" +
+			"key to which customers' webhooks are encrypted (webhooks.key, webhooks.public), and the secret of the store of keys with which\n" +
+			"people's details and what they write are encrypted (erasable.key), unless they are there already; none is ever replaced, but a\n" +
+			"writer's in the last 60 days of its certificate. Keep writers.key elsewhere: only the next certificate needs it. Keep a copy of\n" +
+			"erasable.key elsewhere: without it all details and texts are lost.\n" +
 			"Publish log.vkey and writers.vkey: with them anybody verifies receipts, and that every event is its writer's.\n" +
 			"--new-webhook-key adds a new key to webhooks.key, before those that are there, and replaces webhooks.public: give the forwarder\n" +
 			"its file first, then the orchestrator.\n\n" +
@@ -114,6 +120,9 @@ func keysCommand() *cobra.Command {
 		"make a new key to which customers' webhooks are encrypted, and keep those that there are")
 	return c
 }
+
+// readers are those who read and write what can be erased, besides the forwarder.
+var readers = []bus.Identity{bus.Evaluator, bus.Orchestrator, bus.Notifier, bus.Projector}
 
 // distribute gives each identity what it needs, and nothing else, if the keys are to be handed out.
 func (k *keyring) distribute(keys bus.Keys) error {
@@ -148,6 +157,9 @@ func (k *keyring) distribute(keys bus.Keys) error {
 		if id.Of() == bus.Orchestrator {
 			err = errors.Join(err, hand(string(id), webhookKeys+sealed.PublicFile, 0o644))
 		}
+		if slices.Contains(readers, id.Of()) {
+			err = errors.Join(err, hand(string(id), keystore.SecretFile, 0o600))
+		}
 		if there(writerkeys.KeyFile(id)) {
 			err = errors.Join(err, hand(string(id), writerkeys.KeyFile(id), 0o600),
 				hand(string(id), writerkeys.PublicKeyFile, 0o644))
@@ -161,7 +173,8 @@ func (k *keyring) distribute(keys bus.Keys) error {
 	}
 	err = errors.Join(err, k.certificates(keys, hand))
 	// Not to the compliance team, whose identity on the bus the forwarder shares.
-	err = errors.Join(err, hand(forwarder.Name, webhookKeys+sealed.KeyFile, 0o600))
+	err = errors.Join(err, hand(forwarder.Name, webhookKeys+sealed.KeyFile, 0o600),
+		hand(forwarder.Name, keystore.SecretFile, 0o600))
 	if secure {
 		err = errors.Join(err, hand("nats", bus.CAFile, 0o644), hand("nats", bus.CertificateFile, 0o644),
 			hand("nats", bus.CertificateKey, 0o600))
@@ -299,7 +312,8 @@ func (k *keyring) explain(out io.Writer, made []string, stale bool, listen, host
 		filepath.Join(k.dir, configFile))
 	say("  3. Make the streams: lockbox provision --url tls://%s:%s --ca %s --keys %s", host, port,
 		filepath.Join(k.dir, bus.CAFile), k.dir)
-	say("  4. Keep a copy of %s elsewhere: without it the streams are lost.", bus.StoreKeyFile)
+	say("  4. Keep copies of %s and %s elsewhere, apart from any backup: without the one the streams are lost, without the\n"+
+		"     other all that people wrote, their names and their addresses.", bus.StoreKeyFile, keystore.SecretFile)
 	say("  5. Give each service its own .nk file and %s, and nobody another's (--hand-out DIR sorts them).", bus.CAFile)
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 )
@@ -171,13 +172,14 @@ func TestWhatIsHandedOut(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	succeeds(t, "bus", "init", "--dir", dir, "--copy", "audit-projector@b", "--hand-out", out)
 	for owner, want := range map[string]string{
-		"notifier":          "ca.crt notifier.nk notifier.writer writers.vkey",
-		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt log.key log.salts writers.vkey",
-		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt " +
+		"notifier": "ca.crt erasable.key notifier.nk notifier.writer writers.vkey",
+		"audit-projector@b": "audit-projector@b.nk audit-projector@b.writer ca.crt erasable.key log.key log.salts " +
+			"writers.vkey",
+		"lockbox-orchestrator": "audit-projector.certificate audit-projector@b.certificate ca.crt erasable.key " +
 			"jit-evaluator.certificate lockbox-orchestrator.certificate lockbox-orchestrator.nk lockbox-orchestrator.writer notifier.certificate " +
 			"repairer.certificate webhooks.public writers.vkey",
 		"portal":    "ca.crt portal.nk", // it writes no events
-		"forwarder": "webhooks.key", "compliance": "ca.crt compliance.nk writers.vkey",
+		"forwarder": "erasable.key webhooks.key", "compliance": "ca.crt compliance.nk writers.vkey",
 	} {
 		if got := strings.Join(files(filepath.Join(out, owner)), " "); got != want {
 			t.Errorf("%s gets %s", owner, got)
@@ -188,7 +190,7 @@ func TestWhatIsHandedOut(t *testing.T) {
 		t.Errorf("since when events are signed on a new bus: %d, %v", d.BeganAt, err)
 	}
 	for _, name := range files(filepath.Join(out, "nats")) {
-		if strings.HasSuffix(name, ".nk") || name == "ca.key" {
+		if strings.HasSuffix(name, ".nk") || name == "ca.key" || name == keystore.SecretFile {
 			t.Errorf("the server gets %s", name)
 		}
 	}

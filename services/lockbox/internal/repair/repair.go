@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/signed"
@@ -287,13 +288,15 @@ func (j *Job) restore(ctx context.Context, damaged *store, p Plan, aside string)
 	damaged.close()
 	defer func() {
 		if err == nil {
-			j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was is in %s.", p.last,
+			j.say("Done: %d events, of which %d were restored. Start Lockbox; everything as it was, but for the key store, is in %s.", p.last,
 				p.Restored, aside)
 		}
 	}()
 	return errors.Join(
 		os.Rename(j.path("nats"), filepath.Join(aside, "nats")), os.Rename(next, j.path("nats")),
 		os.RemoveAll(filepath.Join(aside, "work")),
+		// The store that goes on has it. What is kept must not bring back what is erased from now on.
+		removeStream(filepath.Join(aside, "nats"), bus.StreamKeys),
 		durable.Sync(j.Dir),
 	)
 }
@@ -324,15 +327,20 @@ func copyWithoutEvents(to, from string) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
 	}
-	var events []string
-	err := filepath.WalkDir(to, func(name string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && e.Name() == streamDir {
-			events = append(events, name)
+	return removeStream(to, streamDir)
+}
+
+// removeStream removes the files of a stream from a store that no server runs on.
+func removeStream(store, name string) error {
+	var found []string
+	err := filepath.WalkDir(store, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && e.Name() == name {
+			found = append(found, path)
 			return filepath.SkipDir
 		}
 		return err
 	})
-	for _, dir := range events {
+	for _, dir := range found {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err

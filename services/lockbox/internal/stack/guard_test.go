@@ -360,6 +360,13 @@ func (w *written) repaired(l *lockbox) {
 	}
 	job.Do, job.Now = true, func() time.Time { return time.Now().Add(time.Second) }
 	must(l, job.Run(before))
+	// What was set aside has no keys of what is erased later; the store that goes on has them.
+	for in, stores := range map[string]int{"repair-*/nats": 0, "nats": 1} {
+		found, err := filepath.Glob(filepath.Join(l.config.Dir, in, "*", "*", "*", bus.StreamKeys))
+		if err != nil || len(found) != stores {
+			l.Errorf("keys are in %v, %v", found, err)
+		}
+	}
 	l.config.Log = zaptest.NewLogger(l, zaptest.Level(zap.WarnLevel))
 	l.open()
 	defer l.close()
