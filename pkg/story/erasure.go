@@ -54,6 +54,8 @@ func (s *Story) found(tenantID string, targets []*lockboxv1.ErasureTarget) []agg
 		switch what := t.GetWhat().(type) {
 		case *lockboxv1.ErasureTarget_Person:
 			name = what.Person.GetIssuer() + " " + what.Person.GetSubject()
+			found[i].Holds = s.holds(tenantID, &lockboxv1.Person{Issuer: what.Person.GetIssuer(),
+				Subject: what.Person.GetSubject()})
 		case *lockboxv1.ErasureTarget_Address:
 			name = erasable.AddressOwner(what.Address.GetAddress()).Address
 		case *lockboxv1.ErasureTarget_Texts:
@@ -72,6 +74,17 @@ func (s *Story) found(tenantID string, targets []*lockboxv1.ErasureTarget) []agg
 		}
 	}
 	return found
+}
+
+// holds reports whether somebody has a role on one of a tenant's subscriptions.
+func (s *Story) holds(tenantID string, p *lockboxv1.Person) bool {
+	for key := range s.States {
+		if key.Tenant == tenantID && key.Kind == aggregate.KindSubscription &&
+			s.States.Subscription(tenantID, key.ID).Roles.Involves(p, s.Now) {
+			return true
+		}
+	}
+	return false
 }
 
 // causer returns who caused an event; nil if there is no such event.
