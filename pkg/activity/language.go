@@ -138,7 +138,10 @@ func (l speaker) actor(a *lockboxv1.Actor) string {
 }
 
 func (l speaker) person(p *lockboxv1.Person) string {
-	if p.GetErased() {
+	switch {
+	case p.GetErased() && p.GetSubject() == "": // nobody is to know more of them
+		return l.say("erased")
+	case p.GetErased():
 		return l.say("erased/person", "Subject", p.GetSubject())
 	}
 	for _, s := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {

@@ -208,7 +208,7 @@ func (s State) decide(
 	case *lockboxv1.Command_ConfirmErasure:
 		if tenant.SameHuman(c.By.GetPerson(), s.ProposedBy.GetPerson()) {
 			return refusal.OfKind(refusal.Forbidden("token", rule,
-				"whoever proposed the erasure cannot confirm it: another security officer has to"), "erasure-own-proposal")
+				"whoever proposed the erasure cannot confirm it: another security officer has to"), "erasure-same-officer")
 		}
 		e.Fact = &lockboxv1.Event_ErasureDecided{ErasureDecided: &lockboxv1.ErasureDecided{Targets: s.Targets}}
 	case *lockboxv1.Command_DeclineErasure:

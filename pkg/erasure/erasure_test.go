@@ -247,14 +247,14 @@ func TestWhatIsRefused(t *testing.T) {
 			"CONFLICT aggregate_id"},
 		"confirmed, and nowhere":     {none, sam, confirm, nil, "NOT_FOUND aggregate_id"},
 		"declined, and nowhere":      {none, sam, decline, nil, "NOT_FOUND aggregate_id"},
-		"confirmed by the proposer":  {proposed, sofia, confirm, nil, "FORBIDDEN token erasure-own-proposal"},
+		"confirmed by the proposer":  {proposed, sofia, confirm, nil, "FORBIDDEN token erasure-same-officer"},
 		"confirmed by the tenant":    {proposed, gina, confirm, nil, "FORBIDDEN token"},
 		"confirmed by an engineer":   {proposed, eve, confirm, nil, "FORBIDDEN token"},
 		"declined by the tenant":     {proposed, gina, decline, nil, "FORBIDDEN token"},
 		"declined after a decision":  {decided, sofia, decline, nil, "PRECONDITION aggregate_id"},
 		"confirmed after it is done": {destroyed, sofia, confirm, nil, "PRECONDITION aggregate_id"},
 		"confirmed by the same human": {func(w *world) { must(w.T, w.command(human("sofia"), erase(ofEve), one)) },
-			human("sofia-admin"), confirm, nil, "FORBIDDEN token erasure-own-proposal"},
+			human("sofia-admin"), confirm, nil, "FORBIDDEN token erasure-same-officer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

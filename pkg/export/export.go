@@ -174,7 +174,7 @@ func side(a *lockboxv1.Actor) string {
 // behind their subject, which stays.
 func name(a *lockboxv1.Actor) string {
 	if a.GetPerson().GetErased() {
-		return a.GetPerson().GetSubject() + " " + erasable.Erased
+		return strings.TrimSpace(a.GetPerson().GetSubject() + " " + erasable.Erased)
 	}
 	for _, s := range []string{a.GetPerson().GetDisplayName(), a.GetPerson().GetEmail(), a.GetPerson().GetSubject()} {
 		if s != "" {

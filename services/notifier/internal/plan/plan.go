@@ -392,7 +392,7 @@ func (p *planner) others(r recipient) []string {
 // Name returns a person's name or, failing that, their identifier; behind it, whether the name was erased (R63).
 func Name(p *lockboxv1.Person) string {
 	if p.GetErased() {
-		return p.GetSubject() + " " + erasable.Erased
+		return strings.TrimSpace(p.GetSubject() + " " + erasable.Erased)
 	}
 	for _, name := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {
 		if name != "" {
