@@ -304,6 +304,67 @@ func (InvitationState) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
+// How far an erasure has come.
+type ErasureStatus int32
+
+const (
+	// Not set; no erasure has it.
+	ErasureStatus_ERASURE_STATUS_UNSPECIFIED ErasureStatus = 0
+	// A second security officer has to confirm it.
+	ErasureStatus_ERASURE_STATUS_PROPOSED ErasureStatus = 1
+	// It was decided, and the keys are being destroyed. It cannot be taken back.
+	ErasureStatus_ERASURE_STATUS_DECIDED ErasureStatus = 2
+	// Nothing is erased.
+	ErasureStatus_ERASURE_STATUS_DECLINED ErasureStatus = 3
+	// What was to be erased cannot be read any more.
+	ErasureStatus_ERASURE_STATUS_ERASED ErasureStatus = 4
+)
+
+// Enum value maps for ErasureStatus.
+var (
+	ErasureStatus_name = map[int32]string{
+		0: "ERASURE_STATUS_UNSPECIFIED",
+		1: "ERASURE_STATUS_PROPOSED",
+		2: "ERASURE_STATUS_DECIDED",
+		3: "ERASURE_STATUS_DECLINED",
+		4: "ERASURE_STATUS_ERASED",
+	}
+	ErasureStatus_value = map[string]int32{
+		"ERASURE_STATUS_UNSPECIFIED": 0,
+		"ERASURE_STATUS_PROPOSED":    1,
+		"ERASURE_STATUS_DECIDED":     2,
+		"ERASURE_STATUS_DECLINED":    3,
+		"ERASURE_STATUS_ERASED":      4,
+	}
+)
+
+func (x ErasureStatus) Enum() *ErasureStatus {
+	p := new(ErasureStatus)
+	*p = x
+	return p
+}
+
+func (x ErasureStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ErasureStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[4].Descriptor()
+}
+
+func (ErasureStatus) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[4]
+}
+
+func (x ErasureStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ErasureStatus.Descriptor instead.
+func (ErasureStatus) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
+}
+
 // Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
 // there, and the name that of the ask's field. Answered by audit-projector from its projection. People see what they may see;
 // everything else is NOT_FOUND (I9).
@@ -341,6 +402,7 @@ type Query struct {
 	//	*Query_GetOverview
 	//	*Query_GetDashboard
 	//	*Query_ListScenarios
+	//	*Query_ListErasures
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -582,6 +644,15 @@ func (x *Query) GetListScenarios() *ListScenarios {
 	return nil
 }
 
+func (x *Query) GetListErasures() *ListErasures {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_ListErasures); ok {
+			return x.ListErasures
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -681,6 +752,11 @@ type Query_ListScenarios struct {
 	ListScenarios *ListScenarios `protobuf:"bytes,74,opt,name=list_scenarios,json=listScenarios,proto3,oneof"`
 }
 
+type Query_ListErasures struct {
+	// What was erased, is being erased, or is proposed to be.
+	ListErasures *ListErasures `protobuf:"bytes,75,opt,name=list_erasures,json=listErasures,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -719,6 +795,8 @@ func (*Query_GetDashboard) isQuery_Ask() {}
 
 func (*Query_ListScenarios) isQuery_Ask() {}
 
+func (*Query_ListErasures) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -749,6 +827,7 @@ type QueryReply struct {
 	//	*QueryReply_Overview
 	//	*QueryReply_Dashboard
 	//	*QueryReply_Scenarios
+	//	*QueryReply_Erasures
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -976,6 +1055,15 @@ func (x *QueryReply) GetScenarios() *ScenarioList {
 	return nil
 }
 
+func (x *QueryReply) GetErasures() *ErasureList {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Erasures); ok {
+			return x.Erasures
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -1075,6 +1163,11 @@ type QueryReply_Scenarios struct {
 	Scenarios *ScenarioList `protobuf:"bytes,104,opt,name=scenarios,proto3,oneof"`
 }
 
+type QueryReply_Erasures struct {
+	// Answers list_erasures.
+	Erasures *ErasureList `protobuf:"bytes,105,opt,name=erasures,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -1112,6 +1205,8 @@ func (*QueryReply_Overview) isQueryReply_Answer() {}
 func (*QueryReply_Dashboard) isQueryReply_Answer() {}
 
 func (*QueryReply_Scenarios) isQueryReply_Answer() {}
+
+func (*QueryReply_Erasures) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -1939,8 +2034,11 @@ type RequestView struct {
 	AccessEndsWithTicket bool `protobuf:"varint,98,opt,name=access_ends_with_ticket,json=accessEndsWithTicket,proto3" json:"access_ends_with_ticket,omitempty"`
 	// True if the provider's ticket system opened the ticket that the request names: it is no support that the customer requested.
 	TicketOfProvider bool `protobuf:"varint,99,opt,name=ticket_of_provider,json=ticketOfProvider,proto3" json:"ticket_of_provider,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The versions of those of its events in which somebody wrote something that the caller could have erased now (R63): the
+	// customer's own people's for its Global Administrators, anybody's for security officers.
+	Erasable      []uint64 `protobuf:"varint,100,rep,packed,name=erasable,proto3" json:"erasable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestView) Reset() {
@@ -2202,6 +2300,13 @@ func (x *RequestView) GetTicketOfProvider() bool {
 		return x.TicketOfProvider
 	}
 	return false
+}
+
+func (x *RequestView) GetErasable() []uint64 {
+	if x != nil {
+		return x.Erasable
+	}
+	return nil
 }
 
 // How one person decided about a request.
@@ -4412,6 +4517,371 @@ func (x *DisclosureView) GetToldAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Erasures of details of people and of what they wrote (R63). For the tenant's Global Administrators and Auditors, and for the
+// provider's security officers, who may ask across tenants, the provider's own events included.
+type ListErasures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the one with this id. Empty: all.
+	ErasureId string `protobuf:"bytes,1,opt,name=erasure_id,json=erasureId,proto3" json:"erasure_id,omitempty"`
+	// At most this many, 1 to 1000; 0 means 100.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasures) Reset() {
+	*x = ListErasures{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasures) ProtoMessage() {}
+
+func (x *ListErasures) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasures.ProtoReflect.Descriptor instead.
+func (*ListErasures) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListErasures) GetErasureId() string {
+	if x != nil {
+		return x.ErasureId
+	}
+	return ""
+}
+
+func (x *ListErasures) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Answers ListErasures.
+type ErasureList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Erasures      []*ErasureView `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasureList) Reset() {
+	*x = ErasureList{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasureList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasureList) ProtoMessage() {}
+
+func (x *ErasureList) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasureList.ProtoReflect.Descriptor instead.
+func (*ErasureList) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ErasureList) GetErasures() []*ErasureView {
+	if x != nil {
+		return x.Erasures
+	}
+	return nil
+}
+
+// An erasure as people are shown it.
+type ErasureView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The erasure's id.
+	ErasureId string `protobuf:"bytes,1,opt,name=erasure_id,json=erasureId,proto3" json:"erasure_id,omitempty"`
+	// The customer's id; `_` for the provider's own events.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// How far it has come.
+	Status ErasureStatus `protobuf:"varint,3,opt,name=status,proto3,enum=lockbox.v1.ErasureStatus" json:"status,omitempty"`
+	// What is erased.
+	Targets []*ErasureTargetView `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
+	// Why; empty if nobody said.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The security officer who proposed it; absent if an administrator of the customer decided it alone.
+	ProposedBy *Actor `protobuf:"bytes,6,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	// When it was proposed.
+	ProposedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=proposed_at,json=proposedAt,proto3" json:"proposed_at,omitempty"`
+	// Who decided it: a second security officer, or the customer's administrator.
+	DecidedBy *Actor `protobuf:"bytes,8,opt,name=decided_by,json=decidedBy,proto3" json:"decided_by,omitempty"`
+	// When it was decided.
+	DecidedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	// Who declined or withdrew the proposal.
+	DeclinedBy *Actor `protobuf:"bytes,10,opt,name=declined_by,json=declinedBy,proto3" json:"declined_by,omitempty"`
+	// Why it was declined; may be empty.
+	DeclinedReason string `protobuf:"bytes,11,opt,name=declined_reason,json=declinedReason,proto3" json:"declined_reason,omitempty"`
+	// When it was over: erased or declined.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// How many keys it destroyed; 0 before.
+	KeysDestroyed uint32 `protobuf:"varint,13,opt,name=keys_destroyed,json=keysDestroyed,proto3" json:"keys_destroyed,omitempty"`
+	// The version of its last event; for `seen_version` of a command.
+	Version uint64 `protobuf:"varint,14,opt,name=version,proto3" json:"version,omitempty"`
+	// The verbs of the commands about it that the caller could give now: `confirm_erasure`, `decline_erasure`.
+	Allowed       []string `protobuf:"bytes,15,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasureView) Reset() {
+	*x = ErasureView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasureView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasureView) ProtoMessage() {}
+
+func (x *ErasureView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasureView.ProtoReflect.Descriptor instead.
+func (*ErasureView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ErasureView) GetErasureId() string {
+	if x != nil {
+		return x.ErasureId
+	}
+	return ""
+}
+
+func (x *ErasureView) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ErasureView) GetStatus() ErasureStatus {
+	if x != nil {
+		return x.Status
+	}
+	return ErasureStatus_ERASURE_STATUS_UNSPECIFIED
+}
+
+func (x *ErasureView) GetTargets() []*ErasureTargetView {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *ErasureView) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ErasureView) GetProposedBy() *Actor {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return nil
+}
+
+func (x *ErasureView) GetProposedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProposedAt
+	}
+	return nil
+}
+
+func (x *ErasureView) GetDecidedBy() *Actor {
+	if x != nil {
+		return x.DecidedBy
+	}
+	return nil
+}
+
+func (x *ErasureView) GetDecidedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DecidedAt
+	}
+	return nil
+}
+
+func (x *ErasureView) GetDeclinedBy() *Actor {
+	if x != nil {
+		return x.DeclinedBy
+	}
+	return nil
+}
+
+func (x *ErasureView) GetDeclinedReason() string {
+	if x != nil {
+		return x.DeclinedReason
+	}
+	return ""
+}
+
+func (x *ErasureView) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *ErasureView) GetKeysDestroyed() uint32 {
+	if x != nil {
+		return x.KeysDestroyed
+	}
+	return 0
+}
+
+func (x *ErasureView) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ErasureView) GetAllowed() []string {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+// One thing that is erased. Nothing that it was can be read from here once it is.
+type ErasureTargetView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which thing: a person by issuer and subject, the texts of an event by its place, or a mail address, which is not said.
+	Target *ErasureTarget `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// The person, with the name they are called by as long as that can be read.
+	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	// Of texts, the event's type: `CustomerDenied`; empty if the caller is not told.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// The event's name in the query's language: `Deny Lockbox Request`.
+	Title string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// When the event happened.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// Who caused it.
+	Actor         *Actor `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasureTargetView) Reset() {
+	*x = ErasureTargetView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasureTargetView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasureTargetView) ProtoMessage() {}
+
+func (x *ErasureTargetView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasureTargetView.ProtoReflect.Descriptor instead.
+func (*ErasureTargetView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ErasureTargetView) GetTarget() *ErasureTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *ErasureTargetView) GetPerson() *Person {
+	if x != nil {
+		return x.Person
+	}
+	return nil
+}
+
+func (x *ErasureTargetView) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ErasureTargetView) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *ErasureTargetView) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ErasureTargetView) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
 // What became of one mail.
 type DeliveryView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4433,7 +4903,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4445,7 +4915,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4458,7 +4928,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -4512,7 +4982,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4524,7 +4994,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4537,7 +5007,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 // Answers GetSelf.
@@ -4571,7 +5041,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4583,7 +5053,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4596,7 +5066,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -4689,7 +5159,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4701,7 +5171,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4714,7 +5184,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -4765,7 +5235,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +5247,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +5260,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -4826,7 +5296,7 @@ type LostRole struct {
 
 func (x *LostRole) Reset() {
 	*x = LostRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4838,7 +5308,7 @@ func (x *LostRole) String() string {
 func (*LostRole) ProtoMessage() {}
 
 func (x *LostRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4851,7 +5321,7 @@ func (x *LostRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostRole.ProtoReflect.Descriptor instead.
 func (*LostRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LostRole) GetRole() Role {
@@ -4898,7 +5368,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4910,7 +5380,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4923,7 +5393,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 // Answers ListServices.
@@ -4939,7 +5409,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4951,7 +5421,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4964,7 +5434,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -4996,7 +5466,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5478,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5491,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -5057,7 +5527,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5069,7 +5539,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5082,7 +5552,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -5105,7 +5575,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5117,7 +5587,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5130,7 +5600,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -5152,7 +5622,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa8\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe9\n" +
 	"\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
@@ -5182,8 +5652,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x0egroup_requests\x18Q \x01(\v2\x19.lockbox.v1.GroupRequestsH\x00R\rgroupRequests\x12<\n" +
 	"\fget_overview\x18H \x01(\v2\x17.lockbox.v1.GetOverviewH\x00R\vgetOverview\x12?\n" +
 	"\rget_dashboard\x18I \x01(\v2\x18.lockbox.v1.GetDashboardH\x00R\fgetDashboard\x12B\n" +
-	"\x0elist_scenarios\x18J \x01(\v2\x19.lockbox.v1.ListScenariosH\x00R\rlistScenariosB\x05\n" +
-	"\x03ask\"\xe4\b\n" +
+	"\x0elist_scenarios\x18J \x01(\v2\x19.lockbox.v1.ListScenariosH\x00R\rlistScenarios\x12?\n" +
+	"\rlist_erasures\x18K \x01(\v2\x18.lockbox.v1.ListErasuresH\x00R\flistErasuresB\x05\n" +
+	"\x03ask\"\x9b\t\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -5208,7 +5679,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06groups\x18o \x01(\v2\x19.lockbox.v1.RequestGroupsH\x00R\x06groups\x122\n" +
 	"\boverview\x18f \x01(\v2\x14.lockbox.v1.OverviewH\x00R\boverview\x125\n" +
 	"\tdashboard\x18g \x01(\v2\x15.lockbox.v1.DashboardH\x00R\tdashboard\x128\n" +
-	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenariosB\b\n" +
+	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenarios\x125\n" +
+	"\berasures\x18i \x01(\v2\x17.lockbox.v1.ErasureListH\x00R\berasuresB\b\n" +
 	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -5273,7 +5745,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"\x8e\f\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\xaa\f\n" +
 	"\vRequestView\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -5316,7 +5788,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\alog_key\x18` \x01(\tR\x06logKey\x12;\n" +
 	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
 	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
-	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\"\x87\x02\n" +
+	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\x12\x1a\n" +
+	"\berasable\x18d \x03(\x04R\berasable\"\x87\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -5512,7 +5985,43 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rembargo_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fembargoUntil\x12=\n" +
 	"\fdisclosed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt\x124\n" +
 	"\fdisclosed_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\vdisclosedBy\x123\n" +
-	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"\xe7\x01\n" +
+	"\atold_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06toldAt\"C\n" +
+	"\fListErasures\x12\x1d\n" +
+	"\n" +
+	"erasure_id\x18\x01 \x01(\tR\terasureId\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"B\n" +
+	"\vErasureList\x123\n" +
+	"\berasures\x18\x01 \x03(\v2\x17.lockbox.v1.ErasureViewR\berasures\"\x95\x05\n" +
+	"\vErasureView\x12\x1d\n" +
+	"\n" +
+	"erasure_id\x18\x01 \x01(\tR\terasureId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x121\n" +
+	"\x06status\x18\x03 \x01(\x0e2\x19.lockbox.v1.ErasureStatusR\x06status\x127\n" +
+	"\atargets\x18\x04 \x03(\v2\x1d.lockbox.v1.ErasureTargetViewR\atargets\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x122\n" +
+	"\vproposed_by\x18\x06 \x01(\v2\x11.lockbox.v1.ActorR\n" +
+	"proposedBy\x12;\n" +
+	"\vproposed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"proposedAt\x120\n" +
+	"\n" +
+	"decided_by\x18\b \x01(\v2\x11.lockbox.v1.ActorR\tdecidedBy\x129\n" +
+	"\n" +
+	"decided_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\x122\n" +
+	"\vdeclined_by\x18\n" +
+	" \x01(\v2\x11.lockbox.v1.ActorR\n" +
+	"declinedBy\x12'\n" +
+	"\x0fdeclined_reason\x18\v \x01(\tR\x0edeclinedReason\x125\n" +
+	"\bended_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12%\n" +
+	"\x0ekeys_destroyed\x18\r \x01(\rR\rkeysDestroyed\x12\x18\n" +
+	"\aversion\x18\x0e \x01(\x04R\aversion\x12\x18\n" +
+	"\aallowed\x18\x0f \x03(\tR\aallowed\"\xf5\x01\n" +
+	"\x11ErasureTargetView\x121\n" +
+	"\x06target\x18\x01 \x01(\v2\x19.lockbox.v1.ErasureTargetR\x06target\x12*\n" +
+	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12'\n" +
+	"\x05actor\x18\x06 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\"\xe7\x01\n" +
 	"\fDeliveryView\x12\x1c\n" +
 	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1a\n" +
@@ -5597,7 +6106,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x1aINVITATION_STATE_WITHDRAWN\x10\x04\x12 \n" +
 	"\x1cINVITATION_STATE_TURNED_DOWN\x10\x05\x12\x1c\n" +
 	"\x18INVITATION_STATE_EXPIRED\x10\x06\x12#\n" +
-	"\x1fINVITATION_STATE_ISSUER_CHANGED\x10\aB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x1fINVITATION_STATE_ISSUER_CHANGED\x10\a*\xa0\x01\n" +
+	"\rErasureStatus\x12\x1e\n" +
+	"\x1aERASURE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17ERASURE_STATUS_PROPOSED\x10\x01\x12\x1a\n" +
+	"\x16ERASURE_STATUS_DECIDED\x10\x02\x12\x1b\n" +
+	"\x17ERASURE_STATUS_DECLINED\x10\x03\x12\x19\n" +
+	"\x15ERASURE_STATUS_ERASED\x10\x04B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_query_proto_rawDescOnce sync.Once
@@ -5611,251 +6126,272 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
 	(RequestGrouping)(0),          // 2: lockbox.v1.RequestGrouping
 	(InvitationState)(0),          // 3: lockbox.v1.InvitationState
-	(*Query)(nil),                 // 4: lockbox.v1.Query
-	(*QueryReply)(nil),            // 5: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 6: lockbox.v1.ListRequests
-	(*GroupRequests)(nil),         // 7: lockbox.v1.GroupRequests
-	(*RequestGroups)(nil),         // 8: lockbox.v1.RequestGroups
-	(*RequestGroup)(nil),          // 9: lockbox.v1.RequestGroup
-	(*ListSimilar)(nil),           // 10: lockbox.v1.ListSimilar
-	(*SimilarList)(nil),           // 11: lockbox.v1.SimilarList
-	(*SimilarRequest)(nil),        // 12: lockbox.v1.SimilarRequest
-	(*RequestList)(nil),           // 13: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 14: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 15: lockbox.v1.RequestView
-	(*Decision)(nil),              // 16: lockbox.v1.Decision
-	(*Question)(nil),              // 17: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 18: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 19: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 20: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 21: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 22: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 23: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 24: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 25: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 26: lockbox.v1.SignInView
-	(*IssuerKeys)(nil),            // 27: lockbox.v1.IssuerKeys
-	(*PendingSignInChange)(nil),   // 28: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 29: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 30: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 31: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 32: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 33: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 34: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 35: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 36: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 37: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 38: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 39: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 40: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 41: lockbox.v1.DisclosureView
-	(*DeliveryView)(nil),          // 42: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 43: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 44: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 45: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 46: lockbox.v1.HeldRole
-	(*LostRole)(nil),              // 47: lockbox.v1.LostRole
-	(*ListServices)(nil),          // 48: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 49: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 50: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 51: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 52: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 53: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 54: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 55: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 56: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 57: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 58: lockbox.v1.AccessList
-	(*Overview)(nil),              // 59: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 60: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 61: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 62: google.protobuf.Timestamp
-	(*Person)(nil),                // 63: lockbox.v1.Person
-	(*Actor)(nil),                 // 64: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 65: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 66: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 67: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 68: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 69: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 70: google.protobuf.Duration
-	(*Event)(nil),                 // 71: lockbox.v1.Event
-	(SupportPlan)(0),              // 72: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 73: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 74: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 75: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 76: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 77: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 78: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 79: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 80: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 81: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 82: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 83: lockbox.v1.Occurrence
-	(Role)(0),                     // 84: lockbox.v1.Role
-	(ServiceStage)(0),             // 85: lockbox.v1.ServiceStage
+	(ErasureStatus)(0),            // 4: lockbox.v1.ErasureStatus
+	(*Query)(nil),                 // 5: lockbox.v1.Query
+	(*QueryReply)(nil),            // 6: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 7: lockbox.v1.ListRequests
+	(*GroupRequests)(nil),         // 8: lockbox.v1.GroupRequests
+	(*RequestGroups)(nil),         // 9: lockbox.v1.RequestGroups
+	(*RequestGroup)(nil),          // 10: lockbox.v1.RequestGroup
+	(*ListSimilar)(nil),           // 11: lockbox.v1.ListSimilar
+	(*SimilarList)(nil),           // 12: lockbox.v1.SimilarList
+	(*SimilarRequest)(nil),        // 13: lockbox.v1.SimilarRequest
+	(*RequestList)(nil),           // 14: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 15: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 16: lockbox.v1.RequestView
+	(*Decision)(nil),              // 17: lockbox.v1.Decision
+	(*Question)(nil),              // 18: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 19: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 20: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 21: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 22: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 23: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 24: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 25: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 26: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 27: lockbox.v1.SignInView
+	(*IssuerKeys)(nil),            // 28: lockbox.v1.IssuerKeys
+	(*PendingSignInChange)(nil),   // 29: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 30: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 31: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 32: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 33: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 34: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 35: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 36: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 37: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 38: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 39: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 40: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 41: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 42: lockbox.v1.DisclosureView
+	(*ListErasures)(nil),          // 43: lockbox.v1.ListErasures
+	(*ErasureList)(nil),           // 44: lockbox.v1.ErasureList
+	(*ErasureView)(nil),           // 45: lockbox.v1.ErasureView
+	(*ErasureTargetView)(nil),     // 46: lockbox.v1.ErasureTargetView
+	(*DeliveryView)(nil),          // 47: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 48: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 49: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 50: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 51: lockbox.v1.HeldRole
+	(*LostRole)(nil),              // 52: lockbox.v1.LostRole
+	(*ListServices)(nil),          // 53: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 54: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 55: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 56: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 57: lockbox.v1.Receipt
+	(*ListAccess)(nil),            // 58: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 59: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 60: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 61: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 62: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 63: lockbox.v1.AccessList
+	(*Overview)(nil),              // 64: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 65: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 66: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 67: google.protobuf.Timestamp
+	(*Person)(nil),                // 68: lockbox.v1.Person
+	(*Actor)(nil),                 // 69: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 70: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 71: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 72: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 73: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 74: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 75: google.protobuf.Duration
+	(*Event)(nil),                 // 76: lockbox.v1.Event
+	(SupportPlan)(0),              // 77: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 78: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 79: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 80: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 81: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 82: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 83: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 84: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 85: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 86: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 87: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 88: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 89: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 90: lockbox.v1.Role
+	(ServiceStage)(0),             // 91: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	6,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	14,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	19,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	22,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	33,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	34,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	37,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	43,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	48,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	29,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	39,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	51,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	25,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	53,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	10,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
-	7,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	54,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	55,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	56,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
-	57,  // 19: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	13,  // 20: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	15,  // 21: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	20,  // 22: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	23,  // 23: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	36,  // 24: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	35,  // 25: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	38,  // 26: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	44,  // 27: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	49,  // 28: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	30,  // 29: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	40,  // 30: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	52,  // 31: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	24,  // 32: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	58,  // 33: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	11,  // 34: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	8,   // 35: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	59,  // 36: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	60,  // 37: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	61,  // 38: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	0,   // 39: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	62,  // 40: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	1,   // 41: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	63,  // 42: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
-	6,   // 43: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
-	2,   // 44: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
-	9,   // 45: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	64,  // 46: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	62,  // 47: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
-	12,  // 48: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 49: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	62,  // 50: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	62,  // 51: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	15,  // 52: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 53: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	65,  // 54: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	64,  // 55: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	62,  // 56: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	66,  // 57: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	67,  // 58: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	16,  // 59: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	16,  // 60: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	17,  // 61: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	68,  // 62: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	62,  // 63: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	18,  // 64: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	62,  // 65: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	42,  // 66: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	69,  // 67: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	63,  // 68: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	64,  // 69: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	64,  // 70: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	64,  // 71: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	62,  // 72: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	70,  // 73: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	64,  // 74: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	62,  // 75: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	64,  // 76: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	62,  // 77: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	62,  // 78: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	64,  // 79: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	62,  // 80: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	62,  // 81: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	21,  // 82: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	18,  // 83: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	71,  // 84: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	64,  // 85: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	72,  // 86: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	73,  // 87: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	32,  // 88: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	31,  // 89: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	26,  // 90: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	69,  // 91: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	74,  // 92: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	24,  // 93: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	75,  // 94: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 95: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	64,  // 96: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	62,  // 97: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	63,  // 98: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	62,  // 99: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	64,  // 100: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	62,  // 101: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	76,  // 102: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	76,  // 103: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	28,  // 104: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	27,  // 105: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	69,  // 106: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	77,  // 107: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	78,  // 108: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	64,  // 109: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	62,  // 110: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	64,  // 111: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	62,  // 112: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	76,  // 113: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	32,  // 114: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	24,  // 115: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	79,  // 116: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	62,  // 117: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	69,  // 118: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	36,  // 119: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	63,  // 120: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	62,  // 121: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	64,  // 122: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	18,  // 123: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	62,  // 124: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	64,  // 125: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	80,  // 126: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	81,  // 127: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	82,  // 128: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	63,  // 129: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	41,  // 130: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	83,  // 131: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	62,  // 132: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	62,  // 133: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	64,  // 134: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	62,  // 135: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	62,  // 136: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	69,  // 137: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	64,  // 138: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	46,  // 139: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	70,  // 140: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	45,  // 141: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	47,  // 142: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	84,  // 143: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	84,  // 144: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	64,  // 145: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	62,  // 146: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	50,  // 147: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	85,  // 148: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	149, // [149:149] is the sub-list for method output_type
-	149, // [149:149] is the sub-list for method input_type
-	149, // [149:149] is the sub-list for extension type_name
-	149, // [149:149] is the sub-list for extension extendee
-	0,   // [0:149] is the sub-list for field type_name
+	7,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	15,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	20,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	23,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	34,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	35,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	38,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	48,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	53,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	30,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	40,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	56,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	26,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	58,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	11,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
+	8,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
+	59,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	60,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	61,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	43,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
+	62,  // 20: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	14,  // 21: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	16,  // 22: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	21,  // 23: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	24,  // 24: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	37,  // 25: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	36,  // 26: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	39,  // 27: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	49,  // 28: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	54,  // 29: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	31,  // 30: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	41,  // 31: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	57,  // 32: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	25,  // 33: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	63,  // 34: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	12,  // 35: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	9,   // 36: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	64,  // 37: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	65,  // 38: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	66,  // 39: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	44,  // 40: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	0,   // 41: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	67,  // 42: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 43: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	68,  // 44: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	7,   // 45: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 46: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	10,  // 47: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	69,  // 48: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	67,  // 49: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	13,  // 50: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 51: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	67,  // 52: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	67,  // 53: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	16,  // 54: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 55: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	70,  // 56: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	69,  // 57: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	67,  // 58: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	71,  // 59: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	72,  // 60: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	17,  // 61: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	17,  // 62: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	18,  // 63: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	73,  // 64: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	67,  // 65: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	19,  // 66: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	67,  // 67: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	47,  // 68: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	74,  // 69: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	68,  // 70: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	69,  // 71: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	69,  // 72: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	69,  // 73: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	67,  // 74: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	75,  // 75: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	69,  // 76: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	67,  // 77: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	69,  // 78: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	67,  // 79: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	67,  // 80: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	69,  // 81: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	67,  // 82: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	67,  // 83: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	22,  // 84: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	19,  // 85: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	76,  // 86: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	69,  // 87: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	77,  // 88: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	78,  // 89: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	33,  // 90: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	32,  // 91: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	27,  // 92: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	74,  // 93: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	79,  // 94: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	25,  // 95: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	80,  // 96: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 97: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	69,  // 98: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	67,  // 99: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	68,  // 100: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	67,  // 101: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	69,  // 102: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	67,  // 103: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	81,  // 104: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	81,  // 105: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	29,  // 106: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	28,  // 107: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	74,  // 108: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	82,  // 109: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	83,  // 110: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	69,  // 111: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	67,  // 112: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	69,  // 113: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	67,  // 114: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	81,  // 115: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	33,  // 116: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	25,  // 117: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	84,  // 118: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	67,  // 119: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	74,  // 120: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	37,  // 121: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	68,  // 122: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	67,  // 123: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	69,  // 124: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	19,  // 125: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	67,  // 126: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	69,  // 127: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	85,  // 128: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	86,  // 129: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	87,  // 130: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	68,  // 131: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	42,  // 132: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	88,  // 133: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	67,  // 134: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	67,  // 135: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	69,  // 136: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	67,  // 137: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	45,  // 138: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 139: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	46,  // 140: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	69,  // 141: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	67,  // 142: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	69,  // 143: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	67,  // 144: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	69,  // 145: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	67,  // 146: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	89,  // 147: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	68,  // 148: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	67,  // 149: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	69,  // 150: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	67,  // 151: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	74,  // 152: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	69,  // 153: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	51,  // 154: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	75,  // 155: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	50,  // 156: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	52,  // 157: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	90,  // 158: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	90,  // 159: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	69,  // 160: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	67,  // 161: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	55,  // 162: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	91,  // 163: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	164, // [164:164] is the sub-list for method output_type
+	164, // [164:164] is the sub-list for method input_type
+	164, // [164:164] is the sub-list for extension type_name
+	164, // [164:164] is the sub-list for extension extendee
+	0,   // [0:164] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -5866,6 +6402,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_access_proto_init()
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
+	file_lockbox_v1_erasure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
 	file_lockbox_v1_overview_proto_init()
@@ -5893,6 +6430,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetOverview)(nil),
 		(*Query_GetDashboard)(nil),
 		(*Query_ListScenarios)(nil),
+		(*Query_ListErasures)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -5914,14 +6452,15 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Overview)(nil),
 		(*QueryReply_Dashboard)(nil),
 		(*QueryReply_Scenarios)(nil),
+		(*QueryReply_Erasures)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   49,
+			NumEnums:      5,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -100,3 +100,16 @@ func TestR63WhoDecidedOnAnErasure(t *testing.T) {
 		t.Error(mail.plain)
 	}
 }
+
+// erasurePage is the page on which whoever is mailed about an erasure finds it; empty: none.
+func erasurePage(n plan.Notification) string {
+	switch {
+	case n.Standing == plan.SecurityOfficer && n.Template == plan.ErasureConfirmation:
+		return "/provider/erasures/" + requestID
+	case n.Standing == plan.SecurityOfficer && erases(n.Template):
+		return "/provider/erasures"
+	case n.Standing == plan.Administrator && erases(n.Template):
+		return "/t/meadowbank/erasures"
+	}
+	return ""
+}

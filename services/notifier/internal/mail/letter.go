@@ -356,10 +356,15 @@ func (w *writer) actions() {
 	case w.n.Standing == plan.SecurityOfficer && t == plan.Contested:
 		w.out.Commands = []string{"lockbox tenant subscription transfer " + line(d.Subscription) + ` --tenant … --reason "…"`}
 	case w.n.Standing == plan.SecurityOfficer && t == plan.ErasureConfirmation:
-		of := " --tenant " + line(d.TenantID) + " " + line(d.ErasureID)
-		w.out.Commands = []string{"lockbox erase confirm" + of, "lockbox erase decline" + of}
+		w.out.Commands = []string{"lockbox erase confirm " + line(d.ErasureID),
+			"lockbox erase decline " + line(d.ErasureID) + ` --reason "…"`}
+		w.open("action/erasure", "", "erasures", d.ErasureID)
 	case w.n.Standing == plan.SecurityOfficer && erases(t):
-		w.out.Commands = []string{"lockbox erase list --tenant " + line(d.TenantID)}
+		w.out.Commands = []string{"lockbox erase list"}
+		w.open("action/erasures", "", "erasures")
+	case w.n.Standing == plan.Administrator && erases(t):
+		w.out.Commands = []string{"lockbox erase list"}
+		w.open("action/erasures", d.TenantID, "erasures")
 	case t == plan.Digest:
 		w.digestActions()
 	case w.n.Standing == plan.SecurityOfficer: // the portal has no page for alarms
@@ -385,9 +390,6 @@ func (w *writer) actions() {
 		w.open("action/waived", d.TenantID, "waived")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
-		if erases(t) {
-			w.out.Commands = []string{"lockbox erase list"}
-		}
 		label, page := "action/tenant", []string{"administration"}
 		switch t {
 		case plan.SignInProposed, plan.SignInRecovery, plan.SignInReminder:

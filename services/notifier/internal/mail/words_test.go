@@ -45,7 +45,8 @@ func asked(t *testing.T) []string {
 		"matter/request", "matter/own", "matter/emergency", "target/more", "ask/access", "level/critical", "level/action",
 		"level/info", "quote/why", "text/role-assigned/group", "text/role-removed/group",
 		"text/role-ended/group", "text/role-activated/group",
-		"text/erasure-decided/own", "value/erased", "value/unreadable", "value/erased-name", "value/erased-address",
+		"action/erasure", "action/erasures", "text/erasure-decided/own", "value/erased", "value/unreadable",
+		"value/erased-name", "value/erased-address",
 		"erase/person", "erase/address", "erase/texts", "erase/request", "erase/ticket", "erase/disclosure",
 		"erase/tenant", "erase/subscription", "erase/other",
 	}
