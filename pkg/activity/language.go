@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/message"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/timetext"
@@ -137,6 +138,12 @@ func (l speaker) actor(a *lockboxv1.Actor) string {
 }
 
 func (l speaker) person(p *lockboxv1.Person) string {
+	switch {
+	case p.GetErased() && p.GetSubject() == "": // nobody is to know more of them
+		return l.say("erased")
+	case p.GetErased():
+		return l.say("erased/person", "Subject", p.GetSubject())
+	}
 	for _, s := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {
 		if s != "" {
 			return s
@@ -163,8 +170,14 @@ func (l speaker) because(reason string) string {
 	return l.say("because", "Text", l.quote(reason))
 }
 
-// quote returns the beginning of a person's text on one line, in quotation marks.
+// quote returns the beginning of a person's text on one line, in quotation marks; of one that cannot be read, that.
 func (l speaker) quote(s string) string {
+	switch s {
+	case erasable.Erased:
+		return l.say("erased")
+	case erasable.Unreadable:
+		return l.say("unreadable")
+	}
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > quoted {
 		s = strings.TrimSpace(string(r[:quoted])) + "…"
@@ -188,6 +201,10 @@ func (l speaker) names(people []*lockboxv1.Person) string {
 	if more := len(people) - len(list); more > 0 {
 		list = append(list, l.count("other", more))
 	}
+	return l.enumerate(list)
+}
+
+func (l speaker) enumerate(list []string) string {
 	if len(list) < 2 {
 		return strings.Join(list, "")
 	}

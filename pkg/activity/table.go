@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -331,6 +332,24 @@ var table = []row{
 			return l.say("WriterRevoked", "Who", who, "Because", l.because(f.GetReason()))
 		}),
 
+	fact((*lockboxv1.Event).GetErasureProposed,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ErasureProposed) string {
+			return l.say("ErasureProposed", "Who", who, "What", l.targets(f.GetTargets()), "Because", l.because(f.GetReason()))
+		}),
+	fact((*lockboxv1.Event).GetErasureDecided,
+		func(l speaker, who string, e *lockboxv1.Event, f *lockboxv1.ErasureDecided) string {
+			if aggregate.Customer(e.GetActor()) {
+				return l.say("ErasureDecided/own", "Who", who, "What", l.targets(f.GetTargets()), "Because",
+					l.because(f.GetReason()))
+			}
+			return l.say("ErasureDecided", "Who", who, "What", l.targets(f.GetTargets()))
+		}),
+	reasoned((*lockboxv1.Event).GetErasureDeclined),
+	fact((*lockboxv1.Event).GetKeysDestroyed,
+		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.KeysDestroyed) string {
+			return l.say("KeysDestroyed", "Count", l.count("key", int(f.GetCount())))
+		}),
+
 	fact((*lockboxv1.Event).GetExposureDisclosed,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
 			return l.say("ExposureDisclosed", "Who", who, "What", l.quote(f.GetOccurrence().GetWhat()))
@@ -355,12 +374,12 @@ var table = []row{
 	fact((*lockboxv1.Event).GetNotificationSent,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationSent) string {
 			return l.say("NotificationSent", "Template", l.mail(f.GetNotification().GetTemplate()), "Recipient",
-				f.GetNotification().GetRecipient())
+				cmp.Or(f.GetNotification().GetRecipient(), l.say("erased/address")))
 		}),
 	fact((*lockboxv1.Event).GetNotificationFailed,
 		func(l speaker, _ string, _ *lockboxv1.Event, f *lockboxv1.NotificationFailed) string {
 			n := f.GetNotification()
-			template, recipient := l.mail(n.GetTemplate()), n.GetRecipient()
+			template, recipient := l.mail(n.GetTemplate()), cmp.Or(n.GetRecipient(), l.say("nowhere"))
 			if why := reason.Sentence(l.Tag, f.GetCodedReason()); why != "" {
 				said := l.say("NotificationFailed/why", "Template", template, "Recipient", recipient)
 				return l.say("sentences", "First", said, "Second", why)

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -202,4 +203,25 @@ func (l speaker) signInChange(f *lockboxv1.SignInChangeProposed) string {
 		key = "sign-in/recovery"
 	}
 	return l.say(key, "Issuer", issuer, "People", people)
+}
+
+// targets says what is to be erased (R63).
+func (l speaker) targets(all []*lockboxv1.ErasureTarget) string {
+	list := make([]string, 0, named+1)
+	for _, t := range all[:min(named, len(all))] {
+		switch what := t.GetWhat().(type) {
+		case *lockboxv1.ErasureTarget_Person:
+			list = append(list, l.say("erase/person", "Subject", what.Person.GetSubject()))
+		case *lockboxv1.ErasureTarget_Texts:
+			kind := cmp.Or(l.say("erase/"+what.Texts.GetKind()), l.say("erase/other"))
+			list = append(list, l.say("erase/texts", "Kind", kind, "Id", what.Texts.GetAggregateId(), "Version",
+				what.Texts.GetVersion()))
+		default:
+			list = append(list, l.say("erase/address"))
+		}
+	}
+	if more := len(all) - len(list); more > 0 {
+		list = append(list, l.count("thing", more))
+	}
+	return l.enumerate(list)
 }

@@ -30,6 +30,8 @@ type Found struct {
 	Keys []erasable.KeyID
 	// By is who caused the event, of the texts of one; nil if there is no such event.
 	By *lockboxv1.Actor
+	// Holds reports whether a person has a role on one of the tenant's subscriptions, or is to have one.
+	Holds bool
 }
 
 // Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of

@@ -25,6 +25,9 @@ const (
 	Unreadable = "[unreadable]"
 )
 
+// Gone reports whether this stands for a text that cannot be read.
+func Gone(text string) bool { return text == Erased || text == Unreadable }
+
 // Standing is what a key store says of a key.
 type Standing int
 

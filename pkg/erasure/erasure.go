@@ -5,6 +5,7 @@
 package erasure
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -266,9 +267,9 @@ func mayErase(
 	case *lockboxv1.ErasureTarget_Person:
 		p := &lockboxv1.Person{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()}
 		own = t.Accepts(p.GetIssuer())
-		if len(t.Roles.Held(p, now)) > 0 {
+		if t.Involves(p, now) || is.Holds {
 			return refusal.OfKind(refusal.Precondition(field, rule,
-				"the person holds a role of the tenant, and could be reached no longer; remove their roles first"),
+				"the person has a role at the tenant, or is to have one, and could be reached no longer; remove it first"),
 				"erasure-holds-role")
 		}
 	case *lockboxv1.ErasureTarget_Address:
@@ -308,8 +309,9 @@ func Faults(c *lockboxv1.Command) []error {
 	faults := []error{prose.Check("erase_details.reason", wanted.GetReason(), 1, 1000)}
 	const field = "erase_details.targets"
 	if n := len(wanted.GetTargets()); n == 0 || n > most {
-		faults = append(faults, refusal.Naming(refusal.OfKind(
-			refusal.Invalid(field, rule, "are %d; an erasure has 1 to %d", n, most), "erasure-count"), "most", "50"))
+		faults = append(faults, refusal.OfKind(
+			refusal.Invalid(field, rule, "are %d; an erasure has 1 to %d", n, most), "erasure-count", "most",
+			strconv.Itoa(most)))
 	}
 	for _, t := range wanted.GetTargets() {
 		faults = append(faults, fault(field, t))

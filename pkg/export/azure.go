@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -112,12 +113,7 @@ func azureProperties(a *lockboxv1.Activity) map[string]string {
 
 // caller returns the actor's e-mail address, or another name if there is none. It does not prove their identity.
 func caller(a *lockboxv1.Actor) string {
-	for _, s := range []string{a.GetPerson().GetEmail(), a.GetPerson().GetDisplayName(), a.GetPerson().GetSubject()} {
-		if s != "" {
-			return s
-		}
-	}
-	return AzureProviderName
+	return cmp.Or(a.GetPerson().GetEmail(), name(a), AzureProviderName)
 }
 
 // claims returns the claims that identify a person, and their name.

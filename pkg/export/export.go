@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -169,8 +170,12 @@ func side(a *lockboxv1.Actor) string {
 	return strings.ToLower(strings.TrimPrefix(a.GetSide().String(), "SIDE_"))
 }
 
-// name returns the actor's display name; empty for Lockbox itself.
+// name returns the actor's display name; empty for Lockbox itself. Of somebody whose name was erased (R63) it says so
+// behind their subject, which stays.
 func name(a *lockboxv1.Actor) string {
+	if a.GetPerson().GetErased() {
+		return strings.TrimSpace(a.GetPerson().GetSubject() + " " + erasable.Erased)
+	}
 	for _, s := range []string{a.GetPerson().GetDisplayName(), a.GetPerson().GetEmail(), a.GetPerson().GetSubject()} {
 		if s != "" {
 			return s

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -189,6 +190,10 @@ func (e *ocsfEvent) weigh(fact *lockboxv1.Event, is *deed) {
 		case lockboxv1.Waiver_WAIVER_UNSPECIFIED, lockboxv1.Waiver_WAIVER_NO_CUSTOMER_DATA:
 		default: // to customer data, and the customer was not asked
 			e.SeverityID = medium
+		}
+	case *lockboxv1.Event_ErasureDecided:
+		if aggregate.Customer(fact.GetActor()) { // nobody proposed it before
+			*is = creates
 		}
 	case *lockboxv1.Event_DifferenceFound:
 		if f.DifferenceFound.GetKind() == lockboxv1.DifferenceKind_DIFFERENCE_KIND_MAIL_OVERDUE {

@@ -118,6 +118,11 @@ var ocsfTable = map[string]struct {
 	"WriterCertified":    {creates, high},
 	"WriterRevoked":      {deletes, high},
 
+	"ErasureProposed": {creates, high},
+	"ErasureDecided":  {updates, high},
+	"ErasureDeclined": {updates, medium},
+	"KeysDestroyed":   {updates, high},
+
 	"ExposureDisclosed":    {creates, high},
 	"LegalDemandDisclosed": {creates, medium},
 	"DisclosureTold":       {updates, informational},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -22,7 +23,9 @@ type asked struct {
 	passive  []assignment
 	settings *lockboxv1.TenantSettings
 	// requester is whose address nobody may share; nil if that does not matter.
-	requester                *lockboxv1.Person
+	requester *lockboxv1.Person
+	// leftOut are those of whom the event says that they share it, which may have been erased since (R63).
+	leftOut                  []*lockboxv1.Person
 	tenantName, subscription string
 	// humans are the identified accounts.
 	humans []*lockboxv1.Person
@@ -64,6 +67,11 @@ func (b *book) asks(
 	a := asked{scope: lockboxv1.Scope_SCOPE_TENANT, basis: lockboxv1.ApproverBasis_APPROVER_BASIS_TENANT}
 	if sharedIsPassive {
 		a.requester = q.requester()
+		for _, x := range n.GetExcluded() {
+			if x.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_REQUESTERS_ADDRESS {
+				a.leftOut = append(a.leftOut, x.GetPerson())
+			}
+		}
 	}
 	a.tenantName, a.settings = b.settingsAt(q.of.Tenant, n.GetTenantSequence())
 	a.ended = b.signInAt(q.of.Tenant, n.GetTenantSequence()).ended
@@ -135,7 +143,7 @@ func (a *asked) add(held []assignment, at time.Time, deciders ...lockboxv1.Role)
 			continue
 		}
 		if !h.counts(at) || slices.Contains(a.ended, h.GetPerson().GetIssuer()) ||
-			oneHuman(h.GetPerson(), a.requester) || sharesAddress(h.GetPerson(), a.requester) {
+			oneHuman(h.GetPerson(), a.requester) || a.sharesAddress(h.GetPerson()) {
 			a.passive = append(a.passive, h)
 			continue
 		}
@@ -164,7 +172,7 @@ func (a asked) asksOthers(n *lockboxv1.CustomerNotified) (found []string) {
 		switch {
 		case is == nil:
 			say("does not ask %s, who could decide", who)
-		case !proto.Equal(is.GetPerson(), want.GetPerson()):
+		case !erasable.Alike(is.GetPerson(), want.GetPerson()):
 			say("asks %s under another address, name or language than the assignment's", who)
 		}
 	}
@@ -174,7 +182,7 @@ func (a asked) asksOthers(n *lockboxv1.CustomerNotified) (found []string) {
 		}
 	}
 	if !slices.EqualFunc(n.GetAlternates(), a.settings.GetAlternates(),
-		func(x, y *lockboxv1.AlternateAddress) bool { return proto.Equal(x, y) }) {
+		erasable.Alike[*lockboxv1.AlternateAddress]) {
 		say("tells other alternate addresses than the tenant's settings name")
 	}
 	return found
@@ -223,8 +231,13 @@ func (a asked) differences(n *lockboxv1.CustomerNotified) []string {
 	return found
 }
 
-func sharesAddress(a, b *lockboxv1.Person) bool {
-	return a.GetEmail() != "" && strings.EqualFold(a.GetEmail(), b.GetEmail())
+// sharesAddress reports whether somebody has the requester's address. Where one of the two was erased, nothing but the
+// event itself says so.
+func (a *asked) sharesAddress(p *lockboxv1.Person) bool {
+	if p.GetErased() || a.requester.GetErased() {
+		return slices.ContainsFunc(a.leftOut, func(out *lockboxv1.Person) bool { return same(out, p) })
+	}
+	return p.GetEmail() != "" && strings.EqualFold(p.GetEmail(), a.requester.GetEmail())
 }
 
 func approver(among []*lockboxv1.Approver, p *lockboxv1.Person) *lockboxv1.Approver {

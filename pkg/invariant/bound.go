@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // closing is a closing of a ticket, or its opposite.
@@ -84,7 +84,7 @@ func endsWithItsTicket(b *book, of aggregate.Key, events []Recorded, broken say)
 			l := f.AccessLapsed
 			by := own.closedAt(l.GetTicketSequence())
 			if l.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED &&
-				own.sequence > 0 && (by == nil || !proto.Equal(by, l.GetTicketClosedBy())) {
+				own.sequence > 0 && (by == nil || !erasable.Alike(by, l.GetTicketClosedBy())) {
 				broken("I20", r, "lapsed because of its ticket, which nobody of that name had closed")
 			}
 		case *lockboxv1.Event_AccessRevoked:
@@ -92,7 +92,7 @@ func endsWithItsTicket(b *book, of aggregate.Key, events []Recorded, broken say)
 			if x.GetCodedReason().GetCode() == lockboxv1.ReasonCode_REASON_CODE_TICKET_CLOSED {
 				c, closed := own.closedAfter(x.GetTicketSequence() - 1)
 				if bound == nil || !closed || c.sequence != x.GetTicketSequence() || c.sequence <= bound.GetTicketSequence() ||
-					!proto.Equal(c.by, x.GetTicketClosedBy()) {
+					!erasable.Alike(c.by, x.GetTicketClosedBy()) {
 					broken("I20", r, "ended with its ticket, which nobody of that name closed then")
 				}
 			}

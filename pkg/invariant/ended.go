@@ -49,7 +49,7 @@ func (b *Book) ends(of aggregate.Key, events []Recorded) (found []Violation) {
 func (o *owing) holderTold() {
 	id := o.r.Event.GetRoleEnded().GetAssignmentId()
 	for _, a := range o.assignments(o.q.of, o.r.Sequence) {
-		address := a.GetPerson().GetEmail()
+		address := addressOf(a.GetPerson())
 		if a.GetId() == id && !slices.ContainsFunc(o.mails, func(m Mail) bool { return oneAddress(m.Recipient, address) }) {
 			o.tell("own-role-ended", []string{address})
 		}

@@ -37,7 +37,7 @@ func (v Violation) String() string {
 // every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
 	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly,
-	rightlyInvited, namesOneTicket, endsWithItsTicket, rolesByGroup}
+	rightlyInvited, namesOneTicket, endsWithItsTicket, rolesByGroup, erasedRightly}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.
@@ -59,6 +59,8 @@ func inOrder(found []Violation) []Violation {
 type book struct {
 	order []aggregate.Key // as they first appear
 	about map[aggregate.Key][]Recorded
+	// find returns the events of any aggregate.
+	find func(aggregate.Key) []Recorded
 	// homes maps each request id to the tenant where it appeared first, elsewhere to the tenants where it reappeared.
 	homes     map[string]string
 	elsewhere map[aggregate.Key]string
@@ -92,9 +94,11 @@ type place struct {
 }
 
 func newBook() *book {
-	return &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{},
+	b := &book{about: map[aggregate.Key][]Recorded{}, homes: map[string]string{}, elsewhere: map[aggregate.Key]string{},
 		spelled: map[string][]aggregate.Key{}, called: map[ticketName][]*opening{},
 		opened: map[aggregate.Key]*opening{}}
+	b.find = func(a aggregate.Key) []Recorded { return b.about[a] }
+	return b
 }
 
 func read(history []Recorded) *book {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // invitationLasts is how long an invitation can be redeemed at most (R66).
@@ -136,7 +136,7 @@ func rightlyInvited(b *book, of aggregate.Key, events []Recorded, broken say) {
 			if !b.administers(of.Tenant, r) {
 				broken("I19", r, "%s confirmed %q, and is no administrator", who, about.GetId())
 			}
-			if !proto.Equal(f.InvitationConfirmed.GetAssignment(), about.role()) {
+			if !erasable.Alike(f.InvitationConfirmed.GetAssignment(), about.role()) {
 				broken("I19", r, "%s confirmed another role than was invited to and redeemed", who)
 			}
 		case *lockboxv1.Event_InvitationEnded:
@@ -272,5 +272,5 @@ func (o *owing) invitationMail() {
 		return
 	}
 	o.tell(changes[aggregate.TypeOf(o.r.Event)],
-		[]string{about.redeemed.Event.GetInvitationRedeemed().GetPerson().GetEmail()})
+		[]string{addressOf(about.redeemed.Event.GetInvitationRedeemed().GetPerson())})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -31,14 +30,20 @@ type Mail struct {
 	Template string
 	// Recipient is an address as it was recorded; empty for somebody who has none, of which there is a report too.
 	Recipient string
+	// Erased reports that the recipient's address was erased (R63). Nobody can tell whether such a mail was owed still
+	// when there is no report of it, so it is never late.
+	Erased bool
 	// Reported is when it was reported to have been sent, or to have failed for good; zero if it was not.
 	Reported time.Time
 }
 
 // Late reports whether the mail was not reported within a time after the event.
 func (m Mail) Late(within time.Duration, now time.Time) bool {
-	if !m.Reported.IsZero() {
+	switch {
+	case !m.Reported.IsZero():
 		now = m.Reported
+	case m.Erased:
+		return false
 	}
 	return now.Sub(m.At) > within
 }
@@ -87,10 +92,7 @@ func (b *Book) Mailing() Mailing { return b.mailing }
 
 // mailed is I16 for one aggregate: whatever is owed has a report in its time.
 func (b *Book) mailed(of aggregate.Key, events []Recorded) (found []Violation) {
-	all := b.mails(of, events, 0, func(k aggregate.Key) []Recorded {
-		reports, _, _ := b.decode(k) // what cannot be read is found by itself
-		return reports
-	})
+	all := b.mails(of, events, 0, b.find)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range all {
@@ -103,7 +105,7 @@ func (b *Book) mailed(of aggregate.Key, events []Recorded) (found []Violation) {
 			found = append(found, Violation{"I16", m.Sequence, fmt.Sprintf("nothing says that %s was mailed to %s, or "+
 				"could not be, %s later", m.Template, cmp.Or(m.Recipient, "somebody without an address"),
 				b.now.Sub(m.At).Round(time.Minute))})
-		default:
+		case !m.Erased:
 			b.mailing.Waiting.add(m.Sequence)
 		}
 	}
@@ -113,7 +115,8 @@ func (b *Book) mailed(of aggregate.Key, events []Recorded) (found []Violation) {
 // MayOweMail reports whether a mail can be owed about such an event.
 func MayOweMail(e *lockboxv1.Event) bool {
 	typ := aggregate.TypeOf(e)
-	return changes[typ] != "" || outcomes[typ] != "" || signInMails[typ] != "" || slices.Contains(steps, typ)
+	return changes[typ] != "" || outcomes[typ] != "" || signInMails[typ] != "" || erasureMails[typ] != "" ||
+		slices.Contains(steps, typ)
 }
 
 // changes of a tenant or subscription are mailed to the tenant's administrators, with these templates.
@@ -136,6 +139,10 @@ var outcomes = map[string]string{
 	"AccessGranted": "access-granted", "AccessLapsed": "access-lapsed", "AccessRevoked": "access-revoked",
 	"AccessReleased": "access-released", "AccessCompleted": "access-completed",
 }
+
+// erasureMails are the mails about what is to be made unreadable, of which no administrator must hear too late.
+var erasureMails = map[string]string{"ErasureProposed": "erasure-proposed", "ErasureDecided": "erasure-decided",
+	"ErasureDeclined": "erasure-declined"}
 
 // steps are the other events that are mailed, each in its own way.
 var steps = []string{"AccessEvaluated", "InternalApprovalRefused", "InternalApprovalExpired", "CustomerNotified",
@@ -162,6 +169,8 @@ func (b *book) mails(
 			o.disclosed()
 		case aggregate.KindDigest:
 			o.tell("waived-access", o.administrators(r.Sequence)) // R3
+		case aggregate.KindErasure:
+			o.tell(erasureMails[aggregate.TypeOf(r.Event)], o.administrators(r.Sequence)) // R63
 		case aggregate.KindRequest:
 			o.requested()
 		}
@@ -171,28 +180,6 @@ func (b *book) mails(
 		all = append(all, o.mails...)
 	}
 	return all
-}
-
-// match finds the mails' reports. One about another event, to another address or of another kind is none.
-func match(mails []Mail, about Recorded, reports []Recorded) {
-	for _, r := range reports {
-		n := r.Event.GetNotificationSent().GetNotification()
-		if f := r.Event.GetNotificationFailed(); f != nil {
-			n = f.GetNotification()
-		}
-		for i, m := range mails {
-			if r.Sequence > about.Sequence && n.GetEventId() == m.EventID && n.GetTemplate() == m.Template &&
-				oneAddress(n.GetRecipient(), m.Recipient) && m.Reported.IsZero() {
-				mails[i].Reported = instant(r)
-			}
-		}
-	}
-}
-
-// oneAddress compares letters in lower case, and no more: to fold them makes one of s and ſ, which are two mailboxes.
-func oneAddress(a, b string) bool {
-	lower := strings.ToLower(a)
-	return lower == strings.ToLower(b)
 }
 
 // owing derives the mails about the events of one aggregate, one after the other.
@@ -215,14 +202,18 @@ type basis struct {
 	stale, lost          bool
 }
 
-// tell adds a mail to each address, once.
+// tell adds a mail to each address, once; also to those that were erased, of which nobody knows how many they are.
 func (o *owing) tell(template string, to ...[]string) {
 	for _, address := range slices.Concat(to...) {
-		if !slices.ContainsFunc(o.mails, func(m Mail) bool {
-			return m.Template == template && oneAddress(m.Recipient, address)
+		m := Mail{Sequence: o.r.Sequence, EventID: o.r.Event.GetId(), Tenant: o.q.of.Tenant, At: instant(o.r),
+			Template: template, Recipient: address}
+		if m.Erased = address == erasedAddress; m.Erased {
+			m.Recipient = ""
+		}
+		if !slices.ContainsFunc(o.mails, func(other Mail) bool {
+			return other.Template == template && other.Erased == m.Erased && oneAddress(other.Recipient, m.Recipient)
 		}) {
-			o.mails = append(o.mails, Mail{Sequence: o.r.Sequence, EventID: o.r.Event.GetId(), Tenant: o.q.of.Tenant,
-				At: instant(o.r), Template: template, Recipient: address})
+			o.mails = append(o.mails, m)
 		}
 	}
 }
@@ -259,7 +250,7 @@ func (o *owing) relieved() (addresses []string) {
 	after := o.assignments(o.q.of, o.r.Sequence)
 	for _, a := range o.assignments(o.q.of, o.asOf(o.q.of, o.r.Sequence-1)) {
 		if !slices.ContainsFunc(after, func(b assignment) bool { return b.GetId() == a.GetId() }) {
-			addresses = append(addresses, a.GetPerson().GetEmail())
+			addresses = append(addresses, addressOf(a.GetPerson()))
 		}
 	}
 	return addresses
@@ -276,7 +267,7 @@ func (o *owing) disclosed() {
 
 // requested: what is owed about an event of a request (R23, R24, R31, R33, R43).
 func (o *owing) requested() {
-	requester := []string{o.q.requester().GetEmail()}
+	requester := []string{addressOf(o.q.requester())}
 	switch f := o.r.Event.GetFact().(type) {
 	case *lockboxv1.Event_AccessEvaluated:
 		if f.AccessEvaluated.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED {
@@ -357,7 +348,7 @@ func (o *owing) administrators(sequence uint64) (addresses []string) {
 	for _, a := range o.assignments(o.q.tenant(), o.asOf(o.q.tenant(), sequence)) {
 		ended := a.GetExpiresAt() != nil && !instant(o.r).Before(a.GetExpiresAt().AsTime())
 		if a.GetRole() == lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR && !ended {
-			addresses = append(addresses, a.GetPerson().GetEmail())
+			addresses = append(addresses, addressOf(a.GetPerson()))
 		}
 	}
 	return addresses
@@ -370,7 +361,7 @@ func (o *owing) alternatesNow() []string {
 
 func alternatesOf(s *lockboxv1.TenantSettings) (addresses []string) {
 	for _, a := range s.GetAlternates() {
-		addresses = append(addresses, a.GetEmail())
+		addresses = append(addresses, cmp.Or(a.GetEmail(), erasedAddress)) // nobody can set an empty one
 	}
 	return addresses
 }
@@ -392,7 +383,11 @@ func (o *owing) unasked() (addresses []string) {
 	now := &lockboxv1.CustomerNotified{TenantSequence: o.asOf(o.q.tenant(), o.r.Sequence),
 		SubscriptionSequence: o.asOf(o.subscription(o.q, o.r.Sequence), o.r.Sequence)}
 	for _, a := range o.asks(o.q, now, o.r, true, true).approvers {
-		addresses = append(addresses, a.GetPerson().GetEmail())
+		if o.q.requester().GetErased() { // whoever had the same address would not have been asked
+			addresses = append(addresses, erasedAddress)
+		} else {
+			addresses = append(addresses, addressOf(a.GetPerson()))
+		}
 	}
 	return slices.Concat(addresses, o.administrators(o.r.Sequence), o.alternatesNow())
 }
@@ -412,7 +407,7 @@ func (o *owing) approvers(keep func(*lockboxv1.Person) bool) (addresses []string
 	a, _ := o.due()
 	for _, is := range o.q.notified().GetApprovers() {
 		if held := approver(a.approvers, is.GetPerson()); held != nil && keep(is.GetPerson()) && o.retains(a, held) {
-			addresses = append(addresses, held.GetPerson().GetEmail())
+			addresses = append(addresses, addressOf(held.GetPerson()))
 		}
 	}
 	return addresses
@@ -483,7 +478,8 @@ func (o *owing) resolve(of basis, n *lockboxv1.CustomerNotified, asking Recorded
 	if o.q.evaluation().GetCustomerAnswerWithin() == nil {
 		passive = append(passive, false)
 	}
-	as := &lockboxv1.CustomerNotified{TenantSequence: of.tenant, SubscriptionSequence: of.subscription}
+	as := &lockboxv1.CustomerNotified{TenantSequence: of.tenant, SubscriptionSequence: of.subscription,
+		Excluded: n.GetExcluded()}
 	for _, count := range counts {
 		for _, p := range passive {
 			if a = o.asks(o.q, as, asking, count, p); !of.stale && a.asksOthers(n) == nil {

@@ -343,7 +343,7 @@ func (o *owing) wishedFor(id string) (addresses []string) {
 	for _, w := range o.signInsOf(o.q.of.Tenant).wishes {
 		if w.id == id && w.proposed.Sequence <= o.r.Sequence {
 			for _, p := range w.GetChange().GetAdministrators() {
-				addresses = append(addresses, p.GetEmail())
+				addresses = append(addresses, addressOf(p))
 			}
 		}
 	}

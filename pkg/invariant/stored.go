@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/input"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
 // Stored is an event as stored in the stream.
@@ -41,6 +43,34 @@ type Book struct {
 	// now is when it is, as far as mails are concerned.
 	now     time.Time
 	mailing Mailing
+	// open decrypts an event; nil: nothing does, and unread reports that something is encrypted. failed is its first
+	// error.
+	open   func(*lockboxv1.Event) error
+	unread atomic.Bool
+	failed atomic.Pointer[error]
+}
+
+// OpensWith has Check decrypt what can be erased of events, with a function that several call at once. Without it, what
+// is encrypted counts as erased: it contradicts nothing, and nothing is known of it.
+func (b *Book) OpensWith(open func(*lockboxv1.Event) error) { b.open = open }
+
+// Unread reports whether Check found something encrypted that it had nothing to decrypt with.
+func (b *Book) Unread() bool { return b.unread.Load() }
+
+// decrypt decrypts an event.
+func (b *Book) decrypt(e *lockboxv1.Event) {
+	open := b.open
+	if open == nil {
+		open = func(e *lockboxv1.Event) error {
+			return erasable.Open(e, func(erasable.KeyID) (k erasable.Key, s erasable.Standing, err error) {
+				b.unread.Store(true)
+				return k, erasable.Destroyed, nil
+			})
+		}
+	}
+	if err := open(e); err != nil {
+		b.failed.CompareAndSwap(nil, &err)
+	}
 }
 
 // Look is a further check of one aggregate's events. about returns the events of a tenant, a subscription or an
@@ -71,7 +101,12 @@ const (
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
-	return &Book{book: *newBook(), chains: map[aggregate.Key]*chain{}, aside: map[uint64][]Recorded{}}
+	b := &Book{book: *newBook(), chains: map[aggregate.Key]*chain{}, aside: map[uint64][]Recorded{}}
+	b.find = func(a aggregate.Key) []Recorded {
+		events, _, _ := b.decode(a) // what cannot be read is found by itself
+		return events
+	}
+	return b
 }
 
 // Add adds the next message; they must be added in stream order, from the beginning. It does not retain its argument.
@@ -158,7 +193,7 @@ func (b *Book) stored(l line) (tail string, data []byte) {
 // Check is the function Check over all events added. A message that cannot be an event, and was not set aside, is a
 // Violation of I6, or of I14 if it was refused, and the only one reported for its aggregate; Strays lists it. The error
 // is input.ErrUnknownFact, with the event's sequence: a history with event types unknown to this version cannot be
-// checked.
+// checked; or that of decrypting.
 func (b *Book) Check() ([]Violation, error) {
 	b.decisions()
 	b.findHomes()
@@ -181,6 +216,9 @@ func (b *Book) Check() ([]Violation, error) {
 		}
 	}
 	found, err := b.checkEach()
+	if failed := b.failed.Load(); err == nil && failed != nil {
+		err = *failed
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,10 @@ func (b *Book) readLine(a aggregate.Key, l line) (e *lockboxv1.Event, what strin
 		return nil, what
 	}
 	tail, data := b.stored(l)
-	return readEvent(a, tail, data)
+	if e, what = readEvent(a, tail, data); what == "" {
+		b.decrypt(e)
+	}
+	return e, what
 }
 
 // readEvent is readLine for a message on an aggregate's subject with that tail.

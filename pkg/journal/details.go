@@ -30,6 +30,12 @@ func (j *Journal) OnForget(forget func()) {
 	}
 }
 
+// Details returns what encrypts and decrypts events; nil if nothing does.
+func (j *Journal) Details() Details { return j.details }
+
+// Unread reports whether the journal has read events that are encrypted, without a key store to decrypt them.
+func (j *Journal) Unread() bool { return j.unread.Load() }
+
 // seal returns events as they are stored.
 func (j *Journal) seal(ctx context.Context, evs []*lockboxv1.Event) ([]*lockboxv1.Event, error) {
 	if j.details == nil {
@@ -54,10 +60,10 @@ func (j *Journal) open(ctx context.Context, e *lockboxv1.Event) error {
 		return j.details.Open(ctx, e)
 	}
 	return erasable.Open(e, func(erasable.KeyID) (key erasable.Key, s erasable.Standing, err error) {
-		j.closed.Do(func() {
+		if !j.unread.Swap(true) {
 			j.log.Warn("there are events of which details and texts cannot be read: no key store is configured",
 				zap.String("event", e.GetId()))
-		})
+		}
 		return key, erasable.Unknown, nil
 	})
 }

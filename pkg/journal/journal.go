@@ -101,9 +101,9 @@ type Journal struct {
 	written *cache.Cache[uint64, Entry]
 	// signing is how events are signed and judged.
 	signing signatures
-	// details encrypts and decrypts what can be erased; nil: nothing does. closed tells of it once.
+	// details encrypts and decrypts what can be erased; nil: nothing does. unread: there were events that are encrypted.
 	details Details
-	closed  sync.Once
+	unread  atomic.Bool
 	// questions are the reads that wait to be asked.
 	questions questions
 	// batchFrom is from how many waiting writes on they are sent as one batch.

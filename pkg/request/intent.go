@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/resource"
@@ -24,7 +25,8 @@ func malformed(in *lockboxv1.AccessIntent) (broken string) {
 	case input.UUIDv7("", in.GetId()) != nil || input.Tenant("", in.GetTenant()) != nil:
 		return "an intent's id is a UUID of version 7, and its tenant's id that of a tenant"
 	case !holds(in.GetResourceType(), 1, 120) || !holds(in.GetScenario(), 1, 120) ||
-		!holds(in.GetJustification(), 10, 4000) || !holds(in.GetTraceParent(), 0, 128):
+		!erasable.Gone(in.GetJustification()) && !holds(in.GetJustification(), 10, 4000) ||
+		!holds(in.GetTraceParent(), 0, 128):
 		return "an intent says what for and why, at no more than its length"
 	case in.GetDryRun(), in.GetSignedBy() != "", len(in.GetSignature()) > 0, len(in.GetSigned()) > 0:
 		return "an intent is recorded as it counts, without what is sent beside it (R62)"

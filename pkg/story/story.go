@@ -104,6 +104,7 @@ func (s *Story) Given(by *lockboxv1.Actor, id string, c *lockboxv1.Command) aggr
 	if c.GetAddWebhook() != nil {
 		given.Sealed = []byte("sealed")
 	}
+	given.Found = s.found(c.GetTenant(), c.GetEraseDetails().GetTargets())
 	return given
 }
 
@@ -127,8 +128,11 @@ func (s *Story) Try(by *lockboxv1.Actor, c *lockboxv1.Command) error {
 		return err
 	}
 	s.Record(e)
-	if e.GetKind() == aggregate.KindRequest && !s.ByHand || e.GetKind() == aggregate.KindOwnership {
-		s.Owed(aggregate.KeyOf(e))
+	switch about := aggregate.KeyOf(e); {
+	case about.Kind == aggregate.KindRequest && !s.ByHand, about.Kind == aggregate.KindOwnership:
+		s.Owed(about)
+	case e.GetErasureDecided() != nil:
+		s.destroy(about)
 	}
 	return nil
 }

@@ -437,6 +437,12 @@ func plan(field string, p lockboxv1.SupportPlan) error {
 	return nil
 }
 
+// Involves reports whether somebody has a role of the tenant itself, or is to have one.
+func (s State) Involves(p *lockboxv1.Person, now time.Time) bool {
+	return s.Roles.Involves(p, now) || s.Change != nil && slices.ContainsFunc(s.Change.Wanted.GetAdministrators(),
+		func(a *lockboxv1.Person) bool { return SamePerson(a, p) })
+}
+
 // MayErase refuses actors who may not erase what is the tenant's own: anybody but a Global Administrator with a fresh
 // sign-in.
 func (s State) MayErase(by *lockboxv1.Actor, rule string, now time.Time) error {

@@ -8,9 +8,9 @@ func (s State) ShownToProvider(by *lockboxv1.Actor) *lockboxv1.Actor {
 	if by.GetSide() != lockboxv1.Side_SIDE_TENANT {
 		return by
 	}
-	name := by.GetPerson().GetDisplayName()
+	shown := &lockboxv1.Person{DisplayName: by.GetPerson().GetDisplayName(), Erased: by.GetPerson().GetErased()}
 	if s.Settings.GetDecidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
-		name = s.Name
+		shown = &lockboxv1.Person{DisplayName: s.Name}
 	}
-	return &lockboxv1.Actor{Side: by.GetSide(), Person: &lockboxv1.Person{DisplayName: name}}
+	return &lockboxv1.Actor{Side: by.GetSide(), Person: shown}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/reason"
@@ -340,7 +341,7 @@ func (p place) mayConfirm(as *lockboxv1.RoleAssignment, by *lockboxv1.Actor) err
 		return refusal.OfKind(
 			refusal.Precondition(field, "R20", "the role would have ended by now; turn it down, and invite them anew"),
 			"invited-role-ended")
-	case !proto.Equal(as, i.assignment()):
+	case !erasable.Alike(as, i.assignment()):
 		return refusal.OfKind(
 			refusal.Invalid(field, invitationRule,
 				"the role is the one of the invitation, and its holder is whoever accepted it"),
@@ -379,7 +380,9 @@ func (r *Roles) applyInvitation(t *State, e *lockboxv1.Event) (broken string, ou
 	case *lockboxv1.Event_RoleInvited:
 		return r.invited(p, f.RoleInvited.GetInvitation(), by), true
 	case *lockboxv1.Event_InvitationRedeemed:
-		if err := p.mayRedeem(f.InvitationRedeemed, by); err != nil {
+		redeemed := proto.CloneOf(f.InvitationRedeemed)
+		redeemed.Person = whole(redeemed.GetPerson())
+		if err := p.mayRedeem(redeemed, by); err != nil {
 			return "an invitation is redeemed once, in time, by a person of its issuer who holds the link (R66)", true
 		}
 		var first bool
@@ -440,13 +443,16 @@ func CarriesOver(
 		return false
 	}
 	name := as.GetPerson().GetDisplayName()
+	alike := func(p *lockboxv1.Person) bool { // two whose names were erased are not
+		return name != "" && p.GetDisplayName() == name || ShareAddress(p, as.GetPerson())
+	}
 	return !slices.ContainsFunc(roles, func(other *lockboxv1.AssignmentView) bool {
 		held := other.GetAssignment()
 		return held.GetPerson().GetIssuer() == present && held.GetRole() == as.GetRole() &&
-			(held.GetPerson().GetDisplayName() == name || ShareAddress(held.GetPerson(), as.GetPerson()))
+			alike(held.GetPerson())
 	}) && !slices.ContainsFunc(waits, func(i *lockboxv1.InvitationView) bool {
 		open := i.GetState() == lockboxv1.InvitationState_INVITATION_STATE_OPEN ||
 			i.GetState() == lockboxv1.InvitationState_INVITATION_STATE_REDEEMED
-		return open && i.GetInvitation().GetRole() == as.GetRole() && i.GetInvitation().GetNote() == name
+		return open && i.GetInvitation().GetRole() == as.GetRole() && name != "" && i.GetInvitation().GetNote() == name
 	})
 }

@@ -179,6 +179,16 @@ func (r Roles) Held(p *lockboxv1.Person, now time.Time) []lockboxv1.Role {
 	return roles
 }
 
+// Involves reports whether somebody has a role, active or not, or is to have one by an invitation that they redeemed:
+// there is something that they have to be told of.
+func (r Roles) Involves(p *lockboxv1.Person, now time.Time) bool {
+	return slices.ContainsFunc(r.list, func(a Assignment) bool {
+		return SamePerson(a.GetPerson(), p) && (a.GetExpiresAt() == nil || now.Before(a.GetExpiresAt().AsTime()))
+	}) || slices.ContainsFunc(r.invitations, func(i Invitation) bool {
+		return i.SettledBy == nil && i.Person != nil && SamePerson(i.Person, p)
+	})
+}
+
 // Holds reports whether a person holds a role at now.
 func (r Roles) Holds(p *lockboxv1.Person, role lockboxv1.Role, now time.Time) bool {
 	return slices.Contains(r.Held(p, now), role)

@@ -182,7 +182,7 @@ func (s *State) proposed(e *lockboxv1.Event, f *lockboxv1.SignInChangeProposed) 
 		return "one change of sign-in waits at a time, known by its command (R65)"
 	case s.mayPropose(e.GetActor(), f.GetRoute(), now) != nil:
 		return "a change of sign-in is proposed by those who may, by their route (R65)"
-	case s.checkChange(f.GetRoute(), f.GetChange()) != nil:
+	case s.checkChange(f.GetRoute(), wholeChange(f.GetChange())) != nil:
 		return "a change of sign-in is whole, and about the tenant's own people (R65)"
 	case alone != !due.IsZero(), alone && due.Sub(now) < AloneWait:
 		return "what one administrator wants waits for a day, and what onboarding wants for a second human (R65)"

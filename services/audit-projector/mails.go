@@ -136,7 +136,7 @@ func (w *mailWatch) check(ctx context.Context, due []journal.Entry, last uint64)
 	}
 	missing := map[uint64][]string{}
 	for _, m := range invariant.Mails(history, due[0].Seq) {
-		if m.Sequence <= last && m.Reported.IsZero() {
+		if m.Sequence <= last && m.Reported.IsZero() && !m.Erased {
 			missing[m.Sequence] = append(missing[m.Sequence], m.Template+" to "+m.Recipient)
 		}
 	}

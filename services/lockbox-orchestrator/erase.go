@@ -32,6 +32,10 @@ func (o *orchestrator) find(ctx context.Context, about aggregate.Key, c *lockbox
 		case *lockboxv1.ErasureTarget_Person:
 			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant,
 				erasable.Owner{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()})
+			if err == nil {
+				found[i].Holds, err = o.holds(ctx, about.Tenant, &lockboxv1.Person{Issuer: what.Person.GetIssuer(),
+					Subject: what.Person.GetSubject()})
+			}
 		case *lockboxv1.ErasureTarget_Address:
 			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant, erasable.AddressOwner(what.Address.GetAddress()))
 		case *lockboxv1.ErasureTarget_Texts:
@@ -43,6 +47,26 @@ func (o *orchestrator) find(ctx context.Context, about aggregate.Key, c *lockbox
 		}
 	}
 	return found, nil
+}
+
+// holds reports whether somebody has a role on one of a tenant's subscriptions. No other decision reads all of them.
+func (o *orchestrator) holds(ctx context.Context, of string, p *lockboxv1.Person) (holds bool, err error) {
+	if of == aggregate.ProviderTenant {
+		return false, nil
+	}
+	states, all := repository.States{}, journal.Replay{Tenant: of, Kind: aggregate.KindSubscription}
+	if err := o.Journal.Replay(ctx, all, func(e journal.Entry) error {
+		states.Add(e.Seq, e.Event)
+		return nil
+	}); err != nil {
+		return false, err
+	}
+	for key := range states {
+		if states.Subscription(of, key.ID).Roles.Involves(p, o.Now()) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // texts returns who caused an event, and with which keys its texts are encrypted, as far as there still are some.

@@ -31,10 +31,7 @@ func TestI16WhatIsPlannedIsWhatIsOwed(t *testing.T) {
 	t.Parallel()
 	seen := map[string]int{}
 	for seed := range uint64(longtest.Count(5)) {
-		h := &happenings{T: t, Story: story.New(start),
-			Rand: rand.New(rand.NewPCG(seed, 16))}
-		h.ByHand = true
-		h.mover = &mover{h, rand.New(rand.NewPCG(seed, 65))}
+		h := begin(t, seed)
 		h.tell(500)
 		w := newWorld(t)
 		stored := map[aggregate.Key]uint64{}
@@ -83,7 +80,7 @@ func TestI16WhatIsPlannedIsWhatIsOwed(t *testing.T) {
 	for _, template := range plan.Templates() {
 		switch template {
 		case plan.InternalApprovalRequested, plan.InternalApprovalReminder, plan.IntegrityAlarm, plan.StrayMessage,
-			plan.HistoryAlarm, plan.MailOverdue, plan.Contested, plan.Digest,
+			plan.HistoryAlarm, plan.MailOverdue, plan.Contested, plan.Digest, plan.ErasureConfirmation,
 			plan.PreviewSignedUp, plan.PreviewSignedOff:
 		default:
 			if seen[string(template)] == 0 {
@@ -123,6 +120,15 @@ type happenings struct {
 	open        []aggregate.Key
 	assignments int
 	mover       *mover
+	steps       int
+	wanted      map[string]bool
+}
+
+func begin(t *testing.T, seed uint64) *happenings {
+	h := &happenings{T: t, Story: story.New(start), Rand: rand.New(rand.NewPCG(seed, 16)), wanted: map[string]bool{}}
+	h.ByHand = true
+	h.mover = &mover{h, rand.New(rand.NewPCG(seed, 65))}
+	return h
 }
 
 var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
@@ -167,6 +173,7 @@ func (h *happenings) tell(steps int) {
 			h.owed()
 		}
 		h.mover.step()
+		h.erase()
 		tenant := oneOf(h, customers...)
 		sub := h.subscription(tenant)
 		switch h.IntN(16) {

@@ -30,7 +30,10 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		return in, err
 	}
 	n.repository.Saw(e.Seq, e.Event)
-	keys := []aggregate.Key{about, aggregate.Tenant(about.Tenant)}
+	keys := []aggregate.Key{about}
+	if about.Tenant != aggregate.ProviderTenant { // of its own events, only erasures come here
+		keys = append(keys, aggregate.Tenant(about.Tenant))
+	}
 	preview := cmp.Or(e.Event.GetPreviewSignedUp().GetResourceType(), e.Event.GetPreviewSignedOff().GetResourceType())
 	if preview != "" {
 		keys = append(keys, aggregate.Catalogue)
@@ -75,6 +78,8 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 			now.Subscription(about.Tenant, about.ID)
 	case aggregate.KindDisclosure:
 		in.Disclosure = now.Disclosure(about.Tenant, about.ID)
+	case aggregate.KindErasure:
+		in.Erasure = now.Erasure(about)
 	case aggregate.KindRequest:
 		in.Request = now.Request(about)
 		in.Ticket = now.Ticket(about.Tenant, in.Request.TicketID)

@@ -76,8 +76,8 @@ type Config struct {
 	// GiveUpAfter is how long after the event a mail that the mail server defers is retried. After that it is reported
 	// as failed. 0 means 4 days (RFC 5321 §4.5.4.1).
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
-	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails about
-	// legal demands link to it. Empty: they do not.
+	// GovernmentRequestsURL is where the provider states how it handles government requests for data; https. Mails
+	// about legal demands link to it. Empty: they do not.
 	GovernmentRequestsURL string `yaml:"government_requests_url"`
 	// Contact is whom customers ask about a disclosure or an emergency: an e-mail address, which mails about them name.
 	// Empty: they name the provider alone.
@@ -255,9 +255,9 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		return nil
 	}
 	n.missingGroup(in)
-	notifications := plan.Plan(in, n.settings)
-	if len(notifications) == 0 {
-		return nil
+	notifications, err := n.reachable(e.Event, plan.Plan(in, n.settings))
+	if len(notifications) == 0 || err != nil {
+		return err
 	}
 	before, err := n.Journal.Reported(ctx, bus.Filter(aggregate.KeyOf(n.report(e.Event, notifications[0]))))
 	if err != nil {
@@ -276,6 +276,24 @@ func (n *notifier) handle(ctx context.Context, e journal.Entry) error {
 		span.End(err)
 	}
 	return err
+}
+
+// reachable returns the notifications without those to addresses that were erased (R63): nobody waits for them, and
+// there is nothing to report. Of addresses that cannot be read for now, nobody knows which they are.
+func (n *notifier) reachable(e *lockboxv1.Event, all []plan.Notification) ([]plan.Notification, error) {
+	left := make([]plan.Notification, 0, len(all))
+	for _, to := range all {
+		switch {
+		case to.Erased && !n.Journal.Unread():
+			n.Log.Info("no notification to an address that was erased", observe.AboutEvent(e,
+				zap.String("template", string(to.Template)), zap.String("standing", string(to.Standing)))...)
+		case to.Recipient == "" && n.Journal.Unread():
+			return nil, refusal.Unavailable("erasure.secret_file", "I11", "addresses are encrypted, and no secret is configured")
+		default:
+			left = append(left, to)
+		}
+	}
+	return left, nil
 }
 
 // missingGroup warns of internal approvers without an address, because the request will expire if they do not act.

@@ -64,7 +64,11 @@ func (w *world) runtime() *service.Runtime {
 // run runs the notifier until stop is called, or the test ends.
 func (w *world) run(c Config) (stop func()) {
 	w.Helper()
-	rt := w.runtime()
+	return w.runOn(w.runtime(), c)
+}
+
+func (w *world) runOn(rt *service.Runtime, c Config) (stop func()) {
+	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, rt, c) }()

@@ -217,6 +217,10 @@ func verifiedText(v verify.Verified) string {
 		fmt.Fprintf(&b, "Not checked, %d evaluations from sequence %d to %d: %s.\n", u.Count, u.First, u.Last,
 			render.Clean(u.What))
 	}
+	if v.Unread {
+		b.WriteString("Names and addresses were not read: that those who had to hear of something were told at their own addresses " +
+			"is checked in part only.\n")
+	}
 	if m := v.Waiting; m != nil {
 		fmt.Fprintf(&b, "Not reported yet, nor overdue: mails about events from sequence %d to %d, %d of them.\n", m.First,
 			m.Last, m.Count)
@@ -250,7 +254,9 @@ func (s *session) verify(ctx context.Context, writersKey string) (verify.Verifie
 	defer j.Close()
 	bar := s.app.progress(false)
 	defer bar.end()
-	return verify.Stream(ctx, j, s.app.Now(), keys, bar.step)
+	v, err := verify.Stream(ctx, j, s.app.Now(), keys, bar.step)
+	s.unread = v.Unread
+	return v, err
 }
 
 // pinned returns the keyring that trusts the deployment key in a file; nil if none is named.

@@ -63,7 +63,7 @@ func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descript
 // app is one invocation of the command line: its environment and the global flags.
 type app struct {
 	Environment
-	data, url, keys, ca, tokenFile, as, profile, tenant string
+	data, url, keys, ca, erasableKey, tokenFile, as, profile, tenant string
 
 	// keyboard is the input of all prompts; nil before the first.
 	keyboard *bufio.Reader
@@ -179,6 +179,8 @@ approves or denies it before any access exists. Everything that happens is an ev
 	f.StringVar(&a.url, "url", "", "`address` of the bus, instead of the one that runs here (LOCKBOX_URL)")
 	f.StringVar(&a.keys, "keys", "", "`directory` of the bus keys (LOCKBOX_KEYS)")
 	f.StringVar(&a.ca, "ca", "", "`file` of the authority that signed the bus's certificate (LOCKBOX_CA)")
+	f.StringVar(&a.erasableKey, "erasable-key", "",
+		"`file` with the secret of the key store, to read names and texts in the stream (LOCKBOX_ERASABLE_KEY)")
 	f.StringVar(&a.tokenFile, "token-file", "", "`file` that holds your token (LOCKBOX_TOKEN_FILE)")
 	f.StringVar(&a.as, "as", "", "be this `persona` of the demo (LOCKBOX_AS)")
 	f.StringVar(&a.profile, "profile", "", "the `sign-in` of lockbox login to use (LOCKBOX_PROFILE; else default)")
@@ -204,8 +206,9 @@ approves or denies it before any access exists. Everything that happens is an ev
 		groupRequests: append(a.shortForms(), a.intentCommand(), a.requestCommand(), a.internalCommand(),
 			a.approvalCommand(), a.overviewCommand()),
 		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
-		groupAudit:    {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.mailCommand()},
-		groupRun:      append([]*cobra.Command{a.versionCommand()}, extra...),
+		groupAudit: {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.eraseCommand(),
+			a.mailCommand()},
+		groupRun: append([]*cobra.Command{a.versionCommand()}, extra...),
 	} {
 		for _, c := range commands {
 			c.GroupID = g
@@ -272,6 +275,16 @@ func group(use, short, long, example string, below ...*cobra.Command) *cobra.Com
 	}
 	c.AddCommand(below...)
 	return c
+}
+
+// oneOrMore requires an argument, and allows several.
+func oneOrMore(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage(c, "missing argument: %s", name)
+		}
+		return nil
+	}
 }
 
 // exactly requires one argument per name, as in the usage line.

@@ -23,6 +23,9 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 	if c.GetTenant() != bank && c.GetCreateTenant() == nil {
 		return nil, refusal.NotFound("tenant", "I9", "there is no such tenant")
 	}
+	if c.GetEraseDetails() != nil || c.GetConfirmErasure() != nil || c.GetDeclineErasure() != nil {
+		return &lockboxv1.CommandReply{Sequence: w.next(), EventId: uuid(9000 + int(w.sequence))}, nil
+	}
 	about, err := named(w.requests, c.GetAggregateId(), (*lockboxv1.RequestView).GetRequestId)
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask,

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/erasure"
 	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -81,7 +82,7 @@ func (s *session) check(command *lockboxv1.Command, needed []string, others ...e
 		found = append(found, err)
 	}
 	for _, err := range slices.Concat(tenant.Faults(command), ticket.Faults(command),
-		disclosure.Faults(command, s.app.Now())) {
+		disclosure.Faults(command, s.app.Now()), erasure.Faults(command)) {
 		r, refused := refusal.As(err)
 		if !refused {
 			continue

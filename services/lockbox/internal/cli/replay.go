@@ -66,7 +66,7 @@ as well, each event is in that file exactly once.`,
 	f.Var(since, "since", "stored from this time on (lockbox help times)")
 	f.Var(until, "until", "stored before this time")
 	f.StringVar(&r.Kind, "kind", "",
-		"only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint, alarm or digest")
+		"only events of this `kind`: request, tenant, subscription, ticket, policy, disclosure, delivery, checkpoint, alarm, digest, signing or erasure")
 	f.StringVar(&r.ID, "id", "", "only events about the one with this `id`")
 	f.StringVar(&want, "request", "", "only events of this `request`")
 	f.StringArrayVar(&actions, "type", nil, "only this `fact`, or the activity log's name of it (repeat for several)")
@@ -80,7 +80,7 @@ as well, each event is in that file exactly once.`,
 	format.flag(c, "write it for other systems")
 	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
 		aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery,
-		aggregate.KindCheckpoint, aggregate.KindAlarm, aggregate.KindDigest, aggregate.KindSigning))
+		aggregate.KindCheckpoint, aggregate.KindAlarm, aggregate.KindDigest, aggregate.KindSigning, aggregate.KindErasure))
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -37,6 +38,8 @@ type session struct {
 	own *string
 	// alone is set if no Lockbox is running, so that nothing can be queried.
 	alone bool
+	// unread is set if details of events could not be read, besides those that a journal knows of.
+	unread bool
 }
 
 // with wraps a command's function so that it runs in a session.
@@ -47,7 +50,12 @@ func (a *app) with(do func(ctx context.Context, s *session, args []string) error
 			return err
 		}
 		defer s.Close()
-		return do(c.Context(), s, args)
+		err = do(c.Context(), s, args)
+		if s.unread || s.Unread() {
+			_, _ = io.WriteString(a.Err, render.Paragraphs(a.lookAt(a.ErrTerminal), "Names, addresses and texts in the stream "+
+				"are encrypted, and were not read: there is no secret of the key store here. --erasable-key names its file."))
+		}
+		return err
 	}
 }
 
@@ -104,7 +112,7 @@ func (a *app) open(c *cobra.Command) (*session, error) {
 	}
 	return &session{
 		Client: client.New(client.Config{URL: info.NATSURL, KeysDir: info.KeysDir, CA: info.CAFile, Tokens: tokens,
-			Timeout: a.timeout}),
+			Timeout: a.timeout, ErasableKey: first(a.erasableKey, a.Getenv("LOCKBOX_ERASABLE_KEY"))}),
 		app: a, command: c, demo: info.Demo, portal: info.PortalURL, from: from,
 	}, nil
 }

@@ -51,23 +51,24 @@ write one JSON value per line; with --watch, lists write one each time that some
 		{Use: "environment", Short: "Environment variables, and where Lockbox is looked for", Long: `A Lockbox that runs on this machine (lockbox up) leaves a note, run.json, in its data directory; without --url, the command
 line finds it there.
 
-  LOCKBOX_DATA        --data        the data directory; else $XDG_DATA_HOME/lockbox, else ~/.local/share/lockbox
-  LOCKBOX_URL         --url         address of the bus, if it is not on this machine
-  LOCKBOX_KEYS        --keys        directory of the bus keys: client.nk or client@NAME.nk, tool-console.nk, compliance.nk
-  LOCKBOX_CA          --ca          file of the authority that signed the bus's certificate; else the system's
-  LOCKBOX_TOKEN_FILE  --token-file  file with your own token (a JWT), read anew for every message
-  LOCKBOX_AS          --as          persona of the demo
-  LOCKBOX_PROFILE     --profile     which sign-in of lockbox login to use; else default
-  LOCKBOX_ISSUER      --issuer      where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
-  LOCKBOX_LOG         --log         address of the Merkle log that audit watch follows
-  LOCKBOX_LOG_KEY     --log-key     the log's public key, or a file with it, for audit verify and audit watch
-  LOCKBOX_WRITERS_KEY --writers-key a file with the key that certifies writers, for what reads the stream
-  XDG_STATE_HOME                    lockbox/tokens in it keeps sign-ins; else ~/.local/state/lockbox/tokens
-  BROWSER                           program that lockbox login opens pages with; else the desktop's browser
-  LOCKBOX_DEMO                      directory of a demo's issuer, where --url is another demo than lockbox up's own
-  LOCKBOX_TENANT      --tenant      the customer
-  NO_COLOR            --color never no colours, ASCII ornaments
-  TZ                                the zone in which times are shown and read
+  LOCKBOX_DATA         --data         the data directory; else $XDG_DATA_HOME/lockbox, else ~/.local/share/lockbox
+  LOCKBOX_URL          --url          address of the bus, if it is not on this machine
+  LOCKBOX_KEYS         --keys         directory of the bus keys: client.nk or client@NAME.nk, tool-console.nk, compliance.nk
+  LOCKBOX_CA           --ca           file of the authority that signed the bus's certificate; else the system's
+  LOCKBOX_ERASABLE_KEY --erasable-key file with the secret of the key store, for the stream; else erasable.key of --keys
+  LOCKBOX_TOKEN_FILE   --token-file   file with your own token (a JWT), read anew for every message
+  LOCKBOX_AS           --as           persona of the demo
+  LOCKBOX_PROFILE      --profile      which sign-in of lockbox login to use; else default
+  LOCKBOX_ISSUER       --issuer       where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
+  LOCKBOX_LOG          --log          address of the Merkle log that audit watch follows
+  LOCKBOX_LOG_KEY      --log-key      the log's public key, or a file with it, for audit verify and audit watch
+  LOCKBOX_WRITERS_KEY  --writers-key  a file with the key that certifies writers, for what reads the stream
+  XDG_STATE_HOME                      lockbox/tokens in it keeps sign-ins; else ~/.local/state/lockbox/tokens
+  BROWSER                             program that lockbox login opens pages with; else the desktop's browser
+  LOCKBOX_DEMO                        directory of a demo's issuer, where --url is another demo than lockbox up's own
+  LOCKBOX_TENANT       --tenant       the customer
+  NO_COLOR             --color never  no colours, ASCII ornaments
+  TZ                                  the zone in which times are shown and read
 
 A flag beats its variable. Secrets are never given by flag or variable, only the files that hold them.`},
 

@@ -103,6 +103,15 @@ var verbs = map[string]struct {
 	"disclose legal-demand": {dangerous,
 		"--as olga disclose legal-demand --what Demand --when 1h --authority a --reference r --description y --reason Court-order",
 		"the customer is told now"},
+	"erase list": {}, "erase decline": {kind: adds},
+	"erase person": {dangerous, "--as grace erase person --subject otto --reason x",
+		"Name and mail address of otto at"},
+	"erase address": {dangerous, "--as olga erase address desk@meadowbank.example --reason x",
+		"another security officer has to confirm it"},
+	"erase texts": {dangerous, "--as grace erase texts request/" + uuid(1) + "/2 --reason x",
+		"It is decided with this, and cannot be taken back"},
+	"erase confirm": {dangerous, "--as olga erase confirm " + erasureID,
+		"proposed to erase name and address of Erin Ellis, because: She asked for it. It can never be read again"},
 	"mail list": {}, "mail show": {}, "overview": {},
 }
 

@@ -316,6 +316,8 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 				Occurrence:   &lockboxv1.Occurrence{What: "Account records"},
 				EmbargoUntil: timestamppb.New(time.Now().Add(48 * time.Hour)),
 			}}}}
+	case *lockboxv1.Query_ListErasures:
+		reply.Answer = &lockboxv1.QueryReply_Erasures{Erasures: w.erasures(ask.ListErasures.GetErasureId())}
 	case *lockboxv1.Query_PreviewApprovers:
 		v := &lockboxv1.RequestView{}
 		w.notified(v, time.Now())

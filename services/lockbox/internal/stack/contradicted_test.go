@@ -17,6 +17,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
+	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/demo/devissuer"
 	"github.com/openlockbox/lockbox/services/verifier"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -41,19 +43,20 @@ func (l *lockbox) watcher(as string) *verifier.Watcher {
 func TestAnApprovalBesideADenialConvictsTheLog(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		start func(*testing.T) *lockbox
-		kind  lockboxv1.DifferenceKind
+		unsigned bool
+		kind     lockboxv1.DifferenceKind
 	}{
-		"events are not signed": {func(t *testing.T) *lockbox { t.Helper(); return start(t, request.DefaultTerms()) },
-			lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED},
-		"events are signed": {startSigned, lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT},
+		"events are not signed": {true, lockboxv1.DifferenceKind_DIFFERENCE_KIND_CHANGED},
+		"events are signed":     {false, lockboxv1.DifferenceKind_DIFFERENCE_KIND_NOT_AN_EVENT},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := row.start(t)
-			l.close()
+			l := closed(t, request.DefaultTerms(), devissuer.Config{})
+			l.config.Unsigned = row.unsigned
 			l.config.LogAddr, l.config.RescanEvery = "127.0.0.1:0", 30*time.Second
 			l.open()
+			t.Cleanup(func() { l.close() })
+			must(t, demo.Seed(t.Context(), l.client, l.issuer, time.Now))
 			approved, denied, other := l.requested(l.intent("erin"), request.CustomerNotified),
 				l.requested(l.intent("erin"), request.CustomerNotified), l.requested(l.intent("erin"), request.CustomerNotified)
 			l.does("otto", approve(approved))

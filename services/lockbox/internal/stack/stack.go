@@ -20,6 +20,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/observe/trace"
@@ -330,6 +331,12 @@ func (s *Stack) Writer(id bus.Identity) (*writerkeys.Keys, error) {
 	}
 	keys, err := writerkeys.In(s.keysDir(), id)
 	return &keys, err
+}
+
+// Details is the option by which a journal encrypts and decrypts as the services do, until ctx ends.
+func (s *Stack) Details(ctx context.Context, nc *nats.Conn) (journal.Option, error) {
+	keys, err := keystore.New(ctx, nc, s.secret, zap.NewNop())
+	return journal.WithDetails(keys), err
 }
 
 func (s *Stack) keysDir() string { return filepath.Join(s.config.Dir, "keys") }

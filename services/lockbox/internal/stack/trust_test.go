@@ -49,7 +49,7 @@ type insider struct {
 	said alarms
 }
 
-// opens opens a journal as whoever has all the keys of a service: it signs.
+// opens opens a journal as whoever has all the keys of a service: it signs, and encrypts.
 func (l *lockbox) opens(nc *nats.Conn, options ...journal.Option) (*journal.Journal, error) {
 	keys, err := l.stack.Writer(bus.Identity(nc.Opts.Name))
 	if err != nil {
@@ -58,7 +58,11 @@ func (l *lockbox) opens(nc *nats.Conn, options ...journal.Option) (*journal.Jour
 	if keys != nil {
 		options = append(options, journal.WithSigner(keys.Signer))
 	}
-	return journal.Open(l.Context(), nc, options...)
+	details, err := l.stack.Details(l.Context(), nc)
+	if err != nil {
+		return nil, err
+	}
+	return journal.Open(l.Context(), nc, append(options, details)...)
 }
 
 // logged expects that the bus or a service logs something, in a line with these fields.

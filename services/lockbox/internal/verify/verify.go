@@ -30,6 +30,9 @@ type Verified struct {
 	// Waiting are mails without a delivery report that are not overdue yet; Late are those that were reported late.
 	Waiting *Mails `json:"mails_waiting,omitempty"`
 	Late    *Mails `json:"mails_late,omitempty"`
+	// Unread reports that names, addresses and texts are encrypted and were not read: of whom was mailed, and of who
+	// is asked under which address, nothing is known then.
+	Unread bool `json:"details_not_read,omitempty"`
 	// Signatures says how far events are signed by their writers; nil if that was not checked.
 	Signatures *Signatures `json:"signatures,omitempty"`
 }
@@ -97,6 +100,9 @@ func Stream(
 	book, again := invariant.NewBook(), reevaluate.New()
 	book.Also(again.Look)
 	book.MailsAsOf(now)
+	if d := j.Details(); d != nil {
+		book.OpensWith(func(e *lockboxv1.Event) error { return d.Open(ctx, e) })
+	}
 	err := j.Replay(ctx, journal.Replay{Undecoded: true}, func(e journal.Entry) error {
 		saw(e)
 		v.Events, v.LastSequence = v.Events+1, e.Seq
@@ -138,6 +144,7 @@ func Stream(
 		v.Signatures = &Signatures{keys.Began(), keys.Verifications(), perSecond(v.Events, took),
 			perSecond(v.Events, took-judging)}
 	}
+	v.Unread = book.Unread()
 	v.Waiting, v.Late = mails(book.Mailing().Waiting), mails(book.Mailing().Late)
 	return v, err
 }

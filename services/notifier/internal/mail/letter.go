@@ -113,6 +113,7 @@ func (w *writer) with(id string, pairs ...any) string {
 
 func newWriter(said *message.Catalogue, n plan.Notification) *writer {
 	w := &writer{said: said, language: said.Tag, zone: timetext.Zone(n.Data.Zone), n: n}
+	w.n.Data = w.legible(n.Data)
 	w.v = w.placeholders()
 	for name, value := range w.v {
 		w.pairs = append(w.pairs, name, value)
@@ -177,6 +178,10 @@ func (w *writer) body() string {
 		return ofGroup
 	}
 	switch w.n.Template {
+	case plan.ErasureDecided:
+		if d.Proposer == "" {
+			id += "/own"
+		}
 	case plan.AccessLapsed:
 		id += w.byTicket()
 	case plan.AccessRevoked:
@@ -240,7 +245,7 @@ func (w *writer) placeholders() map[string]string {
 		"PlanFrom": tenant.PlanName(d.PlanFrom), "PlanTo": tenant.PlanName(d.PlanTo), "ResourceType": line(d.ResourceType),
 		"Person": line(d.Person), "Note": line(d.Note), "Role": w.enum("role", d.Role.String(), "ROLE_"),
 		"Count":  strconv.Itoa(len(w.n.Held)),
-		"Target": w.target(), "Operation": w.operation(),
+		"Target": w.target(), "Operation": w.operation(), "Proposer": line(d.Proposer),
 		"Waiver": w.enum("waiver", d.Waiver.String(), "WAIVER_"),
 	}
 }
@@ -350,6 +355,16 @@ func (w *writer) actions() {
 		w.out.Commands = []string{"lockbox audit verify"}
 	case w.n.Standing == plan.SecurityOfficer && t == plan.Contested:
 		w.out.Commands = []string{"lockbox tenant subscription transfer " + line(d.Subscription) + ` --tenant … --reason "…"`}
+	case w.n.Standing == plan.SecurityOfficer && t == plan.ErasureConfirmation:
+		w.out.Commands = []string{"lockbox erase confirm " + line(d.ErasureID),
+			"lockbox erase decline " + line(d.ErasureID) + ` --reason "…"`}
+		w.open("action/erasure", "", "erasures", d.ErasureID)
+	case w.n.Standing == plan.SecurityOfficer && erases(t):
+		w.out.Commands = []string{"lockbox erase list"}
+		w.open("action/erasures", "", "erasures")
+	case w.n.Standing == plan.Administrator && erases(t):
+		w.out.Commands = []string{"lockbox erase list"}
+		w.open("action/erasures", d.TenantID, "erasures")
 	case t == plan.Digest:
 		w.digestActions()
 	case w.n.Standing == plan.SecurityOfficer: // the portal has no page for alarms
@@ -431,10 +446,15 @@ func discloses(t plan.Template) bool {
 	return t == plan.ExposureDisclosed || t == plan.LegalDemandDisclosed
 }
 
+func erases(t plan.Template) bool {
+	return t == plan.ErasureConfirmation || t == plan.ErasureProposed || t == plan.ErasureDecided ||
+		t == plan.ErasureDeclined
+}
+
 // outside reports whether a mail is about neither one request nor a change to a tenant.
 func outside(t plan.Template) bool {
 	return discloses(t) || t == plan.WaivedAccess || t == plan.IntegrityAlarm || t == plan.StrayMessage ||
-		t == plan.HistoryAlarm || t == plan.MailOverdue || t == plan.Contested
+		t == plan.HistoryAlarm || t == plan.MailOverdue || t == plan.Contested || erases(t)
 }
 
 func changes(n plan.Notification) bool {

@@ -355,6 +355,8 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 			switch {
 			case n.Template == plan.Digest: // see below
 				continue
+			case erasurePage(n) != "":
+				want = portal + erasurePage(n)
 			case n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer, n.Standing == plan.Named,
 				n.Standing == plan.Former:
 				want = ""

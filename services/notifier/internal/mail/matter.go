@@ -28,7 +28,7 @@ func levelOf(n plan.Notification) level {
 		plan.ExposureDisclosed, plan.ApproversDiffer, plan.SignInRecovery, plan.SignInReminder:
 		return critical
 	case plan.NobodyToAsk, plan.ApproversUnavailable, plan.ApprovalsOutOfReach, plan.InvitationRedeemed,
-		plan.SignInProposed, plan.LegalDemandDisclosed:
+		plan.SignInProposed, plan.LegalDemandDisclosed, plan.ErasureConfirmation, plan.ErasureProposed:
 		return awaited
 	case plan.Digest:
 		if n.Held[0].Awaited() && n.Standing != plan.Alternate {

@@ -42,9 +42,11 @@ var (
 		"label/subject", "label/issuer", "label/until", "label/by", "label/at"}
 	signIn  = []string{"label/organisation", "label/issuer", "label/named", "label/until", "label/by", "label/at"}
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
+	erased  = []string{"label/organisation", "label/erased", "label/proposed-by", "label/by", "label/at", "label/contact",
+		"label/erasure"}
 	// details are told last.
 	details = map[string]bool{"label/request": true, "label/status": true, "label/asked": true, "label/others": true,
-		"label/disclosure": true}
+		"label/disclosure": true, "label/erasure": true}
 	changed = append(change, "label/default-language", "label/required-approvals", "label/fallback", "label/alternates",
 		"label/signed-approvals", "label/sign-in-within", "label/ends-with-ticket", "label/deciders", "label/time-zone",
 		"label/by", "label/at")
@@ -113,6 +115,11 @@ var shapes = map[plan.Template]shape{
 	plan.ExposureDisclosed:    {disclosed, []string{"quote/description", "quote/measures"}},
 	plan.LegalDemandDisclosed: {disclosed, []string{"quote/description", "quote/measures"}},
 
+	plan.ErasureConfirmation: {erased, []string{"quote/reason"}},
+	plan.ErasureProposed:     {erased, []string{"quote/reason"}},
+	plan.ErasureDecided:      {erased, []string{"quote/reason"}},
+	plan.ErasureDeclined:     {erased, []string{"quote/reason"}},
+
 	plan.Digest:       {}, // lists groups
 	plan.WaivedAccess: {[]string{"label/accesses"}, nil},
 
@@ -147,6 +154,14 @@ func (w *writer) facts(label string) []string {
 		return some(line(d.RequestID))
 	case "label/disclosure":
 		return some(line(d.DisclosureID))
+	case "label/erasure":
+		return some(line(d.ErasureID))
+	case "label/erased":
+		return w.erased()
+	case "label/proposed-by":
+		if d.Proposer != d.By { // whoever proposed it is named already
+			return some(line(d.Proposer))
+		}
 	case "label/what":
 		return some(line(d.What))
 	case "label/events":
@@ -345,7 +360,7 @@ func (w *writer) settings(label string) []string {
 		say = func(s *lockboxv1.TenantSettings) string {
 			var addresses []string
 			for _, a := range s.GetAlternates() {
-				addresses = append(addresses, address(a.GetEmail()))
+				addresses = append(addresses, cmp.Or(address(a.GetEmail()), w.text("value/erased-address")))
 			}
 			if len(addresses) == 0 {
 				return w.text("value/none")

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/notifier/internal/plan"
 )
 
 // unasked lists the access for which the customer was not asked, by why they were not. The portal lists all of it.
@@ -27,10 +28,7 @@ func (w *writer) unasked() {
 // access says who had access to what, and from when to when.
 func (w *writer) access(a *lockboxv1.WaivedAccess) item {
 	at := func(from, to string) string { return w.text(from) + w.out.Colon + to }
-	who := line(a.GetRequester().GetDisplayName())
-	if who == "" {
-		who = line(a.GetRequester().GetSubject())
-	}
+	who := w.readable(plan.Name(a.GetRequester()))
 	employer := line(a.GetEmployer())
 	if employer == "" {
 		employer = name(w.n.Data.Provider)

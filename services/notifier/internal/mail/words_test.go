@@ -45,6 +45,10 @@ func asked(t *testing.T) []string {
 		"matter/request", "matter/own", "matter/emergency", "target/more", "ask/access", "level/critical", "level/action",
 		"level/info", "quote/why", "text/role-assigned/group", "text/role-removed/group",
 		"text/role-ended/group", "text/role-activated/group",
+		"action/erasure", "action/erasures", "text/erasure-decided/own", "value/erased", "value/unreadable",
+		"value/erased-name", "value/erased-address",
+		"erase/person", "erase/address", "erase/texts", "erase/request", "erase/ticket", "erase/disclosure",
+		"erase/tenant", "erase/subscription", "erase/other",
 	}
 	for name := range said(t, "en") { // what a catalogue calls its operations, and what else has a matter of its own
 		if template, is := strings.CutPrefix(name, "matter/"); strings.HasPrefix(name, "ask/") ||

@@ -3,9 +3,9 @@ package plan
 import (
 	"slices"
 
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // Basis is whom a request has to ask according to the customer's own events, at the sequences that CustomerNotified
@@ -52,7 +52,7 @@ func (p *planner) compare(due tenant.Approvers) *Differences {
 		switch is := among(n.GetApprovers(), want.GetPerson()); {
 		case is == nil:
 			d.Missing = append(d.Missing, Name(want.GetPerson()))
-		case !proto.Equal(is.GetPerson(), want.GetPerson()):
+		case !erasable.Alike(is.GetPerson(), want.GetPerson()):
 			d.Altered = append(d.Altered, Name(want.GetPerson()))
 		}
 	}
@@ -63,7 +63,7 @@ func (p *planner) compare(due tenant.Approvers) *Differences {
 	}
 	d.Otherwise = p.Basis.Stale || n.GetBasis() != due.Basis || int(n.GetRequiredApprovals()) != due.Required ||
 		!slices.EqualFunc(n.GetAlternates(), p.Basis.Tenant.Settings.GetAlternates(),
-			func(a, b *lockboxv1.AlternateAddress) bool { return proto.Equal(a, b) })
+			erasable.Alike[*lockboxv1.AlternateAddress])
 	if len(d.Missing)+len(d.Added)+len(d.Altered) == 0 && !d.Otherwise {
 		return nil
 	}

@@ -93,6 +93,11 @@ type Data struct {
 	HappenedAt           time.Time
 	Authority, Reference string
 
+	// For erasures: which one, what is erased, and who proposed it; empty if it was decided without a proposal.
+	ErasureID string
+	Erased    []*lockboxv1.ErasureTarget
+	Proposer  string
+
 	// For tenants.
 	PlanFrom, PlanTo lockboxv1.SupportPlan
 	ResourceType     string

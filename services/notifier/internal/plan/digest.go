@@ -19,7 +19,7 @@ const soon = time.Hour
 func (n Notification) Urgent(now time.Time) bool {
 	switch n.Template {
 	case EmergencyAccess, ExposureDisclosed, LegalDemandDisclosed, ApproversDiffer, IntegrityAlarm, StrayMessage,
-		HistoryAlarm, Contested, MailOverdue, WaivedAccess:
+		HistoryAlarm, Contested, MailOverdue, WaivedAccess, ErasureConfirmation, ErasureProposed, ErasureDecided:
 		return true
 	}
 	left := n.Data.RespondBy.Sub(now)

@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
+	"github.com/openlockbox/lockbox/pkg/erasable"
+	"github.com/openlockbox/lockbox/pkg/erasure"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -46,6 +48,8 @@ type Input struct {
 	Service string
 	// Disclosure including the event; for events of disclosures.
 	Disclosure disclosure.State
+	// Erasure including the event; for events of erasures.
+	Erasure erasure.State
 	// Ticket of the request; zero if there is none.
 	Ticket ticket.State
 	// Tenant as of the event. For events of the tenant itself, Tenant includes the event and TenantBefore does not.
@@ -131,6 +135,14 @@ const (
 	LegalDemandDisclosed Template = "legal-demand-disclosed"
 )
 
+// Templates about erasures (R63).
+const (
+	ErasureConfirmation Template = "erasure-confirmation" // the provider's security officers
+	ErasureProposed     Template = "erasure-proposed"     // administrators
+	ErasureDecided      Template = "erasure-decided"      // administrators, security officers
+	ErasureDeclined     Template = "erasure-declined"     // administrators, security officers
+)
+
 // WaivedAccess tells administrators once a day of access that began without asking the customer (R3).
 const WaivedAccess Template = "waived-access"
 
@@ -165,8 +177,8 @@ func Templates() []Template {
 		RoleDeactivated, RoleInvited, InvitationRedeemed, InvitationConfirmed, InvitationEnded, WebhookAdded,
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
-		ExposureDisclosed, LegalDemandDisclosed, WaivedAccess, IntegrityAlarm, StrayMessage, HistoryAlarm,
-		MailOverdue, Contested, Digest,
+		ExposureDisclosed, LegalDemandDisclosed, ErasureConfirmation, ErasureProposed, ErasureDecided, ErasureDeclined,
+		WaivedAccess, IntegrityAlarm, StrayMessage, HistoryAlarm, MailOverdue, Contested, Digest,
 	}
 }
 
@@ -206,6 +218,8 @@ type Notification struct {
 	// Recipient is an e-mail address as it was recorded, which the sender must validate. It is empty for people whose
 	// token had none.
 	Recipient string
+	// Erased reports that the recipient's address was erased (R63), so that there is nobody to send the mail to.
+	Erased bool
 	// Name of the recipient; empty for a bare address.
 	Name     string
 	Standing Standing
@@ -247,6 +261,8 @@ func (in Input) Fault() *aggregate.Fault {
 		return in.Request.Fault
 	case in.Disclosure.Version > 0 || in.Disclosure.Fault != nil:
 		return in.Disclosure.Fault
+	case in.Erasure.Version > 0 || in.Erasure.Fault != nil:
+		return in.Erasure.Fault
 	case in.Subscription.Version > 0 || in.Subscription.Fault != nil:
 		return in.Subscription.Fault
 	}
@@ -272,6 +288,8 @@ func Plan(in Input, s Settings) []Notification {
 		p.requestEvent()
 	case in.Disclosure.Exists():
 		p.disclosed()
+	case in.Erasure.Exists():
+		p.erasure()
 	default:
 		p.tenantChange()
 	}
@@ -306,6 +324,10 @@ func (p *planner) decidersShown() lockboxv1.DecidersShown {
 // provider reports whether the recipient is one of the provider's engineers or managers.
 func (r recipient) provider() bool { return r.standing == Requester || r.standing == InternalApprover }
 
+// erased reports whether the recipient had an address, which was erased (R63): of an address without a person nothing
+// else is left.
+func (r recipient) erased() bool { return r.email == "" && (r.person == nil || r.person.GetErased()) }
+
 // tell adds a notification for each address, once; the first standing of an address counts.
 func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 	told := map[string]int{}
@@ -316,14 +338,18 @@ func (p *planner) tell(t Template, data Data, to ...[]recipient) {
 	}
 	for _, r := range slices.Concat(to...) {
 		id := ID(p.Event.GetId(), t, r.email)
-		if i, again := told[id]; again {
+		key := id
+		if r.erased() { // others have no address either
+			key = "erased " + r.person.GetIssuer() + " " + r.person.GetSubject()
+		}
+		if i, again := told[key]; again {
 			right := &p.notifications[i].Right // it is enough if one of them has it
 			right.Asked = slices.Concat(right.Asked, r.right.Asked)
 			continue
 		}
-		told[id] = len(p.notifications)
+		told[key] = len(p.notifications)
 		n := Notification{
-			ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing, Right: r.right,
+			Erased: r.erased(), ID: id, Template: t, Recipient: r.email, Name: r.name, Standing: r.standing, Right: r.right,
 			Language: r.language, Thread: p.Request.ID, Emergency: p.Request.Intent.GetEmergency(), Data: data,
 		}
 		if r.provider() && p.decidersShown() == lockboxv1.DecidersShown_DECIDERS_SHOWN_ORGANISATION {
@@ -366,8 +392,11 @@ func (p *planner) others(r recipient) []string {
 	return names
 }
 
-// Name returns a person's name or, failing that, their identifier.
+// Name returns a person's name or, failing that, their identifier; behind it, whether the name was erased (R63).
 func Name(p *lockboxv1.Person) string {
+	if p.GetErased() {
+		return strings.TrimSpace(p.GetSubject() + " " + erasable.Erased)
+	}
 	for _, name := range []string{p.GetDisplayName(), p.GetEmail(), p.GetSubject()} {
 		if name != "" {
 			return name

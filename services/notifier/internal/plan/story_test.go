@@ -134,6 +134,8 @@ func (s *telling) happens(about aggregate.Key, by *lockboxv1.Actor, fact any) *t
 		in.SubscriptionBefore = before.Subscription(ofSubscription.Tenant, ofSubscription.ID)
 	case aggregate.KindDisclosure:
 		in.Disclosure = s.States.Disclosure(ofDisclosure.Tenant, ofDisclosure.ID)
+	case aggregate.KindErasure:
+		in.Erasure = s.States.Erasure(about)
 	case aggregate.KindRequest:
 		in.Request = s.States.Request(ofRequest)
 	}

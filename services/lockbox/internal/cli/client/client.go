@@ -9,15 +9,19 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -42,6 +46,9 @@ type Config struct {
 	CA string
 	// Tokens returns the caller's token; nil: nobody is signed in.
 	Tokens TokenSource
+	// ErasableKey is the file of the key store's secret (R63), with which the journal is read; empty: the one among the
+	// bus keys, if it is there and may be read. Without it, what is encrypted is not read.
+	ErasableKey string
 	// Timeout is the time to wait for one answer; 0: DefaultTimeout.
 	Timeout time.Duration
 }
@@ -50,8 +57,9 @@ type Config struct {
 type Client struct {
 	config Config
 
-	mu    sync.Mutex
-	conns map[bus.Identity]*nats.Conn
+	mu       sync.Mutex
+	conns    map[bus.Identity]*nats.Conn
+	journals []*journal.Journal
 }
 
 // New returns a client. The caller must close it.
@@ -219,11 +227,52 @@ func (c *Client) publish(ctx context.Context, nc *nats.Conn, intent *lockboxv1.A
 	return err
 }
 
-// Journal opens the event stream for reading, with the compliance team's key. The caller must close it.
+// Journal opens the event stream for reading, with the compliance team's key. The caller must close it. What can be
+// erased is decrypted if the secret for it is there, until ctx ends.
 func (c *Client) Journal(ctx context.Context, options ...journal.Option) (*journal.Journal, error) {
 	nc, err := c.connect(bus.Compliance)
 	if err != nil {
 		return nil, err
 	}
-	return journal.Open(ctx, nc, options...)
+	secret, err := c.secret()
+	if err != nil {
+		return nil, err
+	}
+	if secret != nil {
+		keys, err := keystore.New(ctx, nc, *secret, zap.NewNop())
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, journal.WithDetails(keys))
+	}
+	j, err := journal.Open(ctx, nc, options...)
+	if err == nil {
+		c.mu.Lock()
+		c.journals = append(c.journals, j)
+		c.mu.Unlock()
+	}
+	return j, err
+}
+
+// Unread reports whether a journal had something encrypted that it could not read.
+func (c *Client) Unread() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.journals, (*journal.Journal).Unread)
+}
+
+// secret reads the secret of the key store; nil if there is none to be had.
+func (c *Client) secret() (*keystore.Secret, error) {
+	file := c.config.ErasableKey
+	if file == "" {
+		file = filepath.Join(c.config.KeysDir, keystore.SecretFile)
+	}
+	secret, err := keystore.ReadSecret(config.SecretFile(file))
+	switch {
+	case err == nil:
+		return &secret, nil
+	case c.config.ErasableKey == "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
+		return nil, nil //nolint:nilnil // what is encrypted is not read
+	}
+	return nil, refusal.Forbidden("erasable_key", "bus", "the secret of the key store cannot be read: %v", err)
 }

@@ -97,6 +97,7 @@ func views() map[string]func(Look) string {
 					Authority: "Amtsgericht Musterstadt", Reference: "12 Gs 345/26", EmbargoUntil: ago(-90 * 24 * time.Hour)},
 			})
 		},
+		"erasures":   func(l Look) string { return Erasures(l, erasures()) },
 		"overview":   func(l Look) string { return Overview(l, "meadowbank", quarter()) },
 		"dashboard":  func(l Look) string { return Dashboard(l, standings()) },
 		"access":     func(l Look) string { return Access(l, looked()) },
@@ -222,6 +223,11 @@ func TestHostileTextSteersNoTerminal(t *testing.T) {
 			"fields":    Fields(l, [][2]string{{"a", evil}}), "mails": Mails(l, []Mail{{evil, now, evil, evil}}),
 			"disclosures": Disclosures(l, []*lockboxv1.DisclosureView{{DisclosureId: evil, Tenant: evil, Authority: evil,
 				Reference: evil, Occurrence: &lockboxv1.Occurrence{What: evil}}}),
+			"erasures": Erasures(l, []*lockboxv1.ErasureView{{ErasureId: evil, Tenant: evil, Targets: []*lockboxv1.
+				ErasureTargetView{{Title: evil, Target: &lockboxv1.ErasureTarget{What: &lockboxv1.ErasureTarget_Texts{
+				Texts: &lockboxv1.ErasedTexts{Kind: evil, AggregateId: evil, Version: evil}}}},
+				{Target: &lockboxv1.ErasureTarget{What: &lockboxv1.ErasureTarget_Person{
+					Person: &lockboxv1.ErasedPerson{Subject: evil}}}}}}}),
 			"access": Access(l, []*lockboxv1.AccessRecord{{Tenant: evil, Action: evil, AboutKind: evil, AboutId: evil,
 				Filter: evil, Kind: lockboxv1.AccessKind_ACCESS_KIND_COMMAND_REFUSED, RefusalRule: evil,
 				Who: &lockboxv1.AccessPerson{Name: evil}}}),

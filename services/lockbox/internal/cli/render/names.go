@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -70,10 +71,15 @@ func roleNames(roles []lockboxv1.Role) string {
 	return strings.Join(names, ", ")
 }
 
-// PersonName returns a person's name, or else the issuer's identifier for them.
+// PersonName returns a person's name, or else the issuer's identifier for them; and whether the name was erased (R63).
 func PersonName(p *lockboxv1.Person) string {
-	if p.GetDisplayName() != "" {
+	switch {
+	case p.GetDisplayName() != "":
 		return Clean(p.GetDisplayName())
+	case p.GetErased() && p.GetSubject() == "":
+		return erasable.Erased
+	case p.GetErased():
+		return Clean(p.GetSubject()) + " (name erased)"
 	}
 	return Clean(p.GetSubject())
 }

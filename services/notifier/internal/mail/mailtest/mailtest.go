@@ -221,6 +221,18 @@ func Sample(t plan.Template, language string) plan.Notification {
 				"The order binds us, and forbade us to tell you before today."
 			d.Description, d.Resources = "Names and sign-in times of two accounts.", nil
 		}
+	case plan.ErasureConfirmation, plan.ErasureProposed, plan.ErasureDecided, plan.ErasureDeclined:
+		change()
+		d.By, d.Organisation, d.Proposer, d.ErasureID = "Ada Miller", "Northwind Cloud", "Ada Miller", RequestID
+		d.Text, d.Erased = "Rina Sato has left, and asked for it.", erased
+		switch t {
+		case plan.ErasureConfirmation:
+			n.Standing, n.Name, n.Recipient, d.Zone = plan.SecurityOfficer, "", "security@northwind.example", ""
+		case plan.ErasureDecided:
+			d.By = "Sam Okafor"
+		case plan.ErasureDeclined:
+			d.By, d.Text = "Sam Okafor", "A court has asked for these records."
+		}
 	case plan.WaivedAccess:
 		change()
 		d.By, d.Organisation = "", ""
@@ -302,6 +314,15 @@ func Sample(t plan.Template, language string) plan.Notification {
 
 // LogRoot is the root of the log of size 4711, by which mails of tests are sent.
 const LogRoot = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+// erased is one thing of each kind.
+var erased = []*lockboxv1.ErasureTarget{
+	{What: &lockboxv1.ErasureTarget_Person{Person: &lockboxv1.ErasedPerson{Issuer: "https://login.fabrikam.example",
+		Subject: "3f0c9a52-rina"}}},
+	{What: &lockboxv1.ErasureTarget_Address{Address: &lockboxv1.ErasedAddress{}}},
+	{What: &lockboxv1.ErasureTarget_Texts{Texts: &lockboxv1.ErasedTexts{Kind: "request", AggregateId: RequestID,
+		Version: "1"}}},
+}
 
 // Unasked is what a customer is told of an emergency and so many accesses that reached no customer data.
 func Unasked(harmless uint32) *lockboxv1.WaivedAccessReported {
