@@ -283,7 +283,7 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 		}
 	}
 	// A stream that is written anew holds them too.
-	flipText(t, file(t, filepath.Join(l.config.Dir, "nats"), "1.blk"), "Not today.")
+	flipText(t, file(t, filepath.Join(l.config.Dir, "nats"), "1.blk"), "memory-dump")
 	job.Do = true
 	must(t, job.Run(t.Context()))
 	l.open()
