@@ -25,8 +25,8 @@ type Pinned struct {
 // beganAt precedes, on a second line, the sequence from which on every event is signed.
 const beganAt = "began_at "
 
-// Pin reads a deployment's verifier key, and since when events are signed if a second line says so: what Text returns. It
-// fails for any other key.
+// Pin reads a deployment's verifier key, and since when events are signed if a second line says so: what Text returns.
+// It fails for any other key.
 func Pin(text string) (*Pinned, error) {
 	key, began, said := strings.Cut(strings.TrimSpace(text), "\n")
 	p := &Pinned{Key: strings.TrimSpace(key)}

@@ -41,7 +41,8 @@ func TestWhatShowsALogIsCompared(t *testing.T) {
 	h := begin(t, signer)
 	show.history = h
 	h.asked()
-	receipt := h.receipt(aRequest, []merkle.Wanted{{TenantSequence: 1, Withhold: true}, {TenantSequence: 2, Withhold: true},
+	receipt := h.receipt(aRequest, []merkle.Wanted{
+		{TenantSequence: 1, Withhold: true}, {TenantSequence: 2, Withhold: true},
 		{TenantSequence: 3, Withhold: true}})
 	early := map[string]string{
 		"receipt": saved(t, receipt), "checkpoint": writeFile(t, "checkpoint", h.note), "mail": mailOf(h),

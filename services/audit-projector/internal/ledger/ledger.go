@@ -469,37 +469,3 @@ func (l *Ledger) event(of aggregate.Key, key string) *lockboxv1.Event {
 		Actor: &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_SYSTEM, Service: string(bus.Projector)},
 	}
 }
-
-// keep saves the trees of a checkpoint to disk, and then publishes it.
-func (l *Ledger) keep(s state) error {
-	if err := l.trees.keep(s); err != nil {
-		return err
-	}
-	directory, err := s.directory(l.Keys.Salts())
-	if err != nil {
-		return err
-	}
-	l.mu.Lock() // readers of the older trees read their files
-	defer l.mu.Unlock()
-	if err := l.trees.settle(s); err != nil {
-		return err
-	}
-	l.present(&shown{s, directory, l.trees.views(), s.Checkpoint})
-	return nil
-}
-
-// show publishes the checkpoint whose trees are on disk, if its directory is the one that was signed.
-func (l *Ledger) show(t *trees) error {
-	directory, err := t.disk.directory(l.Keys.Salts())
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDiffers, err)
-	}
-	if err := merkle.Ends(t.globalFiles, t.disk.Global, directory.Entry()); err != nil {
-		return fmt.Errorf("%w: the tenants' trees are not those that were signed: %w", ErrDiffers, err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.present(&shown{t.disk, directory, t.views(), t.disk.Checkpoint})
-	l.recall()
-	return nil
-}
