@@ -28,7 +28,7 @@ func newStore() *store {
 func (s *store) of(o erasable.Owner) (erasable.KeyID, erasable.Key, error) {
 	id, known := s.ids[o]
 	if !known {
-		id.Page[0], id.Place = byte(len(s.keys)+1), uint8(len(s.keys)) //nolint:gosec // G115: few
+		id.Page[0], id.Place = byte(len(s.keys)+1), uint8(len(s.keys))
 		s.ids[o], s.keys[id] = id, erasable.Key{byte(len(s.keys) + 1)}
 	}
 	return id, s.keys[id], nil

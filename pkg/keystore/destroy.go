@@ -29,7 +29,7 @@ func (s *Store) OwnerKeys(ctx context.Context, tenant string, o erasable.Owner) 
 		}
 		for place, key := range p.places {
 			if key != nil {
-				ids = append(ids, erasable.KeyID{Page: page, Place: uint8(place)}) //nolint:gosec // G115: one
+				ids = append(ids, erasable.KeyID{Page: page, Place: uint8(place)})
 			}
 		}
 	}

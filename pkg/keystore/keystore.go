@@ -188,7 +188,7 @@ func (s *Store) Check(ctx context.Context) error { return s.prove(ctx, false) }
 
 // prove returns ErrOtherSecret unless the secret is the store's. Whoever is about to store a page may find that there
 // is no secret yet, and this becomes the store's.
-func (s *Store) prove(ctx context.Context, make bool) error {
+func (s *Store) prove(ctx context.Context, begin bool) error {
 	for !s.proven.Load() {
 		m, err := s.next(ctx, 1, bus.KeyPageFilter(nameOf(checkPage)))
 		switch {
@@ -199,7 +199,7 @@ func (s *Store) prove(ctx context.Context, make bool) error {
 				return ErrOtherSecret
 			}
 			s.proven.Store(true)
-		case !make:
+		case !begin:
 			if m, err = s.next(ctx, 1, ">"); m != nil && err == nil {
 				err = ErrOtherSecret // or its first page is lost, which is no better
 			}

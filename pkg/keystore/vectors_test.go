@@ -195,8 +195,6 @@ func valueVectors() (all []valueVector) {
 	add("a long one", erasable.Encrypt(id, erasable.Key(key), strings.Repeat("0123456789abcdef", 20)))
 	add("nothing", erasable.Encrypt(id, erasable.Key(key), ""))
 	add("a value that somebody wrote", erasable.Encrypt(id, erasable.Key(key), value))
-	other := id
-	other.Place = 8
 	raw, _ := base64.RawURLEncoding.DecodeString(value[1:])
 	as := func(b []byte) string { return "\x02" + base64.RawURLEncoding.EncodeToString(b) }
 	changed := func(at int) string {

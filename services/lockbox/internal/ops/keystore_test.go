@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -198,7 +199,9 @@ func TestWhatWasErasedIsDestroyedAgainAtTheStart(t *testing.T) {
 		t.Errorf("what was kept reads %q", got)
 	}
 	stop()
-	<-ended
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 func answers(t *testing.T, want string, args ...string) {
