@@ -72,7 +72,7 @@ func TestI16ASilentNotifierIsMissed(t *testing.T) {
 		}
 	}
 	i := &insider{l, l.connect(bus.Notifier), said}
-	j, err := journal.Open(t.Context(), i.nc)
+	j, err := i.opens(i.nc)
 	must(t, err)
 	defer j.Close()
 	for _, a := range asked.GetCustomerNotified().GetApprovers() {
