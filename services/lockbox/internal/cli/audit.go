@@ -136,7 +136,8 @@ the rules are counted as not checked.
 
 With --writers-key, each event since signing began has to be signed by the service that may write it, with a key that this
 deployment key has certified; of a receipt, each event that it shows. Take that key from somewhere else than the server; what
-the stream says of it proves nothing. By default it is LOCKBOX_WRITERS_KEY, and for the stream that of the Lockbox on this machine.
+the stream says of it proves nothing. By default it is LOCKBOX_WRITERS_KEY, and for the stream
+that of the Lockbox on this machine.
 
 Whatever does not hold, the exit code is 10.`,
 		Example: `  lockbox audit verify lockbox-receipt-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt
