@@ -309,7 +309,8 @@ func proves(t *testing.T) []sentenceVectors {
 		{"Signed", []vector{
 			s.vector("by the log and both witnesses", s.both(), both(all()), "by the log’s key, and by alpha, beta",
 				"no witness"),
-			s.vector("by one witness of two", s.both(), seen(t, all(), "alpha", later), "1, which are not the quorum that the policy demands", ""),
+			s.vector("by one witness of two", s.both(), seen(t, all(), "alpha", later),
+				"1, which are not the quorum that the policy demands", ""),
 			s.vector("by witnesses alone", s.both(), unsigned, "no log of the policy signed it", ""),
 			s.vector("by a witness that nobody named", s.both(), seen(t, seen(t, all(), "alpha", later), "gamma", later),
 				"1, which are not the quorum that the policy demands", ""),
@@ -446,8 +447,8 @@ func provesNot(t *testing.T) []sentenceVectors {
 			fork.vector("approved, at the same size", fork.alone(), fork.shows(aboutR1, 1, 2, 3),
 				"by no witness|checkpoint of size 3", "by alpha"),
 			one.vector("the one that witnesses saw", one.both(), witnessed, "by alpha, beta", "by no witness"),
-			fork.vector("the one that they did not", fork.both(), fork.shows(aboutR1, 1, 2, 3), "0, which are not the quorum that the policy demands",
-				""),
+			fork.vector("the one that they did not", fork.both(), fork.shows(aboutR1, 1, 2, 3),
+				"0, which are not the quorum that the policy demands", ""),
 		}},
 	}
 }

@@ -70,7 +70,7 @@ func backend(reason string, list []*lockboxv1.ErasureView, groups ...string) *si
 				}
 				return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Activity{Activity: list}}, nil
 			},
-			"list_erasures": func(q *lockboxv1.Query) (*lockboxv1.QueryReply, error) {
+			"list_erasures": func(*lockboxv1.Query) (*lockboxv1.QueryReply, error) {
 				return &lockboxv1.QueryReply{Answer: &lockboxv1.QueryReply_Erasures{
 					Erasures: &lockboxv1.ErasureList{Erasures: list}}}, nil
 			},
