@@ -32,6 +32,10 @@ type Found struct {
 	By *lockboxv1.Actor
 	// Holds reports whether a person has a role on one of the tenant's subscriptions, or is to have one.
 	Holds bool
+	// Asks reports whether a person has a request at the tenant that has not ended.
+	Asks bool
+	// Untold reports whether the event is of a disclosure that the tenant has not been told of yet.
+	Untold bool
 }
 
 // Of returns the aggregate that a command is about; of a ticket that is named by its reference, where a new ticket of

@@ -272,6 +272,10 @@ func mayErase(
 				"the person has a role at the tenant, or is to have one, and could be reached no longer; remove it first"),
 				"erasure-holds-role")
 		}
+		if is.Asks {
+			return refusal.OfKind(refusal.Precondition(field, rule,
+				"the person has a request at the tenant that has not ended; erase their details when it has"), "erasure-asks")
+		}
 	case *lockboxv1.ErasureTarget_Address:
 		address := erasable.AddressOwner(what.Address.GetAddress())
 		for _, a := range t.Settings.GetAlternates() {
@@ -282,7 +286,12 @@ func mayErase(
 			}
 		}
 	case *lockboxv1.ErasureTarget_Texts:
-		if is.By == nil {
+		if is.Untold && officer(by) {
+			return refusal.OfKind(refusal.Precondition(field, rule,
+				"the tenant has not been told of this disclosure yet, and would see that something of it is erased"),
+				"erasure-untold")
+		}
+		if is.By == nil || is.Untold {
 			return refusal.OfKind(refusal.NotFound(field, rule, "the tenant has no event %s/%s/%s", what.Texts.GetKind(),
 				what.Texts.GetAggregateId(), what.Texts.GetVersion()), "erasure-no-event")
 		}

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -12,6 +13,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
+	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 )
@@ -32,9 +35,12 @@ func (o *orchestrator) find(ctx context.Context, about aggregate.Key, c *lockbox
 		case *lockboxv1.ErasureTarget_Person:
 			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant,
 				erasable.Owner{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()})
+			p := &lockboxv1.Person{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()}
 			if err == nil {
-				found[i].Holds, err = o.holds(ctx, about.Tenant, &lockboxv1.Person{Issuer: what.Person.GetIssuer(),
-					Subject: what.Person.GetSubject()})
+				found[i].Holds, err = o.holds(ctx, about.Tenant, p)
+			}
+			if err == nil {
+				found[i].Asks, err = o.asks(ctx, about.Tenant, p)
 			}
 		case *lockboxv1.ErasureTarget_Address:
 			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant, erasable.AddressOwner(what.Address.GetAddress()))
@@ -69,6 +75,27 @@ func (o *orchestrator) holds(ctx context.Context, of string, p *lockboxv1.Person
 	return false, nil
 }
 
+// asks reports whether somebody has a request at a tenant that has not ended: without their address it could not be
+// told whether an approver shares it, and approvers would not see whom they let in.
+func (o *orchestrator) asks(ctx context.Context, of string, p *lockboxv1.Person) (bool, error) {
+	open, err := o.Journal.Timers(ctx, of, aggregate.KindRequest)
+	if err != nil {
+		return false, err
+	}
+	for some := range slices.Chunk(open, requestsAtOnce) {
+		states, err := o.repository.BasisOf(ctx, some...)
+		if err != nil {
+			return false, err
+		}
+		for _, about := range some {
+			if r := states.Request(about); !request.Ended(r.Status) && tenant.SamePerson(r.Requester.GetPerson(), p) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // texts returns who caused an event, and with which keys its texts are encrypted, as far as there still are some.
 func (o *orchestrator) texts(ctx context.Context, about aggregate.Key, version string) (f aggregate.Found, err error) {
 	e, err := o.Journal.At(ctx, about, version)
@@ -80,6 +107,13 @@ func (o *orchestrator) texts(ctx context.Context, about aggregate.Key, version s
 		return f, err
 	}
 	f.By = e.Event.GetActor()
+	if about.Kind == aggregate.KindDisclosure {
+		states, err := o.repository.Basis(ctx, about)
+		if err != nil {
+			return f, err
+		}
+		f.Untold = states.Disclosure(about.Tenant, about.ID).ToldAt.IsZero()
+	}
 	f.Keys, err = o.Keys.Left(ctx, erasable.Keys(stored, true))
 	return f, err
 }
