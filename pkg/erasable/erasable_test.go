@@ -252,3 +252,19 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheTextsOfAnEventAreThoseThatCanBeRead(t *testing.T) {
+	e, s := denied(), newStore()
+	if got := erasable.Texts(e); !slices.Equal(got, []string{"Not while we audit."}) {
+		t.Errorf("%q", got)
+	}
+	must(t, erasable.Seal(e, s.of))
+	s.gone[erasable.Keys(e, true)[0]] = true
+	if got := erasable.Texts(e); len(got) > 0 {
+		t.Errorf("encrypted: %q", got)
+	}
+	must(t, erasable.Open(e, s.find))
+	if got := erasable.Texts(e); len(got) > 0 {
+		t.Errorf("erased: %q", got)
+	}
+}

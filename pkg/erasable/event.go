@@ -242,8 +242,11 @@ func walk(m protoreflect.Message, do func(value) error) error {
 // Texts returns what people wrote in an event, as far as it can be read.
 func Texts(e *lockboxv1.Event) (texts []string) {
 	_ = walk(e.ProtoReflect(), func(v value) error {
+		if !v.text {
+			return nil
+		}
 		text := v.get()
-		if _, sealed := KeyOf(text); v.text && !sealed && text != Erased && text != Unreadable {
+		if _, sealed := KeyOf(text); !sealed && text != Erased && text != Unreadable {
 			texts = append(texts, text)
 		}
 		return nil
