@@ -283,7 +283,7 @@ func (s *Store) publish(
 	var refused *jetstream.APIError
 	switch {
 	case errors.As(err, &refused) && slices.Contains(taken, refused.ErrorCode):
-		return 0, errTaken
+		return 0, fmt.Errorf("%w: %w", errTaken, err)
 	case err != nil:
 		return 0, unavailable(err)
 	}
@@ -318,16 +318,33 @@ func (s *Store) makePage(ctx context.Context, id erasable.PageID, keys int) (*pa
 		return nil, err
 	}
 	p, err := newPage(id, keys)
-	if err == nil {
-		err = s.store(ctx, p, 0)
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, errTaken) {
-		p, err = s.load(ctx, id)
+	for attempt := range attempts {
+		why := s.store(ctx, p, 0)
+		if !errors.Is(why, errTaken) {
+			return p, why
+		}
+		if stored, err := s.load(ctx, id); stored != nil || err != nil {
+			return stored, err
+		}
+		// On a cluster, what another leader was about to store may keep the place for a moment.
+		s.log.Warn("the key store does not take a page", zap.Int("attempt", attempt+1), zap.Error(why))
+		if err := pause(ctx, time.Duration(attempt+1)*10*time.Millisecond); err != nil {
+			return nil, err
+		}
 	}
-	if p == nil && err == nil {
-		err = refusal.Unavailable("", "I11", "the key store does not take a page")
+	return nil, refusal.Unavailable("", "I11", "the key store does not take a page")
+}
+
+func pause(ctx context.Context, long time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	case <-time.After(long):
+		return nil
 	}
-	return p, err
 }
 
 // textKey returns a key that no text has yet.

@@ -208,7 +208,11 @@ func (s *Stack) begin(options bus.ServerOptions) error {
 			services.Go(func() error { return s.open(part) })
 		}
 	}
-	return services.Wait()
+	err := services.Wait()
+	if why := context.Cause(s.ctx); err != nil && why != nil {
+		err = why // the rest follows from it
+	}
+	return err
 }
 
 // serve starts the server.
