@@ -175,7 +175,7 @@ func fill(l *lockbox, events int) {
 		all.Go(func() error {
 			about := aggregate.Ticket(bank, journaltest.NewID())
 			e := journaltest.Event(about, 1)
-			e.GetTicketCommented().Text = strings.Repeat("the disk reports errors ", 2500)
+			e.GetTicketCommented().Text = strings.Repeat("the disk reports errors ", 1875) // encrypted, a third longer
 			_, err := writer.Append(context.Background(), 0, e)
 			return err
 		})
