@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
@@ -290,7 +291,11 @@ func TestAnEvaluatorThatCannotCountEnds(t *testing.T) {
 	t.Parallel()
 	l := start(t, request.DefaultTerms())
 	config := l.config
-	config.Dir, config.Only = t.TempDir(), []bus.Identity{bus.Evaluator}
+	config.Dir, config.Only = t.TempDir(), []bus.Identity{bus.Orchestrator}
+	s, err := stack.Start(t.Context(), config) // so that signing begins
+	must(t, err)
+	must(t, s.Close())
+	config.Only = []bus.Identity{bus.Evaluator}
 	for _, first := range []bool{true, false} {
 		s, err := stack.Start(t.Context(), config)
 		must(t, err)
@@ -303,7 +308,12 @@ func TestAnEvaluatorThatCannotCountEnds(t *testing.T) {
 			must(t, err)
 			// A fact of a later version.
 			later = protowire.AppendBytes(protowire.AppendTag(later, 4000, protowire.BytesType), nil)
-			_, err = nc.Request("lockbox.event."+bank+".request."+id+".1.AccessRequested", later, patience)
+			keys, err := s.Writer(bus.Evaluator)
+			must(t, err)
+			subject := "lockbox.event." + bank + ".request." + id + ".1.AccessRequested"
+			stored, err := keys.Signer.Sign([]signed.Unsigned{{Subject: subject, Content: later}})
+			must(t, err)
+			_, err = nc.Request(subject, stored[0], patience)
 			must(t, err)
 			nc.Close()
 		}

@@ -152,6 +152,9 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.begin(options); err != nil {
+		if first := s.Err(); first != nil { // of which what begin says may only be a consequence
+			err = first
+		}
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
