@@ -142,7 +142,7 @@ func rightsOf(id Identity, tenants []string) []Right {
 			writes(id), traces(id), consumes(StreamEvents, DurableOrchestrator), consumes(StreamTimers, DurableDue), loads(),
 			stores(timerPrefix+"*.*.*"), calls(Publishes, "STREAM.INFO."+StreamTimers),
 			stores(DeadLetterSubject(string(id.Of()), "*")),
-			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject), makesKeys(), destroysKeys(),
+			serves(AnyCommand), hears(Projector, LeaseSubject, LeaseSubject), readsKeys(), destroysKeys(),
 		)
 	case Notifier:
 		return join(writes(id), consumes(StreamEvents, DurableNotifier), consumes(StreamEvents, DurableAlarms), loads(),
@@ -318,7 +318,8 @@ func readsKeys() []Right {
 // makesKeys permits reading pages and adding new ones, which replace none.
 func makesKeys() []Right { return append(readsKeys(), stores(keyPrefix+"*.0")...) }
 
-// destroysKeys permits storing a page without some of its keys, deleting the one with them, and noting that.
+// destroysKeys permits adding pages, storing a page without some of its keys, deleting the one with them, and noting
+// that. It takes the place of makesKeys: what two rights permit would be delivered twice, and one of both be refused.
 func destroysKeys() []Right {
 	return append(calls(Publishes, "STREAM.MSG.DELETE."+StreamKeys), stores(keyPrefix+"*.*")...)
 }

@@ -411,3 +411,18 @@ func TestProvisionRefusesWeakerStreams(t *testing.T) {
 		})
 	}
 }
+
+// What two rights permit, the server would deliver twice: of what is stored once, one of both is refused.
+func TestNoTwoRightsPermitTheSame(t *testing.T) {
+	for _, id := range append(bus.Identities(), bus.Tool("ticketing")) {
+		rights := bus.Rights(id)
+		for i, a := range rights {
+			for j, b := range rights {
+				if i != j && a.Use == bus.Publishes && b.Use == bus.Publishes && a.Account == b.Account && a.There == "" &&
+					bus.Matches(a.Subject, b.Subject) {
+					t.Errorf("%s may publish %s by %s as well", id, b.Subject, a.Subject)
+				}
+			}
+		}
+	}
+}

@@ -211,11 +211,7 @@ func (s *Stack) begin(options bus.ServerOptions) error {
 			services.Go(func() error { return s.open(part) })
 		}
 	}
-	err := services.Wait()
-	if why := context.Cause(s.ctx); err != nil && why != nil {
-		err = why // the rest follows from it
-	}
-	return err
+	return services.Wait()
 }
 
 // serve starts the server.
