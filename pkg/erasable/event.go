@@ -246,7 +246,7 @@ func Texts(e *lockboxv1.Event) (texts []string) {
 			return nil
 		}
 		text := v.get()
-		if _, sealed := KeyOf(text); !sealed && text != Erased && text != Unreadable {
+		if _, sealed := KeyOf(text); !sealed && !Gone(text) {
 			texts = append(texts, text)
 		}
 		return nil

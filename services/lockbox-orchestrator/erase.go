@@ -33,9 +33,9 @@ func (o *orchestrator) find(ctx context.Context, about aggregate.Key, c *lockbox
 		var err error
 		switch what := t.GetWhat().(type) {
 		case *lockboxv1.ErasureTarget_Person:
-			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant,
-				erasable.Owner{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()})
 			p := &lockboxv1.Person{Issuer: what.Person.GetIssuer(), Subject: what.Person.GetSubject()}
+			found[i].Keys, err = o.Keys.OwnerKeys(ctx, about.Tenant,
+				erasable.Owner{Issuer: p.GetIssuer(), Subject: p.GetSubject()})
 			if err == nil {
 				found[i].Holds, err = o.holds(ctx, about.Tenant, p)
 			}
