@@ -20,8 +20,8 @@ type Choice struct {
 	// Reason is what they wrote; Salt hides it in the statement.
 	Reason string
 	Salt   [32]byte
-	// Resources and Duration are what an approval allows: all that was asked for, and the whole time, if they are zero. The
-	// time is in whole seconds.
+	// Resources and Duration are what an approval allows: all that was asked for, and the whole time, if they are zero.
+	// The time is in whole seconds.
 	Resources []string
 	Duration  time.Duration
 	// Nonce is random, Now the signer's clock, Language a BCP 47 tag.
