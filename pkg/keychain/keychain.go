@@ -16,6 +16,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
+	"github.com/openlockbox/lockbox/pkg/approval/sighted"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -198,7 +199,7 @@ func (s *State) sighted(f *lockboxv1.KeysSighted) (broken string) {
 	if s.Chain == nil {
 		return "" // no genesis says whose witnesses count
 	}
-	seen, version, err := Verify(s.Chain.Genesis(), f)
+	seen, version, err := sighted.Verify(s.Chain.Genesis(), f)
 	if err != nil || version == 0 || version >= s.Version {
 		return ""
 	}
