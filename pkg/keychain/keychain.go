@@ -160,7 +160,7 @@ func (s *State) chained(signed approval.Signed, at time.Time) (broken string) {
 		return "a statement about keys is signed by those who may, with keys that count where it stands (R42)"
 	}
 	enrolled, removed := map[string]time.Time{}, map[string]time.Time{}
-	for _, k := range chain.Keys() {
+	for _, k := range slices.Concat(chain.Keys(), chain.Recovery()) {
 		enrolled[k.ID] = s.time(s.Enrolled, k.ID, at)
 		if k.Removed != 0 {
 			removed[k.ID] = s.time(s.Removed, k.ID, at)
