@@ -28,6 +28,7 @@ var (
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
 		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/sighted",
+		"./pkg/approval/shown", "./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg", // the rules as text
 	}
