@@ -21,7 +21,9 @@ import (
 // on its own page.
 
 // draft records a statement and leads to its page.
-func draft(v *site.Visit, f *form.Form, format string, statement []byte, again func(*site.Visit, *form.Form) error) error {
+func draft(
+	v *site.Visit, f *form.Form, format string, statement []byte, again func(*site.Visit, *form.Form) error,
+) error {
 	digest := approval.Digest(format, statement)
 	return do(v, f, &lockboxv1.Command{Action: &lockboxv1.Command_SignKeys{
 		SignKeys: &lockboxv1.SignKeys{Change: &lockboxv1.SignedStatement{Statement: statement}}}},

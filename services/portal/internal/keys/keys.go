@@ -152,8 +152,8 @@ func (r row) RoleID() string { return "keys.role." + r.GetRole() }
 // Admits reports whether the reader can have the key enrolled: it is offered, and they have a key that counts, an
 // administrator's or one of the very same person.
 func (r row) Admits() bool {
-	return r.Begun() && r.GetStanding() == lockboxv1.KeyStanding_KEY_STANDING_OFFERED && (r.counting(approval.Administrator) ||
-		r.Mine && r.counting(""))
+	return r.Begun() && r.GetStanding() == lockboxv1.KeyStanding_KEY_STANDING_OFFERED &&
+		(r.counting(approval.Administrator) || r.Mine && r.counting(""))
 }
 
 // Removes reports whether the reader can have the key removed.
@@ -168,7 +168,8 @@ const recovery = "recovery"
 // counting reports whether the reader has a key that counts, of that role if one is given.
 func (l looking) counting(role string) bool {
 	return slices.ContainsFunc(l.Keys.GetKeys(), func(k *lockboxv1.KeyView) bool {
-		return k.GetStanding() == lockboxv1.KeyStanding_KEY_STANDING_COUNTS && l.mine(k) && (role == "" || k.GetRole() == role)
+		return k.GetStanding() == lockboxv1.KeyStanding_KEY_STANDING_COUNTS && l.mine(k) &&
+			(role == "" || k.GetRole() == role)
 	})
 }
 

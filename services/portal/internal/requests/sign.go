@@ -17,8 +17,8 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
-// The customer's decisions are signed where that is demanded, and where the reader has a key (R42): the last page before
-// a decision then leads to one more, on which they sign exactly what they are about to do.
+// The customer's decisions are signed where that is demanded, and where the reader has a key (R42): the last page
+// before a decision then leads to one more, on which they sign exactly what they are about to do.
 
 // signable is what the reader needs to sign a decision about a request.
 type signable struct {
