@@ -82,6 +82,8 @@ func signKeys(format string, statement []byte, keys ...*approvaltest.Key) *lockb
 		Change: keychain.ToProto(approvaltest.Signed(format, statement, keys...))}}}
 }
 
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
 func nonce(t testing.TB) string {
 	t.Helper()
 	var b [32]byte
@@ -284,23 +286,9 @@ func TestNoKeyOfTheProvidersMakesAnApproval(t *testing.T) {
 	l.alarmed("with the grant", stored[0])
 
 	// A key of the insider's in the customer's chain.
-	k := l.keys("grace")
-	change := approval.KeyChange{Format: approval.FormatKeys, Origin: k.GetOrigin(), Tenant: bank,
-		Genesis: hex.EncodeToString(k.GetFingerprint()), Previous: hex.EncodeToString(k.GetFingerprint()), Number: 2,
-		Change: approval.AddKey, Keys: []approval.Enrolment{mallory.enrolment(approval.Administrator)},
-		Recovery: []approval.Key{}, IssuedAt: approval.TimeText(time.Now().UTC()), Nonce: nonce(t)}
-	statement, err := change.Bytes()
-	must(t, err)
 	waiting := l.requested(l.intent("erin"), request.CustomerNotified)
 	signed := l.signs(l.otto, approve(waiting))
-	about := aggregate.Keys(bank)
-	last := l.history(journal.Replay{Tenant: bank, Kind: aggregate.KindKeys})
-	sequence, err := insider.Append(l.Context(), last[len(last)-1].Seq, &lockboxv1.Event{Id: newID(t), Tenant: bank,
-		Kind: about.Kind, AggregateId: about.ID, Version: k.GetVersion() + 1, Time: timestamppb.Now(),
-		Actor: genuine.GetActor(), CausationId: newID(t), Fact: &lockboxv1.Event_KeyChainChanged{
-			KeyChainChanged: &lockboxv1.KeyChainChanged{Change: keychain.ToProto(
-				approvaltest.Signed(approval.FormatKeys, statement, mallory.key))}}})
-	must(t, err)
+	sequence := l.adds(mallory)
 	l.alarmed("a key of the insider's", sequence)
 	// Nothing is approved any more until somebody has looked: what was left out could be a removal.
 	l.mayNot("otto", signed, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE, "R42")
