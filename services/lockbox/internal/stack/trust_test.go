@@ -278,8 +278,8 @@ func attempts() []attempt {
 			": what a service writes is limited, not how much; what is there stays", nothing, bus.Evaluator,
 			(*insider).addsKeys},
 		{orchestrator, "forge the approval of a customer's approver", signedElse("no access begins on it, " +
-			"and it verifies for nobody"), "all approvers: a mail, at once; where signatures are demanded an alarm of the guard " +
-			"and `audit verify`", bus.Orchestrator, both((*insider).forgesApproval, (*insider).approvesUnsigned)},
+			"and it verifies for nobody"), "all approvers: a mail, at once; where signatures are demanded an alarm of the " +
+			"guard and `audit verify`", bus.Orchestrator, both((*insider).forgesApproval, (*insider).approvesUnsigned)},
 		{orchestrator, "add a key of its own to a customer's", "it verifies for nobody, and nothing that the customer signs " +
 			"is accepted until somebody has looked", "an alarm of the guard, `audit verify`, and whoever pins the customer's keys",
 			bus.Orchestrator, (*insider).addsItsKey},
@@ -364,8 +364,8 @@ func attempts() []attempt {
 			(*insider).inventsARecord},
 		{auditor, "delete or change the records of who looked", byTheBus, serverLog, bus.Projector,
 			refusedToPublish(accessRecords(bus.Portal)[2:]...)},
-		{auditor, "say that witnesses saw a customer's keys before they did", "it counts for nothing: they sign what they saw",
-			nothing, bus.Projector, (*insider).sawNothing},
+		{auditor, "say that witnesses saw a customer's keys before they did",
+			"it counts for nothing: they sign what they saw", nothing, bus.Projector, (*insider).sawNothing},
 		{auditor, "say that all is well when it is not", notPrevented + ": one guard's word is enough",
 			"if what was signed is rewritten, who follows the log: `audit watch` looks " + every(verifier.DefaultInterval) +
 				"; witnesses, receipts and mails hold earlier roots too", bus.Projector, (*insider).saysAllIsWell},
