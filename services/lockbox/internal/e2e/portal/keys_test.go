@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/webauthn"
@@ -36,9 +38,16 @@ func signing(t *testing.T) *world {
 	must(t, err)
 	its, err := witness.CreateKey(filepath.Join(keys, "key"), "witness.example")
 	must(t, err)
+	sees, err := witness.Open(t.TempDir(), its, []string{strings.TrimSpace(string(public))}, time.Now)
+	must(t, err)
+	server := httptest.NewServer(sees.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		must(t, sees.Close())
+	})
 	policy := filepath.Join(keys, "policy")
-	must(t, os.WriteFile(policy, fmt.Appendf(nil, "log %switness them %s http://127.0.0.1:1\nquorum them\n", public,
-		its.VerifierKey()), 0o600))
+	must(t, os.WriteFile(policy, fmt.Appendf(nil, "log %switness them %s %s\nquorum them\n", public,
+		its.VerifierKey(), server.URL), 0o600))
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	at := listener.Addr().(*net.TCPAddr) //nolint:errcheck // as it was asked for
