@@ -43,6 +43,8 @@ type shownRequest struct {
 	Moments []shown.Moment
 	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
+	// Signatures are how the customer's decisions were signed.
+	Signatures []signature
 	// Log is what happened, without the delivered mails.
 	Log []logged
 	// Draft is what was typed into one of the forms on this page before.
@@ -76,6 +78,9 @@ func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 		return err
 	}
 	if d.Asker, err = engineerOf(v, r); err != nil {
+		return err
+	}
+	if d.Signatures, err = signatures(v, r); err != nil {
 		return err
 	}
 	d.Log = logOf(v, aggregate.Request(r.GetTenant(), r.GetRequestId()), r.Happened(),

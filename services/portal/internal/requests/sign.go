@@ -59,7 +59,8 @@ func (s signable) choice(v *site.Visit, f form, key string) (keychain.Choice, er
 	if err != nil {
 		return keychain.Choice{}, err
 	}
-	c := keychain.Choice{Verb: s.verb, By: keychain.AccountOf(who), Key: key, Reason: f.Text, Now: v.Now(),
+	c := keychain.Choice{Verb: s.verb, By: keychain.AccountOf(who), Key: key, Reason: f.Text,
+		Now:      v.Now().Truncate(time.Second),
 		Language: shown.Language(v.Say.Language)}
 	if f.Narrows {
 		c.Resources, c.Duration = f.ids(), f.duration().AsDuration().Truncate(time.Second)

@@ -115,6 +115,9 @@ func (s Step) Words() string {
 	return approval.Text(s.digest(), approval.DecisionWords)
 }
 
+// Genesis reports whether it is the beginning of keys.
+func (s Step) Genesis() bool { return s.Format == approval.FormatGenesis }
+
 // Challenge is what the browser has signed, in base64url.
 func (s Step) Challenge() string {
 	digest := s.digest()

@@ -255,6 +255,11 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 				approval.DecisionWords); got != eight {
 				t.Errorf("%q was signed, not what the page said: %q", got, eight)
 			}
+			second.visit(at)
+			second.reads(eight)
+			if !second.has(`section[aria-labelledby=signatures] .state.good`) {
+				t.Error("the request does not say that its approval is signed")
+			}
 			second.accessible()
 			second.picture("keys-10-approved-phone-dark-" + c.name)
 			first.quiet()
