@@ -49,8 +49,8 @@ func signatures(v *site.Visit, r loaded) ([]signature, error) {
 	return all, nil
 }
 
-// read reads what was signed, and verifies it as far as a page can: with the key, as this decision. That the key counted
-// when it was recorded is verified by who records it, and by everybody who has the log.
+// read reads what was signed, and verifies it as far as a page can: with the key, as this decision. That the key
+// counted when it was recorded is verified by who records it, and by everybody who has the log.
 func (s *signature) read(r loaded, keys *lockboxv1.KeysView) {
 	signed := keychain.FromProto(s.GetSigned())
 	s.Words = approval.Text(approval.Digest(approval.FormatDecision, []byte(signed.Statement)), approval.DecisionWords)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,39 @@ var (
 		HasUserVerification: true, IsUserVerified: true}
 )
 
+// recognises says whether an authenticator verifies its user.
+func (b *tab) recognises(id webauthn.AuthenticatorID, is bool) {
+	b.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, webauthn.SetUserVerified,
+			webauthn.SetUserVerifiedParams{AuthenticatorID: id, IsUserVerified: is})
+		return err
+	}))
+}
+
+// clone replaces an authenticator by a copy that has not counted.
+func (b *tab) clone(id webauthn.AuthenticatorID) {
+	b.Helper()
+	var copied *webauthn.Credential
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		has, err := cdp.Call(ctx, t, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: id})
+		if err != nil || len(has.Credentials) != 1 || has.Credentials[0].SignCount < 2 {
+			return fmt.Errorf("%d credentials: %w", len(has.Credentials), err)
+		}
+		copied = has.Credentials[0]
+		copied.SignCount, copied.CmtgKeys, copied.ActiveCmtgKeyIndex = 1, nil, nil
+		_, err = cdp.Call(ctx, t, webauthn.RemoveVirtualAuthenticator,
+			webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: id})
+		return err
+	}))
+	copy := b.authenticator(stick)
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, webauthn.AddCredential,
+			webauthn.AddCredentialParams{AuthenticatorID: copy, Credential: copied})
+		return err
+	}))
+}
+
 // appoint makes somebody a Global Administrator too.
 func (w *world) appoint(by, who, tenant string) {
 	w.Helper()
@@ -171,19 +205,18 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 		name, tenant, first, second, approver, stranger, engineer string
 		intent                                                    *lockboxv1.AccessIntent
 		// What the second reads: on the page that signs, and what the stranger reads.
-		text, refused string
+		text, refused, language string
 	}{
 		{"bank", bank, "grace", "fleur", "fleur", "otto", "erin", intent(), "Vous approuvez cette demande.",
-			"you have no active key"},
-		{"health", health, "hana", "kenji", "kenji", "", "bob", health1, "この要求を承認します。", ""},
+			"you have no active key", "fr"},
+		{"health", health, "hana", "kenji", "kenji", "", "bob", health1, "この要求を承認します。", "", "ja"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &world{T: t, info: w.info}
 			w.appoint(c.first, c.second, c.tenant)
 			base := w.info.PortalURL + "/t/" + c.tenant
 			first, second := w.browser(desktop), w.browser(phoneDark)
-			first.authenticator(passkey)
-			second.authenticator(stick)
+			blue, red := first.authenticator(passkey), second.authenticator(stick)
 			first.enters(base+"/keys", c.first)
 			first.accessible()
 			first.picture("keys-1-none-" + c.name)
@@ -209,6 +242,13 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			}
 			page, _, _ := strings.Cut(first.at(), "?")
 			statement := first.attribute(`#sign input[name=statement]`, "value")
+			// A key that does not recognise its owner signs nothing, and the page says so.
+			first.recognises(blue, false)
+			first.do(chromedp.Click(chromedp.CSS("#sign button.main")))
+			first.eventually("why nothing was signed", func() bool {
+				return first.has(`[data-failed="NotAllowedError"]:not([hidden])`)
+			})
+			first.recognises(blue, true)
 			first.press("#sign button.main")
 			first.fill("#ssh", cold.sign(statement, approval.FormatGenesis))
 			first.press("#by-ssh button")
@@ -262,6 +302,24 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			}
 			second.accessible()
 			second.picture("keys-10-approved-phone-dark-" + c.name)
+
+			// Signed out, with a copy of the key whose counter has fallen behind, access is revoked all the same.
+			second.visit(at + "/revoke")
+			second.accessible()
+			saved := run(second, chromedp.Evaluate[string](
+				"fetch("+strconv.Quote(at+"/revocation")+").then((r) => r.text())", chromedp.EvalAwaitPromise))
+			second.clone(red)
+			second.press(`form[action="/signout"] button`)
+			second.visit(w.info.PortalURL + "/revoke?lang=" + c.language)
+			second.fill("#saved", saved)
+			second.fill("#reason", "x")
+			second.accessible()
+			second.picture("keys-11-revoke-phone-dark-" + c.name)
+			second.press("#revoke button.main")
+			second.accessible()
+			second.press("#sign button.bad")
+			second.accessible()
+			w.reaches(c.tenant, id, request.Revoked)
 			first.quiet()
 			second.quiet()
 		})
