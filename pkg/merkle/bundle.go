@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"errors"
+	"time"
 
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"golang.org/x/mod/sumdb/tlog"
@@ -27,38 +28,44 @@ type Shown struct {
 	Withheld bool       `json:"withheld,omitempty"`
 	Salt     *tlog.Hash `json:"salt,omitempty"`
 	Bytes    []byte     `json:"bytes,omitempty"`
+	// Alarm is when the provider recorded that this is no event, or not rightly there, and SetAside when it recorded the
+	// decision that it counts as if it were not there. Both only if that was asked for. They are the provider's word.
+	Alarm    time.Time `json:"alarm,omitzero"`
+	SetAside time.Time `json:"setAside,omitzero"`
 }
 
-// ShowEvents reads up to count events from leaf number first on, for whoever sees the tenant's entries. Withhold is
-// asked about each event; what is no event is withheld too: nobody knows whose words it holds. It ends after MaxBundle
-// events or about 4 MiB.
+// ShowEvents reads up to count events of a tenant's tree from leaf number first on. Show says what is shown of each; its
+// argument is nil for what is not the event of its subject. It ends after MaxBundle events or about 4 MiB.
 func ShowEvents(
-	from Reader, tree tlog.Tree, first, count int64, withhold func(*lockboxv1.Event) bool,
-) (shown []Shown, err error) {
+	from Reader, tree tlog.Tree, first, count int64, show func(Whole, *lockboxv1.Event) (Shown, error),
+) (events []Shown, err error) {
 	if first < 0 || first >= tree.N || count < 1 {
 		return nil, errors.New("no such events")
 	}
 	end, size := min(tree.N, first+min(count, MaxBundle)), 0
-	for n := first; n < end && size < maxBundleBytes; {
+	for n := first; n < end; {
 		whole, err := readWhole(from, tree, n)
 		if err != nil {
 			return nil, err
 		}
 		for _, w := range whole[n%tileWidth:] {
 			if n == end || size >= maxBundleBytes {
-				break
+				return events, nil
 			}
-			is := Shown{Withheld: true}
-			if e, err := eventOn(w.Subject, w.Bytes); err == nil && !withhold(e) {
-				salt := tlog.Hash(w.Salt)
-				is = Shown{Salt: &salt, Bytes: w.Bytes}
+			e, err := eventOn(w.Subject, w.Bytes)
+			if err != nil {
+				e = nil
 			}
-			shown = append(shown, is)
+			is, err := show(w, e)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, is)
 			size += len(is.Bytes)
 			n++
 		}
 	}
-	return shown, nil
+	return events, nil
 }
 
 // Statements reads what the leaves say that stand in one tile with leaf n, from that one on, each compared with the tree.

@@ -205,7 +205,7 @@ func (p Public) Sighting(tenant string, global, size int64) (seen merkle.Sightin
 }
 
 // Tile returns a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here, because it
-// contains what receipts withhold.
+// contains what receipts withhold; see Events.
 func (p Public) Tile(tenant, path string) (data []byte, err error) {
 	t, err := merkle.ParsePath(path)
 	if err != nil {
@@ -280,7 +280,11 @@ func (p Public) Receipt(
 		return err
 	})
 	if err == nil && r.Proof != nil {
-		r.Writers, err = p.certificates(ctx, r.Events)
+		stored := make([][]byte, len(r.Events))
+		for i, e := range r.Events {
+			stored[i] = e.Bytes
+		}
+		r.Writers, err = p.certificates(ctx, stored)
 	}
 	if err != nil {
 		return nil, err
