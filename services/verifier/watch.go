@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -54,6 +56,13 @@ type Watcher struct {
 	Zone *time.Location
 
 	policy *merkle.Policy
+	// pinned is the writers' key; nil: who signed events is not checked.
+	pinned *signed.Pinned
+	// fold is what is in memory of the events that were checked, folded how many of them, and remarks what is said of
+	// this look.
+	fold    *fold
+	folded  int64
+	remarks []string
 }
 
 // Watch checks the log once, or repeatedly until ctx ends or the log contradicts itself (ErrContradiction). With once,
@@ -65,9 +74,12 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	if w.MaxAge < 0 {
 		return usage("--max-age is a time")
 	}
-	if w.policy, _, err = w.Trust.Read(); err != nil {
+	trusted, _, err := w.Trust.receipts()
+	if err != nil {
 		return err
 	}
+	w.policy = trusted.Policy
+	w.pinned, _ = trusted.Writers.(*signed.Pinned)
 	if w.State == "" {
 		w.State = "lockbox-log-" + w.Tenant + ".json"
 	}
@@ -226,13 +238,18 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 		return err
 	}
 	said := error(nil)
+	earlier := slices.Clone(known.Found)
 	if convicted != nil || len(found) > 0 {
 		name := w.evidenceFile()
 		said = w.entriesConvict(ctx, old, before, all, shown, name)
 		if convicted != nil || !errors.Is(said, ErrContradiction) {
 			return said // nothing can be read on from there
 		}
-		known.Found = append(known.Found, finding{strings.Join(found, "; "), name})
+		var what []string
+		for _, one := range found {
+			what = append(what, one.what)
+		}
+		known.Found = append(known.Found, finding{strings.Join(what, "; "), name})
 	}
 	known.Read.close()
 	line := w.line(known, shown, signed, known.Read.Size-before.Size)
@@ -243,17 +260,53 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 		line += fmt.Sprintf("  odd: %d entries are no events by their subject\n", n)
 	}
 	known.saw(shown, signed)
+	w.remarks = nil
+	said = errors.Join(said, w.readBytes(ctx, known, shown), w.explain(ctx, known, shown, found))
+	for _, remark := range w.remarks {
+		line += "  " + remark + "\n"
+	}
 	if err := keep(w.State, known); err != nil {
 		return errors.Join(said, err)
 	}
 	if _, err := io.WriteString(w.Out, line); err != nil || said != nil {
 		return errors.Join(said, err)
 	}
-	if len(known.Found) > 0 {
-		return fmt.Errorf("%w, as was found before: %s. The evidence is %s; with --acknowledge this is not said again",
-			ErrContradiction, known.Found[0].What, known.Found[0].Evidence)
+	for _, f := range earlier {
+		if f.Evidence != "" {
+			return fmt.Errorf("%w, as was found before: %s. The evidence is %s; with --acknowledge this is not said again",
+				ErrContradiction, f.What, f.Evidence)
+		}
+	}
+	if len(earlier) > 0 {
+		return unprovable(earlier[0])
 	}
 	return w.fresh(shown.Checkpoint)
+}
+
+// explain asks what the provider recorded about entries that contradict those before them.
+func (w *Watcher) explain(ctx context.Context, known *state, shown merkle.Seen, found []contradiction) error {
+	if known.Bytes == nil {
+		return nil
+	}
+	p := w.pass(ctx, known.Bytes, shown.Opening.Tree())
+	for i, one := range found {
+		if one.entry == 0 || i >= 8 {
+			continue
+		}
+		first := int64(one.entry) - 1 //nolint:gosec // G115: a size
+		statements, err := p.statements(first)
+		if err != nil {
+			return err
+		}
+		b, err := p.bundle(ctx, first, 1, true)
+		if err != nil {
+			return err
+		}
+		if said := explanation(statements[0], b.Events[0]); said != "" {
+			w.remarks = append(w.remarks, said)
+		}
+	}
+	return nil
 }
 
 // entriesConvict saves entries that contradict what was read before. What was read is evidence only as far as the log
