@@ -200,8 +200,16 @@ func (e *evidence) save(name string, policy *merkle.Policy) error {
 	}
 	e.Format, e.What = evidenceFormat, strings.Join(found, "; ")
 	err = keep(name, e)
+	keys := "the log’s key"
+	if e.pinned != nil {
+		alone := *e
+		alone.pinned = nil
+		if _, err := alone.check(policy); err != nil {
+			keys = "the keys of log and writers"
+		}
+	}
 	return errors.Join(fmt.Errorf("%w: %s. Keep %s: the log signed all that is in it, and it convinces anybody who knows "+
-		"the log’s key", ErrContradiction, e.What, name), err)
+		"%s", ErrContradiction, e.What, name, keys), err)
 }
 
 // Evidence is evidence against a log that was checked.

@@ -170,8 +170,8 @@ func (f *fold) signature(s merkle.Statement, is *lockboxv1.Event, stored []byte,
 	_, err := f.judge(s.Subject, is, stored, before)
 	var broken *signed.Error
 	unfit := func(need ...uint64) []suspicion {
-		x := suspicion{What: fmt.Sprintf("entry %d, %s, is not signed by its writer: %v", s.TenantSequence, clean(s.Subject),
-			clean(err.Error())), Entries: append(need, s.TenantSequence)}
+		x := suspicion{What: fmt.Sprintf("entry %d, %s: %s", s.TenantSequence, clean(s.Subject), clean(err.Error())),
+			Entries: append(need, s.TenantSequence)}
 		if broken != nil && broken.Rule == signed.RulePrevious {
 			about, _ := merkle.About(s.Subject)
 			x.About = []string{about}
