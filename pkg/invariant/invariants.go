@@ -264,8 +264,8 @@ const (
 	maxLate  = 2 * time.Minute
 )
 
-// Backwards is by how much an event's time may be before that of one that was stored earlier: either may differ from its
-// own storage time.
+// Backwards is by how much an event's time may be before that of one that was stored earlier: either may differ from
+// its own storage time.
 const Backwards = maxAhead + maxLate
 
 // timely compares each event's own time, which decides about deadlines (I3), with the time at which the bus stored it,

@@ -117,8 +117,8 @@ func (s *Sight) Check(of aggregate.Key) (found []Violation, unchecked []string) 
 // knows reports whether all of an aggregate was added.
 func (s *Sight) knows(a aggregate.Key) bool { return !s.partial[a] && len(s.hidden[a]) == 0 }
 
-// rests checks what event i rests on. It says as of which events of the stream roles were read, which nobody knows here:
-// as of one of the last ones before it, or it rests on what was out of date.
+// rests checks what event i rests on. It says as of which events of the stream roles were read, which nobody knows
+// here: as of one of the last ones before it, or it rests on what was out of date.
 func (s *Sight) rests(of aggregate.Key, events []Recorded, i int) (found []Violation) {
 	on := readingOf(events[i].Event)
 	if on == nil {

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// sight is what a tenant's people see of a history: places instead of sequences, and the evaluations withheld if hide is
-// set. Details of people are encrypted, and nobody has the keys.
+// sight is what a tenant's people see of a history: places instead of sequences, and the evaluations withheld if hide
+// is set. Details of people are encrypted, and nobody has the keys.
 func sight(t *testing.T, history []invariant.Recorded, hide bool) (s *invariant.Sight, order []aggregate.Key) {
 	t.Helper()
 	s = invariant.NewSight()
@@ -182,7 +182,8 @@ func TestACustomerFindsWhatBreaksItsPromises(t *testing.T) {
 	}
 }
 
-// Roles that change while a request is decided may have been read before or after the change; long before, they may not.
+// Roles that change while a request is decided may have been read before or after the change; long before, they may
+// not.
 func TestNobodyKnowsAsOfWhichEventRolesWereRead(t *testing.T) {
 	for ago, wrong := range map[time.Duration]bool{10 * time.Second: false, time.Hour: true} {
 		s := asked()

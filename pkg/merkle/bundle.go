@@ -34,8 +34,8 @@ type Shown struct {
 	SetAside time.Time `json:"setAside,omitzero"`
 }
 
-// ShowEvents reads up to count events of a tenant's tree from leaf number first on. Show says what is shown of each; its
-// argument is nil for what is not the event of its subject. It ends after MaxBundle events or about 4 MiB.
+// ShowEvents reads up to count events of a tenant's tree from leaf number first on. Show says what is shown of each;
+// its argument is nil for what is not the event of its subject. It ends after MaxBundle events or about 4 MiB.
 func ShowEvents(
 	from Reader, tree tlog.Tree, first, count int64, show func(Whole, *lockboxv1.Event) (Shown, error),
 ) (events []Shown, err error) {
@@ -68,7 +68,8 @@ func ShowEvents(
 	return events, nil
 }
 
-// Statements reads what the leaves say that stand in one tile with leaf n, from that one on, each compared with the tree.
+// Statements reads what the leaves say that stand in one tile with leaf n, from that one on, each compared with the
+// tree.
 func Statements(from Reader, tree tlog.Tree, n int64) ([]Statement, error) {
 	entries, err := readEntries(from, n, tree.N)
 	if err != nil {

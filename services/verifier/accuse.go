@@ -18,8 +18,8 @@ type headOf struct {
 	merkle.ReceiptHead
 }
 
-// facts returns what the bytes of the events contradict. Nothing is believed of them but what the log committed to: that
-// they stand where they do, what their bytes are, and of which aggregates they are all.
+// facts returns what the bytes of the events contradict. Nothing is believed of them but what the log committed to:
+// that they stand where they do, what their bytes are, and of which aggregates they are all.
 func (e *evidence) facts(policy *merkle.Policy) ([]string, error) {
 	if _, err := e.Shown.Verify(policy); err != nil {
 		return nil, err

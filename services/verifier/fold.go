@@ -84,8 +84,8 @@ func aboutOf(a aggregate.Key) string {
 	return strings.Join([]string{"lockbox", "event", a.Tenant, a.Kind, a.ID}, ".")
 }
 
-// take reads the next event. It returns what it contradicts; errOpen for what is not shown of it; and ErrInconclusive if
-// these are not its bytes: then nothing was read.
+// take reads the next event. It returns what it contradicts; errOpen for what is not shown of it; and ErrInconclusive
+// if these are not its bytes: then nothing was read.
 func (f *fold) take(s merkle.Statement, e merkle.Shown) (found []suspicion, err error) {
 	kind, typ := parts(s.Subject)
 	about, version := merkle.About(s.Subject)

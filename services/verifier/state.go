@@ -127,8 +127,8 @@ func (s *state) oddTimes(signed merkle.Signed, now time.Time) (odd []string) {
 	return odd
 }
 
-// keep atomically replaces the file with v as JSON and returns once it is on disk. A state that is as it was read is not
-// written again.
+// keep atomically replaces the file with v as JSON and returns once it is on disk. A state that is as it was read is
+// not written again.
 func keep(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 )
 
 // Withholds reports whether an event's bytes are withheld from the customer whose event it is, in receipts and wherever
-// the log is served: an evaluation that counts the requests of all customers, and a legal demand under an embargo, which
-// stands in no customer's tree anyway. Stored bytes are shown whole or not at all.
+// the log is served: an evaluation that counts the requests of all customers, and a legal demand under an embargo,
+// which stands in no customer's tree anyway. Stored bytes are shown whole or not at all.
 func Withholds(e *lockboxv1.Event) bool {
 	return e.GetAccessEvaluated().GetFacts().GetHistory() != nil || e.GetLegalDemandDisclosed() != nil
 }
 
-// Events shows up to count of a tenant's events, from one tenant sequence on, to the tenant's own people. Explained adds
-// what the provider recorded about those that are no events.
+// Events shows up to count of a tenant's events, from one tenant sequence on, to the tenant's own people. Explained
+// adds what the provider recorded about those that are no events.
 func (p Public) Events(
 	ctx context.Context, tenant string, from, count int64, explained bool,
 ) (b merkle.Bundle, err error) {
