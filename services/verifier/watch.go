@@ -20,12 +20,16 @@ import (
 const WatchHelp = `Asks the log for its newest checkpoint again and again, keeps it in a file of yours, and each time proves that the log grew from
 the last one: that no event was changed, taken out or put in before the end. It reads every new entry of your tree: that each
 is yours, that versions are 1, 2, 3 … once each, and that what the log signed about how far each request has come is what its
-entries say. It does not see the events' own bytes; receipts show those, and who signed them.
+entries say. It reads the events' own bytes: that they are what the entries stand for, with --writers-key that each is signed by
+the service that writes such events, and that they keep the rules that you can check: access only after the approvals that were
+due, by people who held the role and were asked, no longer and no wider than approved, and nothing after the end. What is withheld
+from you leaves unchecked what rests on it, which is said once.
 
 Besides "all is well" there are four verdicts. The exit code is 10 only if the log signed two things that cannot both be
-true; they are kept in a file beside yours, which convinces anybody who knows the log's key (lockbox audit verify, verifier
-evidence). It is 14 while fewer witnesses than your policy demands have cosigned, 15 if what is shown is older than what you
-saw, or than --max-age, and nothing contradicts it, and 16 if what is shown proves nothing, perhaps because it was changed on
+true, or an event that breaks the rules or is not signed by its writer; it is kept in a file beside yours, which convinces
+anybody who knows the log's key, and the writers' where it is about signatures (lockbox audit verify, verifier evidence). It is
+14 while fewer witnesses than your policy demands have cosigned, 15 if what is shown is older than what you saw, or than
+--max-age, and nothing contradicts it, and 16 if what is shown proves nothing, perhaps because it was changed or held back on
 its way. Those say nothing against the log: ask again. Without --once it is asked again, until there is a contradiction.`
 
 const (
