@@ -343,8 +343,9 @@ var ended = map[string]bool{
 	"TicketClosed": true,
 }
 
-// readBytes checks the bytes of the events that were not checked yet. What it says goes into w.remarks.
-func (w *Watcher) readBytes(ctx context.Context, known *state, shown merkle.Seen) error {
+// readBytes checks the bytes of the events that were not checked yet. What it says goes into w.remarks. Grown says that
+// there are new ones.
+func (w *Watcher) readBytes(ctx context.Context, known *state, shown merkle.Seen, grown bool) error {
 	c := known.Bytes
 	if c == nil || w.pinned != nil && !c.Judged {
 		w.fold = nil
@@ -370,7 +371,9 @@ func (w *Watcher) readBytes(ctx context.Context, known *state, shown merkle.Seen
 		err := p.page(ctx)
 		if errors.Is(err, errNoBytes) {
 			w.fold = nil
-			w.remarks = append(w.remarks, "the log serves no bytes of events, so that nobody checks who wrote them")
+			if grown {
+				w.remarks = append(w.remarks, "the log serves no bytes of events: they are not checked, nor who wrote them")
+			}
 			return nil
 		}
 		if err != nil {
@@ -408,14 +411,14 @@ func bytesRead(read, withheld int64, judged bool) []string {
 	if read == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("the bytes of %d events were checked", read-withheld)
+	text := fmt.Sprintf("bytes of %d events checked", read-withheld)
 	if judged {
 		text += ", and who signed them"
 	} else {
-		text += ", without --writers-key not who signed them"
+		text += ", not who signed them: no --writers-key"
 	}
 	if withheld > 0 {
-		text += fmt.Sprintf("; %d are withheld from you", withheld)
+		text += fmt.Sprintf("; %d withheld", withheld)
 	}
 	return []string{text}
 }
