@@ -8,7 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Bytes that were changed on their way say nothing about a log; bytes that it committed to and that are another event do.
+// Bytes that were changed on their way say nothing about a log; bytes that it committed to and that are another event
+// do.
 func TestAStatementIsOpenedByItsBytesAlone(t *testing.T) {
 	mail := &lockboxv1.Event{Tenant: "contoso", Kind: "delivery", AggregateId: "e1", ReportKey: "m1",
 		Fact: &lockboxv1.Event_NotificationSent{NotificationSent: &lockboxv1.NotificationSent{}}}

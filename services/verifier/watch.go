@@ -265,7 +265,8 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 	}
 	known.saw(shown, signed)
 	w.remarks = nil
-	said = errors.Join(said, w.readBytes(ctx, known, shown, known.Read.Size > before.Size), w.explain(ctx, known, shown, found))
+	grown := known.Read.Size > before.Size
+	said = errors.Join(said, w.readBytes(ctx, known, shown, grown), w.explain(ctx, known, shown, found))
 	for _, remark := range w.remarks {
 		line += "  " + remark + "\n"
 	}

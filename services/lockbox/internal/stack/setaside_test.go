@@ -194,7 +194,8 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 
 	w := l.watcher("audrey")
 	words := l.says(w, func(err error) bool {
-		return errors.Is(err, verifier.ErrInconclusive) && strings.Contains(err.Error(), "the log shows no bytes for entry") &&
+		return errors.Is(err, verifier.ErrInconclusive) &&
+			strings.Contains(err.Error(), "the log shows no bytes for entry") &&
 			strings.Contains(err.Error(), "is no event, or not rightly there: an alarm says so since")
 	})
 
