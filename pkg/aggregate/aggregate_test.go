@@ -31,6 +31,7 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 		aggregate.KindAlarm:      {"set_aside_message"},
 		aggregate.KindSigning:    {"begin_signing", "certify_writer", "revoke_writer"},
 		aggregate.KindErasure:    {"erase_details", "confirm_erasure", "decline_erasure"},
+		aggregate.KindKeys:       {"offer_key", "sign_keys"},
 		aggregate.KindDisclosure: {"disclose_exposure", "disclose_legal_demand"},
 		aggregate.KindRequest: {
 			"withdraw", "release", "internal_approve", "internal_refuse", "answer", "ask", "approve", "deny", "revoke",
@@ -53,6 +54,8 @@ func TestEveryCommandIsAboutOneAggregate(t *testing.T) {
 			c.AggregateId, want = "SUB-1", aggregate.Ownership("sub-1")
 		case kind == aggregate.KindTenant:
 			c.AggregateId, want.ID = "", "contoso"
+		case kind == aggregate.KindKeys:
+			c.AggregateId, want = "", aggregate.Keys("contoso")
 		case verb.Name() == "publish_rules":
 			c.Tenant, c.AggregateId, want = aggregate.ProviderTenant, "rules", aggregate.Rules
 		case verb.Name() == "set_aside_message":

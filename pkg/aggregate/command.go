@@ -58,7 +58,7 @@ func Of(c *lockboxv1.Command) (Key, error) {
 		return about, input.Token("aggregate_id", c.GetAggregateId())
 	case KindErasure: // of the provider's own events, too
 		return about, refusal.First(CheckTenant(about.Tenant), input.UUIDv7("aggregate_id", about.ID))
-	case KindTenant:
+	case KindTenant, KindKeys:
 		if c.GetAggregateId() != "" {
 			return about, refusal.Invalid("aggregate_id", "bad input", "a command about the tenant names no other aggregate")
 		}
@@ -128,6 +128,8 @@ func about(c *lockboxv1.Command) Key {
 		return SigningWriters
 	case *lockboxv1.Command_EraseDetails, *lockboxv1.Command_ConfirmErasure, *lockboxv1.Command_DeclineErasure:
 		return Erasure(tenant, id)
+	case *lockboxv1.Command_OfferKey, *lockboxv1.Command_SignKeys:
+		return Keys(tenant)
 	}
 	return Request(tenant, id)
 }

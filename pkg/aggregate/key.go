@@ -73,6 +73,12 @@ func Disclosure(tenant, id string) Key { return Key{tenant, KindDisclosure, id} 
 // Erasure identifies an erasure of what a tenant's events hold.
 func Erasure(tenant, id string) Key { return Key{tenant, KindErasure, id} }
 
+// Keys are those with which a tenant's people sign what they decide (R42).
+func Keys(tenant string) Key { return Key{tenant, KindKeys, "keys"} }
+
+// Attempts are reports of what was refused at a tenant for want of a signature.
+func Attempts(tenant string) Key { return Key{tenant, KindAttempt, "signatures"} }
+
 // digestTime is how the id of a digest writes the time until which it reports, in UTC.
 const digestTime = "20060102T150405Z"
 
@@ -92,6 +98,9 @@ func DigestUntil(id string) (time.Time, error) {
 
 // KeyOf identifies the aggregate that the event is about.
 func KeyOf(e *lockboxv1.Event) Key { return Key{e.GetTenant(), e.GetKind(), e.GetAggregateId()} }
+
+// Key identifies the aggregate of a history.
+func (h History) Key() Key { return Key{h.Tenant, h.Kind, h.ID} }
 
 func (k Key) String() string { return k.Tenant + "/" + k.Kind + "/" + k.ID }
 

@@ -37,6 +37,8 @@ const (
 	KindDigest       = fact.KindDigest
 	KindSigning      = fact.KindSigning
 	KindErasure      = fact.KindErasure
+	KindKeys         = fact.KindKeys
+	KindAttempt      = fact.KindAttempt
 )
 
 // Reported reports whether events of this kind are reports.

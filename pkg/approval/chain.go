@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Stored is a signed statement as an event of the tenant holds it.
@@ -108,6 +109,23 @@ func (c *Chain) Keys() []Enrolled {
 	return keys
 }
 
+// Recovery are all recovery keys that there ever were, in their order.
+func (c *Chain) Recovery() []Enrolled {
+	keys := make([]Enrolled, len(c.recovery))
+	for i, k := range c.recovery {
+		keys[i] = *k
+	}
+	return keys
+}
+
+// Offline is the id of the recovery key at a place; empty before there is one.
+func (c *Chain) Offline(sequence uint64) string {
+	if k := c.offlineAt(sequence); k != nil {
+		return k.ID
+	}
+	return ""
+}
+
 // Last is the digest of the last statement, its number, and its sequence: what the next change names as its previous
 // one.
 func (c *Chain) Last() (digest [32]byte, number, sequence uint64) {
@@ -124,7 +142,42 @@ func (c *Chain) Demand(sequence uint64) (d Demand) {
 	return d
 }
 
+// Awaited is a demand that is less than the one before, and waits for its delay.
+func (c *Chain) Awaited() (d Demand, is bool) {
+	last := c.demands[len(c.demands)-1]
+	return last.demand, last.from == 0
+}
+
+// Due is when a delay that began with the tenant's event of that sequence is over at the earliest, by the times of
+// the witnesses; false as long as too few of them have seen it.
+func (c *Chain) Due(sequence uint64, delay time.Duration) (at time.Time, is bool) {
+	at, is = c.clock.published(sequence)
+	return at.Add(delay), is
+}
+
+// Delays are how long a change waits, and how long what the recovery key changes does.
+func (g Genesis) Delays() (change, recovery time.Duration) {
+	return seconds(g.DelaySeconds), seconds(g.RecoverySeconds)
+}
+
 func (c *Chain) begin(e Stored, sightings []Sighting) error {
+	if err := c.name(e, sightings); err != nil {
+		return err
+	}
+	signed, err := c.signers(e, FormatGenesis)
+	if err != nil {
+		return err
+	}
+	if len(signed) != len(c.keys)+1 {
+		return refuse("signatures", RulePossession, "each of the %d keys of a genesis signs it", len(c.keys)+1)
+	}
+	c.demands = []demanded{{c.genesis.Demand, e.Sequence}}
+	c.last, c.number, c.sequence = c.fingerprint, 1, e.Sequence
+	return nil
+}
+
+// name enrols the keys that a genesis names, whoever has signed it.
+func (c *Chain) name(e Stored, sightings []Sighting) error {
 	g, err := ParseGenesis([]byte(e.Statement))
 	if err != nil {
 		return err
@@ -143,19 +196,7 @@ func (c *Chain) begin(e Stored, sightings []Sighting) error {
 			return at("administrators", err)
 		}
 	}
-	if err := c.offline(g.Recovery, e.Sequence, from); err != nil {
-		return err
-	}
-	signed, err := c.signers(e, FormatGenesis)
-	if err != nil {
-		return err
-	}
-	if len(signed) != len(c.keys)+1 {
-		return refuse("signatures", RulePossession, "each of the %d keys of a genesis signs it", len(c.keys)+1)
-	}
-	c.demands = []demanded{{g.Demand, e.Sequence}}
-	c.last, c.number, c.sequence = c.fingerprint, 1, e.Sequence
-	return nil
+	return c.offline(g.Recovery, e.Sequence, from)
 }
 
 // enrol adds a key that was never enrolled before, under whatever name.
@@ -225,33 +266,67 @@ func (c *Chain) signers(e Stored, format string) (signed []*Enrolled, err error)
 	return signed, nil
 }
 
-// add folds one change.
-func (c *Chain) add(e Stored) error {
-	change, err := ParseKeyChange([]byte(e.Statement))
-	if err != nil {
-		return err
+// take enrols what a change adds, so that it can sign, whoever has signed the change. It returns from where on what
+// waits counts, which is later than this place.
+func (c *Chain) take(e Stored) (change KeyChange, wait uint64, err error) {
+	if change, err = ParseKeyChange([]byte(e.Statement)); err != nil {
+		return change, 0, err
 	}
 	switch g := c.genesis; {
 	case change.Origin != g.Origin || change.Tenant != g.Tenant || change.Genesis != hex.EncodeToString(c.fingerprint[:]):
-		return refuse("genesis", RuleGenesis, "is of another chain")
+		return change, 0, refuse("genesis", RuleGenesis, "is of another chain")
 	case change.Number != c.number+1 || change.Previous != hex.EncodeToString(c.last[:]) || e.Sequence <= c.sequence:
-		return refuse("previous", RuleFollows, "does not follow the statement before it")
+		return change, 0, refuse("previous", RuleFollows, "does not follow the statement before it")
 	}
-	// What is new is enrolled first, so that it can sign, and counts from a place that is later than this one.
-	before := c.Demand(e.Sequence)
-	wait := c.clock.since(e.Sequence, seconds(c.genesis.DelaySeconds))
+	wait = c.clock.since(e.Sequence, seconds(c.genesis.DelaySeconds))
 	if change.Change == RecoverKeys {
 		wait = c.clock.since(e.Sequence, seconds(c.genesis.RecoverySeconds))
 	}
 	for _, k := range change.Keys {
 		if err := c.enrol(k, e.Sequence, wait); err != nil {
-			return at("keys", err)
+			return change, 0, at("keys", err)
 		}
 	}
 	for _, k := range change.Recovery {
 		if err := c.offline(k, e.Sequence, wait); err != nil {
-			return err
+			return change, 0, err
 		}
+	}
+	return change, wait, nil
+}
+
+// Partly verifies a change that not everybody has signed who has to: that it follows the last statement, and that each
+// signature there is holds, by a key of the chain or one that the change adds.
+func (c *Chain) Partly(e Stored) error {
+	longer := *c
+	longer.keys, longer.recovery = cloned(c.keys), cloned(c.recovery)
+	longer.demands = slices.Clone(c.demands)
+	change, _, err := longer.take(e)
+	if err == nil && len(e.Signatures) > 0 {
+		_, err = longer.signers(e, change.Format)
+	}
+	return at("key", err)
+}
+
+// PartlyGenesis verifies a genesis that not all of its keys have signed.
+func PartlyGenesis(e Stored) error {
+	c := new(Chain)
+	if err := c.name(e, nil); err != nil {
+		return at("keys.0", err)
+	}
+	if len(e.Signatures) == 0 {
+		return nil
+	}
+	_, err := c.signers(e, FormatGenesis)
+	return at("keys.0", err)
+}
+
+// add folds one change.
+func (c *Chain) add(e Stored) error {
+	before := c.Demand(e.Sequence)
+	change, wait, err := c.take(e)
+	if err != nil {
+		return err
 	}
 	signed, err := c.signers(e, FormatKeys)
 	if err != nil {

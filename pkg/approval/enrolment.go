@@ -33,6 +33,22 @@ type Enrolment struct {
 	Role   string `json:"role"`
 }
 
+// Bytes is the enrolment's one spelling. It refuses one that could not be read again.
+func (e Enrolment) Bytes() ([]byte, error) {
+	if err := e.check("enrolment"); err != nil {
+		return nil, err
+	}
+	return canonical(e)
+}
+
+// ParseEnrolment reads an enrolment in its only spelling.
+func ParseEnrolment(data []byte) (e Enrolment, err error) {
+	if err = parse(data, maxEnrolment, &e); err == nil {
+		err = e.check("enrolment")
+	}
+	return e, err
+}
+
 func (e Enrolment) check(field string) error {
 	if err := e.Person.check(field + ".person"); err != nil {
 		return err
@@ -49,6 +65,7 @@ func (e Enrolment) check(field string) error {
 const (
 	maxKeys      = 32
 	maxWitnesses = 16
+	maxEnrolment = 8 << 10           // bytes
 	maxDelay     = 90 * 24 * 60 * 60 // seconds
 )
 

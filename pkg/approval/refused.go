@@ -88,6 +88,11 @@ type Error struct {
 
 func (r *Error) Error() string { return fmt.Sprintf("%s: %s (%s)", r.Field, r.Reason, r.Rule) }
 
+// Refuse returns an *Error, for packages that judge what else belongs to a statement.
+func Refuse(field string, rule Rule, format string, args ...any) error {
+	return refuse(field, rule, format, args...)
+}
+
 func refuse(field string, rule Rule, format string, args ...any) error {
 	return &Error{field, rule, fmt.Sprintf(format, args...)}
 }

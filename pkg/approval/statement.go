@@ -150,7 +150,8 @@ var restsOn = map[string][]string{
 }
 
 const (
-	maxEvents    = 64
+	// MaxEvents is how many events a decision names at most.
+	MaxEvents    = 64
 	maxResources = 50
 	maxSeconds   = 366 * 24 * 60 * 60
 )
@@ -235,8 +236,8 @@ func (d Decision) checkScope() error {
 }
 
 func checkEvents(events []Event, types []string) error {
-	if len(events) == 0 || len(events) > maxEvents {
-		return refuse("events", RuleValue, "are 1 to %d", maxEvents)
+	if len(events) == 0 || len(events) > MaxEvents {
+		return refuse("events", RuleValue, "are 1 to %d", MaxEvents)
 	}
 	for i, e := range events {
 		if err := e.check("events"); err != nil {

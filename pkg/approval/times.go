@@ -8,7 +8,10 @@ import (
 // Sighting is a checkpoint of the log that was verified: how large the tenant's tree was, and which witnesses
 // cosigned it when. Whoever verified the note says so; this package knows no Merkle trees.
 type Sighting struct {
-	Size     uint64
+	// Size is how far the tenant's tree had come at least: the place of the last event that is known to be in it.
+	Size uint64
+	// Next is the first place that is known to come after it; 0 if Size is exact, so that it is the next one.
+	Next     uint64
 	Cosigned []Cosigned
 }
 
@@ -28,7 +31,7 @@ type clock struct {
 
 // timed is a sighting that a quorum of the pinned witnesses cosigned.
 type timed struct {
-	size uint64
+	size, next uint64
 	// by is when a quorum had cosigned it; since is a time that a quorum had reached when they did. As long as fewer
 	// witnesses lie than make a quorum, one that is honest vouches for each.
 	by, since time.Time
@@ -51,7 +54,11 @@ func newClock(witnesses []string, quorum int, sightings []Sighting) clock {
 			times = append(times, t)
 		}
 		slices.SortFunc(times, time.Time.Compare)
-		c.sightings = append(c.sightings, timed{s.Size, times[quorum-1], times[len(times)-quorum]})
+		next := s.Next
+		if next == 0 {
+			next = s.Size + 1
+		}
+		c.sightings = append(c.sightings, timed{s.Size, next, times[quorum-1], times[len(times)-quorum]})
 	}
 	slices.SortStableFunc(c.sightings, func(a, b timed) int {
 		switch {
@@ -78,7 +85,7 @@ func (c clock) published(sequence uint64) (at time.Time, is bool) {
 // after is the latest time at which it is proven that the tenant's event did not stand in the log yet.
 func (c clock) after(sequence uint64) (at time.Time, is bool) {
 	for _, s := range c.sightings {
-		if s.size < sequence && (!is || s.since.After(at)) {
+		if s.next <= sequence && (!is || s.since.After(at)) {
 			at, is = s.since, true
 		}
 	}
@@ -93,9 +100,9 @@ func (c clock) since(sequence uint64, delay time.Duration) (first uint64) {
 		return 0
 	}
 	for _, s := range c.sightings {
-		if s.size >= sequence && !s.since.Before(start.Add(delay)) {
-			return s.size + 1
+		if s.size >= sequence && !s.since.Before(start.Add(delay)) && (first == 0 || s.next < first) {
+			first = s.next
 		}
 	}
-	return 0
+	return first
 }

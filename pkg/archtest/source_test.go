@@ -46,8 +46,10 @@ func TestOnlyTheBusBuildsSubjects(t *testing.T) {
 		}
 	}
 	for _, source := range all {
-		// The examples show what a program in any language does, which has no pkg/bus.
-		if strings.HasPrefix(source.path, "pkg/bus/") || strings.Contains(source.path, "/examples/") {
+		// The examples show what a program in any language does, which has no pkg/bus, and a proof names the subject to those
+		// who link no NATS.
+		if strings.HasPrefix(source.path, "pkg/bus/") || strings.Contains(source.path, "/examples/") ||
+			source.path == "pkg/approval/sighted/sighted.go" {
 			continue
 		}
 		ast.Inspect(source.file, func(node ast.Node) bool {

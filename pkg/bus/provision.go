@@ -208,7 +208,7 @@ func durables() []durableConsumer {
 	}
 	var decided []string // no duties arise from other reports
 	for _, kind := range []string{aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
-		aggregate.KindOwnership, aggregate.KindDisclosure, aggregate.KindErasure} {
+		aggregate.KindOwnership, aggregate.KindDisclosure, aggregate.KindErasure, aggregate.KindKeys} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
 	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>")

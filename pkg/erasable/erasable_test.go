@@ -145,27 +145,29 @@ var stays = strings.Fields(`
 	ErasedTexts.version EvaluationFacts.scenario_name EvaluationFacts.service_name Event.aggregate_id
 	Event.causation_id Event.correlation_id Event.id Event.kind Event.report_key Event.tenant Event.trace_parent
 	ExcludedAssignment.reason InternalStage.group InvitationEnded.invitation_id InvitationRedeemed.invitation_id
-	LogKeyChanged.note MappedGroup.id MappedGroup.name MatchedRule.id MatchedRule.reason MessageSetAside.subject
-	Notification.event_id Notification.id Notification.language Notification.message_id Notification.template
-	Occurrence.resource_ids OwnedSubscription.display_name OwnedSubscription.subscription_id
+	KeysSighted.log_keys LogKeyChanged.note MappedGroup.id MappedGroup.name MatchedRule.id MatchedRule.reason
+	MessageSetAside.subject Notification.event_id Notification.id Notification.language Notification.message_id
+	Notification.template Occurrence.resource_ids OwnedSubscription.display_name OwnedSubscription.subscription_id
 	OwnedSubscription.tenant OwnershipTransferred.from Person.human Person.issuer Person.language Person.subject
 	PreviewSignedOff.resource_type PreviewSignedUp.resource_type QuestionAnswered.question_id
 	QuestionAsked.question_id ReasonParameter.name ReasonParameter.value Refusal.field Refusal.message Refusal.rule
 	RoleActivated.assignment_id RoleAssignment.group RoleAssignment.id RoleDeactivated.assignment_id
 	RoleEnded.assignment_id RoleInvitation.id RoleInvitation.issuer RoleRemoved.assignment_id RulesPublished.text
 	RulesPublished.version SignInChange.display_name SignInChangeConfirmed.change_id SignInChangeReminded.change_id
-	SignInChangeStopped.change_id SignInChanged.change_id SignedIn.stopped_change_id SigningBegan.certificates
-	SigningBegan.deployment_key StreamRestored.set_aside SubscriptionRegistered.display_name
-	TenantCreated.default_language TenantCreated.display_name TenantIssuer.audience TenantIssuer.audiences
-	TenantIssuer.authentication_time_claim TenantIssuer.client_id TenantIssuer.groups_claim TenantIssuer.human_claim
-	TenantIssuer.jwks_url TenantIssuer.locale_claim TenantIssuer.multi_factor_claim
-	TenantIssuer.multi_factor_classes TenantIssuer.multi_factor_methods TenantIssuer.subject_claim TenantIssuer.url
-	TenantSettings.default_language TenantSettings.time_zone TicketAssigned.reference TicketAssigned.team
-	TicketClosed.reference TicketCommented.reference TicketOpened.reference TicketOpened.subscription_id
-	TicketReassigned.reference TicketReassigned.team TicketReopened.reference WaivedAccess.employer
-	WaivedAccess.request_id WaivedAccess.resource_id WaivedAccess.scenario_name WaivedAccess.service_name
-	WaivedAccess.subscription_id Webhook.address Webhook.id Webhook.language Webhook.name Webhook.types
-	WebhookRemoved.name WebhookRemoved.webhook_id WriterCertified.certificate
+	SignInChangeStopped.change_id SignInChanged.change_id SignatureRefused.about SignatureRefused.field
+	SignatureRefused.kind SignatureRefused.rule SignatureRefused.verb SignedIn.stopped_change_id
+	SigningBegan.certificates SigningBegan.deployment_key StreamRestored.set_aside
+	SubscriptionRegistered.display_name TenantCreated.default_language TenantCreated.display_name
+	TenantIssuer.audience TenantIssuer.audiences TenantIssuer.authentication_time_claim TenantIssuer.client_id
+	TenantIssuer.groups_claim TenantIssuer.human_claim TenantIssuer.jwks_url TenantIssuer.locale_claim
+	TenantIssuer.multi_factor_claim TenantIssuer.multi_factor_classes TenantIssuer.multi_factor_methods
+	TenantIssuer.subject_claim TenantIssuer.url TenantSettings.default_language TenantSettings.time_zone
+	TicketAssigned.reference TicketAssigned.team TicketClosed.reference TicketCommented.reference
+	TicketOpened.reference TicketOpened.subscription_id TicketReassigned.reference TicketReassigned.team
+	TicketReopened.reference WaivedAccess.employer WaivedAccess.request_id WaivedAccess.resource_id
+	WaivedAccess.scenario_name WaivedAccess.service_name WaivedAccess.subscription_id Webhook.address Webhook.id
+	Webhook.language Webhook.name Webhook.types WebhookRemoved.name WebhookRemoved.webhook_id
+	WriterCertified.certificate
 `)
 
 func TestEachTextOfAnEventCanBeErasedOrStays(t *testing.T) {

@@ -29,12 +29,16 @@ const (
 	KindSigning = "signing"
 	// KindErasure are decisions to make details of people, or what they wrote, unreadable for ever (R63).
 	KindErasure = "erasure"
+	// KindKeys are the keys with which a customer's people sign what they decide (R42), one aggregate for each customer.
+	KindKeys = "keys"
+	// KindAttempt are reports of what was refused for want of a customer's signature.
+	KindAttempt = "attempt"
 )
 
 var (
 	decidedKinds = []string{KindRequest, KindTenant, KindSubscription, KindTicket, KindPolicy, KindDisclosure,
-		KindOwnership, KindSigning, KindErasure}
-	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest}
+		KindOwnership, KindSigning, KindErasure, KindKeys}
+	reportedKinds = []string{KindDelivery, KindCheckpoint, KindAlarm, KindDigest, KindAttempt}
 )
 
 // Reported reports whether events of this kind are reports.
@@ -91,6 +95,9 @@ var facts = slices.Concat(
 	rows(KindAlarm, Orchestrator, "MessageSetAside"),
 	rows(KindDigest, Orchestrator, "WaivedAccessReported"),
 	rows(KindErasure, Orchestrator, "ErasureProposed", "ErasureDecided", "ErasureDeclined", "KeysDestroyed"),
+	rows(KindKeys, Orchestrator, "KeyOffered", "KeyChangeOffered", "KeyChainBegan", "KeyChainChanged"),
+	rows(KindKeys, Projector, "KeysSighted"),
+	rows(KindAttempt, Orchestrator, "SignatureRefused"),
 	rows(KindSigning, Orchestrator, "SigningBegan", "WriterCertified", "WriterRevoked"),
 )
 

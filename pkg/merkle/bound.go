@@ -29,7 +29,7 @@ const (
 )
 
 // reportedKinds have keys instead of versions, so nothing can be versions 1 to n of one.
-var reportedKinds = []string{"delivery", "checkpoint", "alarm", "digest", "session"}
+var reportedKinds = []string{"delivery", "checkpoint", "alarm", "digest", "attempt", "session"}
 
 // checkSubjects checks that a receipt is about one aggregate of the tenant in whose tree it is.
 func checkSubjects(r Receipt) error {

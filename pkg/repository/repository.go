@@ -257,7 +257,9 @@ func (r *Repository) BasisOf(ctx context.Context, about ...aggregate.Key) (State
 		}
 		// What a request depends on is known only once it has been read.
 		if needed := states.restOn(about); slices.Equal(needed, keys) {
-			return states, nil
+			if same, err := r.readExactly(ctx, states, about); same || err != nil {
+				return states, err
+			}
 		}
 		known = states
 	}

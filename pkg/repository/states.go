@@ -8,6 +8,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/erasure"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/signing"
@@ -36,6 +37,7 @@ var folders = map[string]folder{
 	aggregate.KindDisclosure:   folding(disclosure.Evolve),
 	aggregate.KindSigning:      folding(signing.Evolve),
 	aggregate.KindErasure:      folding(erasure.Evolve),
+	aggregate.KindKeys:         folding(keychain.Evolve),
 }
 
 func folding[S any, P interface {
@@ -168,12 +170,18 @@ func (s States) Erasure(key aggregate.Key) erasure.State { return in[erasure.Sta
 // Signing returns what was decided about writers' keys.
 func (s States) Signing() signing.State { return in[signing.State](s, aggregate.SigningWriters) }
 
+// Keys returns the keys with which a tenant's people sign.
+func (s States) Keys(tenantID string) keychain.State {
+	return in[keychain.State](s, aggregate.Keys(tenantID))
+}
+
 // World returns what a decision on a tenant's request depends on: the tenant, the subscription unless the request is
 // tenant-scoped, and the ticket if access ends with it. A subscription that is not the tenant's own counts as given up
 // (R48).
 func (s States) World(r request.State) request.World {
 	tenantID, subscriptionID := r.Tenant, r.Intent.GetSubscriptionId()
-	w := request.World{Tenant: s.Tenant(tenantID)}
+	w := request.World{
+		Tenant: s.Tenant(tenantID), Keys: s.Keys(tenantID), Events: s.exactly(r.Key())}
 	if request.EndsWithTicket(r, w.Tenant) {
 		w.Ticket = s.Ticket(tenantID, r.TicketID)
 	}
@@ -195,9 +203,9 @@ func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Ke
 }
 
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
-// aggregates themselves, their tenants and, as far as a request is known, its subscription with its owner, its ticket
-// if access ends with that and, if the customer is not asked, the catalogue; of an ownership, the subscriptions that
-// follow it.
+// aggregates themselves, their tenants with the keys of their people and, as far as a request is known, its
+// subscription with its owner, its ticket if access ends with that and, if the customer is not asked, the catalogue; of
+// an ownership, the subscriptions that follow it.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {
@@ -210,6 +218,7 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 		add(key)
 		if key.Tenant != aggregate.ProviderTenant {
 			add(aggregate.Tenant(key.Tenant))
+			add(aggregate.Keys(key.Tenant))
 		}
 		if o, is := s[key].(*tenant.Ownership); is {
 			for _, r := range append([]*lockboxv1.OwnedSubscription{o.Owner}, o.Former...) {
@@ -261,6 +270,8 @@ func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (Dec
 		return unfolded(signing.Decide(s.Signing(), c, now))
 	case aggregate.KindErasure:
 		return unfolded(erasure.Decide(s.Erasure(about), t, c, now))
+	case aggregate.KindKeys:
+		return unfolded(keychain.Decide(s.Keys(about.Tenant), t, c, now))
 	}
 	r := s.Request(about)
 	return Reached(request.Decide(r, c, s.World(r), now))

@@ -45,6 +45,9 @@ func Decide(s State, c aggregate.Command, w World, now time.Time) (e *lockboxv1.
 	default:
 		err = refusal.Invalid("action", "bad input", "this command is not about a request")
 	}
+	if err == nil {
+		err = w.sign(c, e, now)
+	}
 	if err != nil {
 		return nil, s, err
 	}

@@ -110,7 +110,8 @@ func (s *State) apply(e *lockboxv1.Event) (broken string) {
 			return rule
 		}
 		s.CustomerDecisions = add(s.CustomerDecisions,
-			&lockboxv1.Decision{Actor: e.GetActor(), Time: e.GetTime(), Reason: f.CustomerDenied.GetReason()})
+			&lockboxv1.Decision{Actor: e.GetActor(), Time: e.GetTime(), Reason: f.CustomerDenied.GetReason(),
+				Signed: e.GetSigned(), Version: e.GetVersion()})
 		s.end(Denied, e, f.CustomerDenied.GetReason())
 	case *lockboxv1.Event_RequestExpired:
 		s.end(Expired, e, "")
@@ -381,7 +382,7 @@ func (s *State) approved(a *lockboxv1.CustomerApproved, e *lockboxv1.Event) (bro
 	}
 	d := &lockboxv1.Decision{
 		Actor: e.GetActor(), Time: e.GetTime(), Approved: true, Reason: a.GetReason(), Duration: a.GetDuration(),
-		ResourceIds: a.GetResourceIds(),
+		ResourceIds: a.GetResourceIds(), Signed: e.GetSigned(), Version: e.GetVersion(),
 	}
 	if _, rule := narrows(*s, d); rule != "" {
 		return rule

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
@@ -25,6 +26,10 @@ type World struct {
 	Ticket ticket.State
 	// Resource is the catalogue's entry for what the intent requests; nil if the catalogue has none.
 	Resource *Resource
+	// Keys are those with which the tenant's people sign. If they have any, Events are the request's events exactly as
+	// they are stored (R42).
+	Keys   keychain.State
+	Events []keychain.Exact
 }
 
 // Resource holds the facts that decide whether the customer must be asked at all. They are looked up again when access
@@ -39,6 +44,11 @@ func (w World) of(s State) error {
 	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() &&
 		(sub.Tenant != s.Tenant || !strings.EqualFold(sub.ID, id)):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
+	case w.Keys.Fault != nil:
+		return refusal.OfKind(refusal.Unavailable("tenant", "R42",
+			"the history of the customer's keys contradicts itself, so nothing that they sign is accepted"), "keys-history")
+	case w.Keys.Chain != nil && len(w.Events) == 0:
+		return refusal.Unavailable("aggregate_id", "I11", "the request's stored events were not read")
 	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil ||
 		s.Status == Approved && EndsWithTicket(s, w.Tenant) && w.Ticket.Fault != nil:
 		return refusal.OfKind(
@@ -112,6 +122,10 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 			if len(w.deciding(s.Notified, d.GetActor().GetPerson(), now)) > 0 {
 				still++
 			}
+		}
+		if err := w.Keys.Enough(s.given(), w.Events, uint64(s.Notified.GetRequiredApprovals())); err != nil {
+			return lockboxv1.ReasonCode_REASON_CODE_APPROVAL_NOT_SIGNED,
+				"the approvals are not signed as the customer demands" // R42
 		}
 		if still == 0 || still < int(s.Notified.GetRequiredApprovals()) {
 			return lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE, "an approver lost the role before access began" // R20

@@ -137,7 +137,12 @@ func (o *orchestrator) command(
 			o.tenants.Store(c.GetTenant(), true)
 		}
 		// Each time anew: which issuers are accepted, and which groups they map, can have changed as well.
-		by, err := o.verify(c, states.Tenant(c.GetTenant()))
+		var by *lockboxv1.Actor
+		if byKey(c) {
+			by, err = o.keyholder(about, c, states)
+		} else {
+			by, err = o.verify(c, states.Tenant(c.GetTenant()))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -188,6 +193,9 @@ func (o *orchestrator) command(
 		reply, err := o.decide(ctx, about, given, states, known)
 		if errors.Is(err, repository.ErrConflict) && attempt < attempts {
 			continue // write conflict
+		}
+		if err != nil {
+			o.attempted(ctx, about, c, by, err)
 		}
 		if err != nil && refusal.Of(err).GetRule() == "R51" {
 			// The second account of one human: those who wait for two should know, and an event would not say it.

@@ -3,6 +3,7 @@ package verifier
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/signed"
@@ -32,3 +33,6 @@ func Suspects(statements []merkle.Statement, body []byte, pinned *signed.Pinned)
 	found, _ := p.check(abouts, func(string) bool { return true })
 	return n + len(found), err
 }
+
+// Counted reports whether a watcher checks that the versions of this kind are 1, 2, 3 ….
+func Counted(kind string) bool { return slices.Contains(decidedKinds, kind) }

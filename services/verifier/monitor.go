@@ -13,7 +13,7 @@ import (
 // decidedKinds are those whose events have the versions 1, 2, 3 … once each (pkg/merkle/FORMATS.md, "Subjects").
 var decidedKinds = []string{
 	"request", "tenant", "subscription", "ownership", "ticket", disclosures, "policy", "signing",
-	"erasure",
+	"erasure", "keys",
 }
 
 // disclosures are the only ones whose first event may stand in another tree, under an embargo.

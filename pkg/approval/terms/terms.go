@@ -17,8 +17,34 @@ const kind = "request"
 // Of reads the terms of a request from the stored bytes of its events, version 1 first and none left out. It refuses
 // bytes that are not such events, of one request; whether they are signed, and stand in the log, is for others to
 // say. Of a request that nobody was asked about, AnswerBy is empty.
-func Of(stored [][]byte) (t approval.Terms, err error) {
+func Of(stored [][]byte) (approval.Terms, error) {
+	shown := make([]Shown, len(stored))
 	for i, data := range stored {
+		shown[i].Stored = data
+	}
+	return OfShown(shown)
+}
+
+// Shown is an event as somebody is shown it: its stored bytes, or if those are withheld its name with their hash.
+type Shown struct {
+	Stored []byte
+	Event  approval.Event
+}
+
+// Longest stands for the duration of an evaluation that is withheld, in seconds: how long somebody asked for is not
+// known then.
+const Longest = 366 * 24 * 60 * 60
+
+// OfShown is Of for whoever is not shown all events: an evaluation may be withheld, and what says nothing of the terms.
+func OfShown(shown []Shown) (t approval.Terms, err error) {
+	for i, one := range shown {
+		data := one.Stored
+		if len(data) == 0 {
+			if err := withheld(&t, i, one.Event); err != nil {
+				return t, err
+			}
+			continue
+		}
 		e := new(lockboxv1.Event)
 		if err := proto.Unmarshal(data, e); err != nil {
 			return t, refuse(i, "is no event: %v", err)
@@ -41,9 +67,25 @@ func Of(stored [][]byte) (t approval.Terms, err error) {
 		}
 	}
 	if t.Seconds == 0 {
-		return t, refuse(len(stored), "AccessEvaluated, with a duration, is missing")
+		return t, refuse(len(shown), "AccessEvaluated, with a duration, is missing")
 	}
 	return t, nil
+}
+
+// withheld takes an event of which nothing but its name is shown.
+func withheld(t *approval.Terms, i int, e approval.Event) error {
+	switch {
+	case i == 0 || e.Type == "AccessRequested" || e.Type == "CustomerNotified":
+		return refuse(i, "%s is withheld, and says what was asked for", e.Type)
+	case e.Version != uint64(i+1): // #nosec G115 -- not negative
+		return refuse(i, "is not version %d of the request", i+1)
+	case e.Type == "AccessEvaluated" && t.Seconds != 0:
+		return refuse(i, "a second evaluation")
+	case e.Type == "AccessEvaluated":
+		t.Seconds = Longest
+	}
+	t.Events = append(t.Events, e)
+	return nil
 }
 
 // read takes what an event adds to the terms.

@@ -25,7 +25,7 @@ var tiers = []tier{
 		packages: []string{
 			"pkg", "pkg/accesslog", "pkg/accesstext", "pkg/activity", "pkg/aggregate", "pkg/approval/...",
 			"pkg/archtest/suite", "pkg/cache", "pkg/catalogue", "pkg/fact",
-			"pkg/config", "pkg/disclosure", "pkg/erasable", "pkg/erasure",
+			"pkg/config", "pkg/disclosure", "pkg/erasable", "pkg/erasure", "pkg/keychain",
 			"pkg/export", "pkg/fair", "pkg/foreign", "pkg/goldentest", "pkg/identity",
 			"pkg/identity/oidcclient", "pkg/input", "pkg/internal/...", "pkg/invariant/...", "pkg/invitation", "pkg/merkle/...",
 			"pkg/longtest", "pkg/message", "pkg/observe/...", "pkg/policy", "pkg/portalurl", "pkg/prose", "pkg/reason",

@@ -41,6 +41,9 @@ type Command struct {
 	SeenVersion uint64 `protobuf:"varint,5,opt,name=seen_version,json=seenVersion,proto3" json:"seen_version,omitempty"`
 	// W3C `traceparent` of the caller's own work, if there is one.
 	TraceParent string `protobuf:"bytes,6,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// What the caller signed with a key of their own: the statement of their decision, or of the change that they make (R42).
+	// Absent if they signed nothing. A revocation that is signed needs no token.
+	Signed *SignedStatement `protobuf:"bytes,7,opt,name=signed,proto3" json:"signed,omitempty"`
 	// What is wanted. Exactly one is set; the name of the field is the verb of the subject.
 	//
 	// Types that are valid to be assigned to Action:
@@ -94,6 +97,8 @@ type Command struct {
 	//	*Command_EraseDetails
 	//	*Command_ConfirmErasure
 	//	*Command_DeclineErasure
+	//	*Command_OfferKey
+	//	*Command_SignKeys
 	Action        isCommand_Action `protobuf_oneof:"action"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -169,6 +174,13 @@ func (x *Command) GetTraceParent() string {
 		return x.TraceParent
 	}
 	return ""
+}
+
+func (x *Command) GetSigned() *SignedStatement {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
 }
 
 func (x *Command) GetAction() isCommand_Action {
@@ -619,6 +631,24 @@ func (x *Command) GetDeclineErasure() *DeclineErasure {
 	return nil
 }
 
+func (x *Command) GetOfferKey() *OfferKey {
+	if x != nil {
+		if x, ok := x.Action.(*Command_OfferKey); ok {
+			return x.OfferKey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSignKeys() *SignKeys {
+	if x != nil {
+		if x, ok := x.Action.(*Command_SignKeys); ok {
+			return x.SignKeys
+		}
+	}
+	return nil
+}
+
 type isCommand_Action interface {
 	isCommand_Action()
 }
@@ -871,6 +901,16 @@ type Command_DeclineErasure struct {
 	DeclineErasure *DeclineErasure `protobuf:"bytes,157,opt,name=decline_erasure,json=declineErasure,proto3,oneof"`
 }
 
+type Command_OfferKey struct {
+	// One of the customer's people has a key that they would decide with.
+	OfferKey *OfferKey `protobuf:"bytes,158,opt,name=offer_key,json=offerKey,proto3,oneof"`
+}
+
+type Command_SignKeys struct {
+	// One of the customer's people signs a statement about keys: a genesis, or a change.
+	SignKeys *SignKeys `protobuf:"bytes,159,opt,name=sign_keys,json=signKeys,proto3,oneof"`
+}
+
 func (*Command_Withdraw) isCommand_Action() {}
 
 func (*Command_Release) isCommand_Action() {}
@@ -968,6 +1008,10 @@ func (*Command_EraseDetails) isCommand_Action() {}
 func (*Command_ConfirmErasure) isCommand_Action() {}
 
 func (*Command_DeclineErasure) isCommand_Action() {}
+
+func (*Command_OfferKey) isCommand_Action() {}
+
+func (*Command_SignKeys) isCommand_Action() {}
 
 // What a command resulted in.
 type CommandReply struct {
@@ -3336,19 +3380,121 @@ func (x *RevokeWriter) GetReason() string {
 	return ""
 }
 
+// One of the customer's people has a key that they would decide with (R42). Their former offer counts no longer.
+type OfferKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key, whose it is and what for: an `Enrolment` of pkg/approval, as JSON in its one spelling.
+	Enrolment []byte `protobuf:"bytes,1,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	// What they call it, 1 to 100 characters.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferKey) Reset() {
+	*x = OfferKey{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferKey) ProtoMessage() {}
+
+func (x *OfferKey) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferKey.ProtoReflect.Descriptor instead.
+func (*OfferKey) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *OfferKey) GetEnrolment() []byte {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
+}
+
+func (x *OfferKey) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+// One of the customer's people signs a statement about keys (R42). It takes effect with the last signature that it needs.
+type SignKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statement with one signature or more; those that were given before need not be repeated.
+	Change        *SignedStatement `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignKeys) Reset() {
+	*x = SignKeys{}
+	mi := &file_lockbox_v1_command_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignKeys) ProtoMessage() {}
+
+func (x *SignKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_command_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignKeys.ProtoReflect.Descriptor instead.
+func (*SignKeys) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_command_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SignKeys) GetChange() *SignedStatement {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
 var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\x9c\x1b\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x15lockbox/v1/keys.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xbd\x1c\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x12!\n" +
 	"\faggregate_id\x18\x04 \x01(\tR\vaggregateId\x12!\n" +
 	"\fseen_version\x18\x05 \x01(\x04R\vseenVersion\x12!\n" +
-	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x122\n" +
+	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x123\n" +
+	"\x06signed\x18\a \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x122\n" +
 	"\bwithdraw\x18\x14 \x01(\v2\x14.lockbox.v1.WithdrawH\x00R\bwithdraw\x12/\n" +
 	"\arelease\x18\x15 \x01(\v2\x13.lockbox.v1.ReleaseH\x00R\arelease\x12H\n" +
 	"\x10internal_approve\x18\x16 \x01(\v2\x1b.lockbox.v1.InternalApproveH\x00R\x0finternalApprove\x12E\n" +
@@ -3402,7 +3548,9 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\rrevoke_writer\x18\x9a\x01 \x01(\v2\x18.lockbox.v1.RevokeWriterH\x00R\frevokeWriter\x12@\n" +
 	"\rerase_details\x18\x9b\x01 \x01(\v2\x18.lockbox.v1.EraseDetailsH\x00R\feraseDetails\x12F\n" +
 	"\x0fconfirm_erasure\x18\x9c\x01 \x01(\v2\x1a.lockbox.v1.ConfirmErasureH\x00R\x0econfirmErasure\x12F\n" +
-	"\x0fdecline_erasure\x18\x9d\x01 \x01(\v2\x1a.lockbox.v1.DeclineErasureH\x00R\x0edeclineErasureB\b\n" +
+	"\x0fdecline_erasure\x18\x9d\x01 \x01(\v2\x1a.lockbox.v1.DeclineErasureH\x00R\x0edeclineErasure\x124\n" +
+	"\toffer_key\x18\x9e\x01 \x01(\v2\x14.lockbox.v1.OfferKeyH\x00R\bofferKey\x124\n" +
+	"\tsign_keys\x18\x9f\x01 \x01(\v2\x14.lockbox.v1.SignKeysH\x00R\bsignKeysB\b\n" +
 	"\x06action\"\xa8\x01\n" +
 	"\fCommandReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
@@ -3541,7 +3689,12 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\"C\n" +
 	"\fRevokeWriter\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reasonB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x06reason\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x02R\x06reason\"D\n" +
+	"\bOfferKey\x12\x1c\n" +
+	"\tenrolment\x18\x01 \x01(\fR\tenrolment\x12\x1a\n" +
+	"\x05label\x18\x02 \x01(\tB\x04\xd8\xf6\x18\x01R\x05label\"?\n" +
+	"\bSignKeys\x123\n" +
+	"\x06change\x18\x01 \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06changeB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_command_proto_rawDescOnce sync.Once
@@ -3555,7 +3708,7 @@ func file_lockbox_v1_command_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_command_proto_rawDescData
 }
 
-var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_lockbox_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_lockbox_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: lockbox.v1.Command
 	(*CommandReply)(nil),          // 1: lockbox.v1.CommandReply
@@ -3603,96 +3756,103 @@ var file_lockbox_v1_command_proto_goTypes = []any{
 	(*BeginSigning)(nil),          // 43: lockbox.v1.BeginSigning
 	(*CertifyWriter)(nil),         // 44: lockbox.v1.CertifyWriter
 	(*RevokeWriter)(nil),          // 45: lockbox.v1.RevokeWriter
-	(*AddWebhook)(nil),            // 46: lockbox.v1.AddWebhook
-	(*RemoveWebhook)(nil),         // 47: lockbox.v1.RemoveWebhook
-	(*EraseDetails)(nil),          // 48: lockbox.v1.EraseDetails
-	(*ConfirmErasure)(nil),        // 49: lockbox.v1.ConfirmErasure
-	(*DeclineErasure)(nil),        // 50: lockbox.v1.DeclineErasure
-	(*Refusal)(nil),               // 51: lockbox.v1.Refusal
-	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
-	(SupportPlan)(0),              // 53: lockbox.v1.SupportPlan
-	(*TenantIssuer)(nil),          // 54: lockbox.v1.TenantIssuer
-	(*Person)(nil),                // 55: lockbox.v1.Person
-	(*RoleInvitation)(nil),        // 56: lockbox.v1.RoleInvitation
-	(*TenantSettings)(nil),        // 57: lockbox.v1.TenantSettings
-	(SignInRoute)(0),              // 58: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 59: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 60: lockbox.v1.RoleAssignment
-	(*timestamppb.Timestamp)(nil), // 61: google.protobuf.Timestamp
-	(*Occurrence)(nil),            // 62: lockbox.v1.Occurrence
+	(*OfferKey)(nil),              // 46: lockbox.v1.OfferKey
+	(*SignKeys)(nil),              // 47: lockbox.v1.SignKeys
+	(*SignedStatement)(nil),       // 48: lockbox.v1.SignedStatement
+	(*AddWebhook)(nil),            // 49: lockbox.v1.AddWebhook
+	(*RemoveWebhook)(nil),         // 50: lockbox.v1.RemoveWebhook
+	(*EraseDetails)(nil),          // 51: lockbox.v1.EraseDetails
+	(*ConfirmErasure)(nil),        // 52: lockbox.v1.ConfirmErasure
+	(*DeclineErasure)(nil),        // 53: lockbox.v1.DeclineErasure
+	(*Refusal)(nil),               // 54: lockbox.v1.Refusal
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(SupportPlan)(0),              // 56: lockbox.v1.SupportPlan
+	(*TenantIssuer)(nil),          // 57: lockbox.v1.TenantIssuer
+	(*Person)(nil),                // 58: lockbox.v1.Person
+	(*RoleInvitation)(nil),        // 59: lockbox.v1.RoleInvitation
+	(*TenantSettings)(nil),        // 60: lockbox.v1.TenantSettings
+	(SignInRoute)(0),              // 61: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 62: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 63: lockbox.v1.RoleAssignment
+	(*timestamppb.Timestamp)(nil), // 64: google.protobuf.Timestamp
+	(*Occurrence)(nil),            // 65: lockbox.v1.Occurrence
 }
 var file_lockbox_v1_command_proto_depIdxs = []int32{
-	2,  // 0: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
-	3,  // 1: lockbox.v1.Command.release:type_name -> lockbox.v1.Release
-	4,  // 2: lockbox.v1.Command.internal_approve:type_name -> lockbox.v1.InternalApprove
-	5,  // 3: lockbox.v1.Command.internal_refuse:type_name -> lockbox.v1.InternalRefuse
-	10, // 4: lockbox.v1.Command.answer:type_name -> lockbox.v1.Answer
-	6,  // 5: lockbox.v1.Command.approve:type_name -> lockbox.v1.Approve
-	7,  // 6: lockbox.v1.Command.deny:type_name -> lockbox.v1.Deny
-	8,  // 7: lockbox.v1.Command.revoke:type_name -> lockbox.v1.Revoke
-	9,  // 8: lockbox.v1.Command.ask:type_name -> lockbox.v1.Ask
-	11, // 9: lockbox.v1.Command.create_tenant:type_name -> lockbox.v1.CreateTenant
-	12, // 10: lockbox.v1.Command.change_support_plan:type_name -> lockbox.v1.ChangeSupportPlan
-	13, // 11: lockbox.v1.Command.enable_lockbox:type_name -> lockbox.v1.EnableLockbox
-	14, // 12: lockbox.v1.Command.disable_lockbox:type_name -> lockbox.v1.DisableLockbox
-	15, // 13: lockbox.v1.Command.sign_up_preview:type_name -> lockbox.v1.SignUpPreview
-	16, // 14: lockbox.v1.Command.sign_off_preview:type_name -> lockbox.v1.SignOffPreview
-	17, // 15: lockbox.v1.Command.change_settings:type_name -> lockbox.v1.ChangeSettings
-	18, // 16: lockbox.v1.Command.register_subscription:type_name -> lockbox.v1.RegisterSubscription
-	29, // 17: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
-	30, // 18: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
-	31, // 19: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
-	32, // 20: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
-	19, // 21: lockbox.v1.Command.transfer_subscription:type_name -> lockbox.v1.TransferSubscription
-	20, // 22: lockbox.v1.Command.propose_sign_in_change:type_name -> lockbox.v1.ProposeSignInChange
-	21, // 23: lockbox.v1.Command.confirm_sign_in_change:type_name -> lockbox.v1.ConfirmSignInChange
-	22, // 24: lockbox.v1.Command.stop_sign_in_change:type_name -> lockbox.v1.StopSignInChange
-	23, // 25: lockbox.v1.Command.end_former_sign_in:type_name -> lockbox.v1.EndFormerSignIn
-	24, // 26: lockbox.v1.Command.sign_in:type_name -> lockbox.v1.SignIn
-	25, // 27: lockbox.v1.Command.invite_role:type_name -> lockbox.v1.InviteRole
-	26, // 28: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
-	27, // 29: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
-	28, // 30: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
-	46, // 31: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
-	47, // 32: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
-	33, // 33: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
-	34, // 34: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
-	37, // 35: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
-	35, // 36: lockbox.v1.Command.close_ticket:type_name -> lockbox.v1.CloseTicket
-	36, // 37: lockbox.v1.Command.reopen_ticket:type_name -> lockbox.v1.ReopenTicket
-	38, // 38: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
-	39, // 39: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
-	40, // 40: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
-	41, // 41: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
-	42, // 42: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
-	43, // 43: lockbox.v1.Command.begin_signing:type_name -> lockbox.v1.BeginSigning
-	44, // 44: lockbox.v1.Command.certify_writer:type_name -> lockbox.v1.CertifyWriter
-	45, // 45: lockbox.v1.Command.revoke_writer:type_name -> lockbox.v1.RevokeWriter
-	48, // 46: lockbox.v1.Command.erase_details:type_name -> lockbox.v1.EraseDetails
-	49, // 47: lockbox.v1.Command.confirm_erasure:type_name -> lockbox.v1.ConfirmErasure
-	50, // 48: lockbox.v1.Command.decline_erasure:type_name -> lockbox.v1.DeclineErasure
-	51, // 49: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
-	52, // 50: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
-	53, // 51: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
-	54, // 52: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
-	55, // 53: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
-	56, // 54: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
-	53, // 55: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
-	57, // 56: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
-	58, // 57: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	59, // 58: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
-	56, // 59: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
-	60, // 60: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
-	61, // 61: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
-	55, // 62: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
-	62, // 63: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
-	62, // 64: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
-	61, // 65: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	48, // 0: lockbox.v1.Command.signed:type_name -> lockbox.v1.SignedStatement
+	2,  // 1: lockbox.v1.Command.withdraw:type_name -> lockbox.v1.Withdraw
+	3,  // 2: lockbox.v1.Command.release:type_name -> lockbox.v1.Release
+	4,  // 3: lockbox.v1.Command.internal_approve:type_name -> lockbox.v1.InternalApprove
+	5,  // 4: lockbox.v1.Command.internal_refuse:type_name -> lockbox.v1.InternalRefuse
+	10, // 5: lockbox.v1.Command.answer:type_name -> lockbox.v1.Answer
+	6,  // 6: lockbox.v1.Command.approve:type_name -> lockbox.v1.Approve
+	7,  // 7: lockbox.v1.Command.deny:type_name -> lockbox.v1.Deny
+	8,  // 8: lockbox.v1.Command.revoke:type_name -> lockbox.v1.Revoke
+	9,  // 9: lockbox.v1.Command.ask:type_name -> lockbox.v1.Ask
+	11, // 10: lockbox.v1.Command.create_tenant:type_name -> lockbox.v1.CreateTenant
+	12, // 11: lockbox.v1.Command.change_support_plan:type_name -> lockbox.v1.ChangeSupportPlan
+	13, // 12: lockbox.v1.Command.enable_lockbox:type_name -> lockbox.v1.EnableLockbox
+	14, // 13: lockbox.v1.Command.disable_lockbox:type_name -> lockbox.v1.DisableLockbox
+	15, // 14: lockbox.v1.Command.sign_up_preview:type_name -> lockbox.v1.SignUpPreview
+	16, // 15: lockbox.v1.Command.sign_off_preview:type_name -> lockbox.v1.SignOffPreview
+	17, // 16: lockbox.v1.Command.change_settings:type_name -> lockbox.v1.ChangeSettings
+	18, // 17: lockbox.v1.Command.register_subscription:type_name -> lockbox.v1.RegisterSubscription
+	29, // 18: lockbox.v1.Command.assign_role:type_name -> lockbox.v1.AssignRole
+	30, // 19: lockbox.v1.Command.remove_role:type_name -> lockbox.v1.RemoveRole
+	31, // 20: lockbox.v1.Command.activate_role:type_name -> lockbox.v1.ActivateRole
+	32, // 21: lockbox.v1.Command.deactivate_role:type_name -> lockbox.v1.DeactivateRole
+	19, // 22: lockbox.v1.Command.transfer_subscription:type_name -> lockbox.v1.TransferSubscription
+	20, // 23: lockbox.v1.Command.propose_sign_in_change:type_name -> lockbox.v1.ProposeSignInChange
+	21, // 24: lockbox.v1.Command.confirm_sign_in_change:type_name -> lockbox.v1.ConfirmSignInChange
+	22, // 25: lockbox.v1.Command.stop_sign_in_change:type_name -> lockbox.v1.StopSignInChange
+	23, // 26: lockbox.v1.Command.end_former_sign_in:type_name -> lockbox.v1.EndFormerSignIn
+	24, // 27: lockbox.v1.Command.sign_in:type_name -> lockbox.v1.SignIn
+	25, // 28: lockbox.v1.Command.invite_role:type_name -> lockbox.v1.InviteRole
+	26, // 29: lockbox.v1.Command.redeem_invitation:type_name -> lockbox.v1.RedeemInvitation
+	27, // 30: lockbox.v1.Command.confirm_invitation:type_name -> lockbox.v1.ConfirmInvitation
+	28, // 31: lockbox.v1.Command.end_invitation:type_name -> lockbox.v1.EndInvitation
+	49, // 32: lockbox.v1.Command.add_webhook:type_name -> lockbox.v1.AddWebhook
+	50, // 33: lockbox.v1.Command.remove_webhook:type_name -> lockbox.v1.RemoveWebhook
+	33, // 34: lockbox.v1.Command.open_ticket:type_name -> lockbox.v1.OpenTicket
+	34, // 35: lockbox.v1.Command.assign_ticket:type_name -> lockbox.v1.AssignTicket
+	37, // 36: lockbox.v1.Command.comment_ticket:type_name -> lockbox.v1.CommentTicket
+	35, // 37: lockbox.v1.Command.close_ticket:type_name -> lockbox.v1.CloseTicket
+	36, // 38: lockbox.v1.Command.reopen_ticket:type_name -> lockbox.v1.ReopenTicket
+	38, // 39: lockbox.v1.Command.publish_rules:type_name -> lockbox.v1.PublishRules
+	39, // 40: lockbox.v1.Command.publish_catalogue:type_name -> lockbox.v1.PublishCatalogue
+	40, // 41: lockbox.v1.Command.disclose_exposure:type_name -> lockbox.v1.DiscloseExposure
+	41, // 42: lockbox.v1.Command.disclose_legal_demand:type_name -> lockbox.v1.DiscloseLegalDemand
+	42, // 43: lockbox.v1.Command.set_aside_message:type_name -> lockbox.v1.SetAsideMessage
+	43, // 44: lockbox.v1.Command.begin_signing:type_name -> lockbox.v1.BeginSigning
+	44, // 45: lockbox.v1.Command.certify_writer:type_name -> lockbox.v1.CertifyWriter
+	45, // 46: lockbox.v1.Command.revoke_writer:type_name -> lockbox.v1.RevokeWriter
+	51, // 47: lockbox.v1.Command.erase_details:type_name -> lockbox.v1.EraseDetails
+	52, // 48: lockbox.v1.Command.confirm_erasure:type_name -> lockbox.v1.ConfirmErasure
+	53, // 49: lockbox.v1.Command.decline_erasure:type_name -> lockbox.v1.DeclineErasure
+	46, // 50: lockbox.v1.Command.offer_key:type_name -> lockbox.v1.OfferKey
+	47, // 51: lockbox.v1.Command.sign_keys:type_name -> lockbox.v1.SignKeys
+	54, // 52: lockbox.v1.CommandReply.refusal:type_name -> lockbox.v1.Refusal
+	55, // 53: lockbox.v1.Approve.duration:type_name -> google.protobuf.Duration
+	56, // 54: lockbox.v1.CreateTenant.plan:type_name -> lockbox.v1.SupportPlan
+	57, // 55: lockbox.v1.CreateTenant.issuer:type_name -> lockbox.v1.TenantIssuer
+	58, // 56: lockbox.v1.CreateTenant.administrator:type_name -> lockbox.v1.Person
+	59, // 57: lockbox.v1.CreateTenant.invitation:type_name -> lockbox.v1.RoleInvitation
+	56, // 58: lockbox.v1.ChangeSupportPlan.plan:type_name -> lockbox.v1.SupportPlan
+	60, // 59: lockbox.v1.ChangeSettings.settings:type_name -> lockbox.v1.TenantSettings
+	61, // 60: lockbox.v1.ProposeSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	62, // 61: lockbox.v1.ProposeSignInChange.change:type_name -> lockbox.v1.SignInChange
+	59, // 62: lockbox.v1.InviteRole.invitation:type_name -> lockbox.v1.RoleInvitation
+	63, // 63: lockbox.v1.AssignRole.assignment:type_name -> lockbox.v1.RoleAssignment
+	64, // 64: lockbox.v1.ActivateRole.until:type_name -> google.protobuf.Timestamp
+	58, // 65: lockbox.v1.AssignTicket.engineer:type_name -> lockbox.v1.Person
+	65, // 66: lockbox.v1.DiscloseExposure.occurrence:type_name -> lockbox.v1.Occurrence
+	65, // 67: lockbox.v1.DiscloseLegalDemand.occurrence:type_name -> lockbox.v1.Occurrence
+	64, // 68: lockbox.v1.DiscloseLegalDemand.embargo_until:type_name -> google.protobuf.Timestamp
+	48, // 69: lockbox.v1.SignKeys.change:type_name -> lockbox.v1.SignedStatement
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_command_proto_init() }
@@ -3703,6 +3863,7 @@ func file_lockbox_v1_command_proto_init() {
 	file_lockbox_v1_common_proto_init()
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_erasure_proto_init()
+	file_lockbox_v1_keys_proto_init()
 	file_lockbox_v1_prose_proto_init()
 	file_lockbox_v1_tenant_proto_init()
 	file_lockbox_v1_webhook_proto_init()
@@ -3756,6 +3917,8 @@ func file_lockbox_v1_command_proto_init() {
 		(*Command_EraseDetails)(nil),
 		(*Command_ConfirmErasure)(nil),
 		(*Command_DeclineErasure)(nil),
+		(*Command_OfferKey)(nil),
+		(*Command_SignKeys)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3763,7 +3926,7 @@ func file_lockbox_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_command_proto_rawDesc), len(file_lockbox_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -32,11 +32,12 @@ type Event struct {
 	// signing).
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The kind of aggregate that it is about. Decided kinds: request, tenant, subscription, ticket, disclosure, policy,
-	// signing, erasure.
-	// Reported kinds: delivery, checkpoint, alarm, digest.
+	// signing, erasure, keys.
+	// Reported kinds: delivery, checkpoint, alarm, digest, attempt.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Which aggregate of that kind: a request's, subscription's, ticket's, disclosure's or erasure's id; the tenant's own id for
-	// kind tenant; `rules` or `catalogue` for kind policy; `writers` for kind signing; for kind delivery, the id of the
+	// kind tenant; `rules` or `catalogue` for kind policy; `writers` for kind signing; `keys` for kind keys; `signatures` for
+	// kind attempt; for kind delivery, the id of the
 	// event that was told of; for kind digest, the time until which it reports.
 	AggregateId string `protobuf:"bytes,4,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
 	// Counts 1, 2, 3 … inside one aggregate. 0 for an event of a reported kind.
@@ -55,6 +56,9 @@ type Event struct {
 	CausationId string `protobuf:"bytes,10,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// W3C `traceparent`.
 	TraceParent string `protobuf:"bytes,11,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// What the person who caused it signed with a key of their own (R42): a decision, or a change of settings. Absent if it
+	// was not signed.
+	Signed *SignedStatement `protobuf:"bytes,18,opt,name=signed,proto3" json:"signed,omitempty"`
 	// The block by which its writer signed everything before it, appended to the encoded event: pkg/merkle/FORMATS.md.
 	// Absent before signing began. Readers check it on the stored bytes and leave it out of what they decode.
 	Signature []byte `protobuf:"bytes,19,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -138,6 +142,12 @@ type Event struct {
 	//	*Event_ErasureDecided
 	//	*Event_ErasureDeclined
 	//	*Event_KeysDestroyed
+	//	*Event_KeyOffered
+	//	*Event_KeyChangeOffered
+	//	*Event_KeyChainBegan
+	//	*Event_KeyChainChanged
+	//	*Event_KeysSighted
+	//	*Event_SignatureRefused
 	//	*Event_WaivedAccessReported
 	Fact          isEvent_Fact `protobuf_oneof:"fact"`
 	unknownFields protoimpl.UnknownFields
@@ -249,6 +259,13 @@ func (x *Event) GetTraceParent() string {
 		return x.TraceParent
 	}
 	return ""
+}
+
+func (x *Event) GetSigned() *SignedStatement {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
 }
 
 func (x *Event) GetSignature() []byte {
@@ -949,6 +966,60 @@ func (x *Event) GetKeysDestroyed() *KeysDestroyed {
 	return nil
 }
 
+func (x *Event) GetKeyOffered() *KeyOffered {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeyOffered); ok {
+			return x.KeyOffered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKeyChangeOffered() *KeyChangeOffered {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeyChangeOffered); ok {
+			return x.KeyChangeOffered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKeyChainBegan() *KeyChainBegan {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeyChainBegan); ok {
+			return x.KeyChainBegan
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKeyChainChanged() *KeyChainChanged {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeyChainChanged); ok {
+			return x.KeyChainChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetKeysSighted() *KeysSighted {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_KeysSighted); ok {
+			return x.KeysSighted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSignatureRefused() *SignatureRefused {
+	if x != nil {
+		if x, ok := x.Fact.(*Event_SignatureRefused); ok {
+			return x.SignatureRefused
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWaivedAccessReported() *WaivedAccessReported {
 	if x != nil {
 		if x, ok := x.Fact.(*Event_WaivedAccessReported); ok {
@@ -1343,6 +1414,36 @@ type Event_KeysDestroyed struct {
 	KeysDestroyed *KeysDestroyed `protobuf:"bytes,138,opt,name=keys_destroyed,json=keysDestroyed,proto3,oneof"`
 }
 
+type Event_KeyOffered struct {
+	// Kind keys, written by lockbox-orchestrator: somebody has a key that they would decide with.
+	KeyOffered *KeyOffered `protobuf:"bytes,146,opt,name=key_offered,json=keyOffered,proto3,oneof"`
+}
+
+type Event_KeyChangeOffered struct {
+	// Kind keys, written by lockbox-orchestrator: one more has signed a statement about keys.
+	KeyChangeOffered *KeyChangeOffered `protobuf:"bytes,147,opt,name=key_change_offered,json=keyChangeOffered,proto3,oneof"`
+}
+
+type Event_KeyChainBegan struct {
+	// Kind keys, written by lockbox-orchestrator: the customer's chain of keys begins.
+	KeyChainBegan *KeyChainBegan `protobuf:"bytes,148,opt,name=key_chain_began,json=keyChainBegan,proto3,oneof"`
+}
+
+type Event_KeyChainChanged struct {
+	// Kind keys, written by lockbox-orchestrator: keys or the demand were changed.
+	KeyChainChanged *KeyChainChanged `protobuf:"bytes,149,opt,name=key_chain_changed,json=keyChainChanged,proto3,oneof"`
+}
+
+type Event_KeysSighted struct {
+	// Kind keys, written by audit-projector: witnesses had seen the keys by then.
+	KeysSighted *KeysSighted `protobuf:"bytes,160,opt,name=keys_sighted,json=keysSighted,proto3,oneof"`
+}
+
+type Event_SignatureRefused struct {
+	// Kind attempt, written by lockbox-orchestrator: something was refused for want of a signature.
+	SignatureRefused *SignatureRefused `protobuf:"bytes,161,opt,name=signature_refused,json=signatureRefused,proto3,oneof"`
+}
+
 type Event_WaivedAccessReported struct {
 	// Kind digest, written by lockbox-orchestrator: the customer is told which access began without asking them.
 	WaivedAccessReported *WaivedAccessReported `protobuf:"bytes,120,opt,name=waived_access_reported,json=waivedAccessReported,proto3,oneof"`
@@ -1500,6 +1601,18 @@ func (*Event_ErasureDeclined) isEvent_Fact() {}
 
 func (*Event_KeysDestroyed) isEvent_Fact() {}
 
+func (*Event_KeyOffered) isEvent_Fact() {}
+
+func (*Event_KeyChangeOffered) isEvent_Fact() {}
+
+func (*Event_KeyChainBegan) isEvent_Fact() {}
+
+func (*Event_KeyChainChanged) isEvent_Fact() {}
+
+func (*Event_KeysSighted) isEvent_Fact() {}
+
+func (*Event_SignatureRefused) isEvent_Fact() {}
+
 func (*Event_WaivedAccessReported) isEvent_Fact() {}
 
 var File_lockbox_v1_event_proto protoreflect.FileDescriptor
@@ -1507,7 +1620,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\x861\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x15lockbox/v1/keys.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xe54\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1521,7 +1634,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\t \x01(\tR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\n" +
 	" \x01(\tR\vcausationId\x12!\n" +
-	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x12\x1c\n" +
+	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x123\n" +
+	"\x06signed\x18\x12 \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x1c\n" +
 	"\tsignature\x18\x13 \x01(\fR\tsignature\x12H\n" +
 	"\x10access_requested\x18\x14 \x01(\v2\x1b.lockbox.v1.AccessRequestedH\x00R\x0faccessRequested\x12H\n" +
 	"\x10access_evaluated\x18\x15 \x01(\v2\x1b.lockbox.v1.AccessEvaluatedH\x00R\x0faccessEvaluated\x12[\n" +
@@ -1599,7 +1713,14 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x10erasure_proposed\x18\x87\x01 \x01(\v2\x1b.lockbox.v1.ErasureProposedH\x00R\x0ferasureProposed\x12F\n" +
 	"\x0ferasure_decided\x18\x88\x01 \x01(\v2\x1a.lockbox.v1.ErasureDecidedH\x00R\x0eerasureDecided\x12I\n" +
 	"\x10erasure_declined\x18\x89\x01 \x01(\v2\x1b.lockbox.v1.ErasureDeclinedH\x00R\x0ferasureDeclined\x12C\n" +
-	"\x0ekeys_destroyed\x18\x8a\x01 \x01(\v2\x19.lockbox.v1.KeysDestroyedH\x00R\rkeysDestroyed\x12X\n" +
+	"\x0ekeys_destroyed\x18\x8a\x01 \x01(\v2\x19.lockbox.v1.KeysDestroyedH\x00R\rkeysDestroyed\x12:\n" +
+	"\vkey_offered\x18\x92\x01 \x01(\v2\x16.lockbox.v1.KeyOfferedH\x00R\n" +
+	"keyOffered\x12M\n" +
+	"\x12key_change_offered\x18\x93\x01 \x01(\v2\x1c.lockbox.v1.KeyChangeOfferedH\x00R\x10keyChangeOffered\x12D\n" +
+	"\x0fkey_chain_began\x18\x94\x01 \x01(\v2\x19.lockbox.v1.KeyChainBeganH\x00R\rkeyChainBegan\x12J\n" +
+	"\x11key_chain_changed\x18\x95\x01 \x01(\v2\x1b.lockbox.v1.KeyChainChangedH\x00R\x0fkeyChainChanged\x12=\n" +
+	"\fkeys_sighted\x18\xa0\x01 \x01(\v2\x17.lockbox.v1.KeysSightedH\x00R\vkeysSighted\x12L\n" +
+	"\x11signature_refused\x18\xa1\x01 \x01(\v2\x1c.lockbox.v1.SignatureRefusedH\x00R\x10signatureRefused\x12X\n" +
 	"\x16waived_access_reported\x18x \x01(\v2 .lockbox.v1.WaivedAccessReportedH\x00R\x14waivedAccessReportedB\x06\n" +
 	"\x04factB;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
@@ -1620,169 +1741,183 @@ var file_lockbox_v1_event_proto_goTypes = []any{
 	(*Event)(nil),                   // 0: lockbox.v1.Event
 	(*timestamppb.Timestamp)(nil),   // 1: google.protobuf.Timestamp
 	(*Actor)(nil),                   // 2: lockbox.v1.Actor
-	(*AccessRequested)(nil),         // 3: lockbox.v1.AccessRequested
-	(*AccessEvaluated)(nil),         // 4: lockbox.v1.AccessEvaluated
-	(*InternalApprovalGiven)(nil),   // 5: lockbox.v1.InternalApprovalGiven
-	(*InternalApprovalRefused)(nil), // 6: lockbox.v1.InternalApprovalRefused
-	(*InternalApprovalExpired)(nil), // 7: lockbox.v1.InternalApprovalExpired
-	(*CustomerNotified)(nil),        // 8: lockbox.v1.CustomerNotified
-	(*ApprovalReminderDue)(nil),     // 9: lockbox.v1.ApprovalReminderDue
-	(*ApproversUnavailable)(nil),    // 10: lockbox.v1.ApproversUnavailable
-	(*QuestionAsked)(nil),           // 11: lockbox.v1.QuestionAsked
-	(*QuestionAnswered)(nil),        // 12: lockbox.v1.QuestionAnswered
-	(*CustomerApproved)(nil),        // 13: lockbox.v1.CustomerApproved
-	(*CustomerDenied)(nil),          // 14: lockbox.v1.CustomerDenied
-	(*RequestExpired)(nil),          // 15: lockbox.v1.RequestExpired
-	(*RequestWithdrawn)(nil),        // 16: lockbox.v1.RequestWithdrawn
-	(*AccessGranted)(nil),           // 17: lockbox.v1.AccessGranted
-	(*AccessLapsed)(nil),            // 18: lockbox.v1.AccessLapsed
-	(*AccessRevoked)(nil),           // 19: lockbox.v1.AccessRevoked
-	(*AccessReleased)(nil),          // 20: lockbox.v1.AccessReleased
-	(*AccessCompleted)(nil),         // 21: lockbox.v1.AccessCompleted
-	(*InternalReminderDue)(nil),     // 22: lockbox.v1.InternalReminderDue
-	(*TenantCreated)(nil),           // 23: lockbox.v1.TenantCreated
-	(*SupportPlanChanged)(nil),      // 24: lockbox.v1.SupportPlanChanged
-	(*LockboxEnabled)(nil),          // 25: lockbox.v1.LockboxEnabled
-	(*LockboxDisabled)(nil),         // 26: lockbox.v1.LockboxDisabled
-	(*PreviewSignedUp)(nil),         // 27: lockbox.v1.PreviewSignedUp
-	(*PreviewSignedOff)(nil),        // 28: lockbox.v1.PreviewSignedOff
-	(*SettingsChanged)(nil),         // 29: lockbox.v1.SettingsChanged
-	(*SubscriptionRegistered)(nil),  // 30: lockbox.v1.SubscriptionRegistered
-	(*RoleAssigned)(nil),            // 31: lockbox.v1.RoleAssigned
-	(*RoleRemoved)(nil),             // 32: lockbox.v1.RoleRemoved
-	(*RoleActivated)(nil),           // 33: lockbox.v1.RoleActivated
-	(*RoleDeactivated)(nil),         // 34: lockbox.v1.RoleDeactivated
-	(*SubscriptionGivenUp)(nil),     // 35: lockbox.v1.SubscriptionGivenUp
-	(*AccountIdentified)(nil),       // 36: lockbox.v1.AccountIdentified
-	(*SignInChangeProposed)(nil),    // 37: lockbox.v1.SignInChangeProposed
-	(*SignInChangeConfirmed)(nil),   // 38: lockbox.v1.SignInChangeConfirmed
-	(*SignInChangeStopped)(nil),     // 39: lockbox.v1.SignInChangeStopped
-	(*SignInChangeReminded)(nil),    // 40: lockbox.v1.SignInChangeReminded
-	(*SignInChanged)(nil),           // 41: lockbox.v1.SignInChanged
-	(*FormerSignInEnded)(nil),       // 42: lockbox.v1.FormerSignInEnded
-	(*SignedIn)(nil),                // 43: lockbox.v1.SignedIn
-	(*RoleInvited)(nil),             // 44: lockbox.v1.RoleInvited
-	(*InvitationRedeemed)(nil),      // 45: lockbox.v1.InvitationRedeemed
-	(*InvitationConfirmed)(nil),     // 46: lockbox.v1.InvitationConfirmed
-	(*InvitationEnded)(nil),         // 47: lockbox.v1.InvitationEnded
-	(*RoleEnded)(nil),               // 48: lockbox.v1.RoleEnded
-	(*WebhookAdded)(nil),            // 49: lockbox.v1.WebhookAdded
-	(*WebhookRemoved)(nil),          // 50: lockbox.v1.WebhookRemoved
-	(*OwnershipRecorded)(nil),       // 51: lockbox.v1.OwnershipRecorded
-	(*OwnershipContested)(nil),      // 52: lockbox.v1.OwnershipContested
-	(*OwnershipTransferred)(nil),    // 53: lockbox.v1.OwnershipTransferred
-	(*TicketOpened)(nil),            // 54: lockbox.v1.TicketOpened
-	(*TicketAssigned)(nil),          // 55: lockbox.v1.TicketAssigned
-	(*TicketReassigned)(nil),        // 56: lockbox.v1.TicketReassigned
-	(*TicketCommented)(nil),         // 57: lockbox.v1.TicketCommented
-	(*TicketClosed)(nil),            // 58: lockbox.v1.TicketClosed
-	(*TicketReopened)(nil),          // 59: lockbox.v1.TicketReopened
-	(*RulesPublished)(nil),          // 60: lockbox.v1.RulesPublished
-	(*CataloguePublished)(nil),      // 61: lockbox.v1.CataloguePublished
-	(*ExposureDisclosed)(nil),       // 62: lockbox.v1.ExposureDisclosed
-	(*LegalDemandDisclosed)(nil),    // 63: lockbox.v1.LegalDemandDisclosed
-	(*DisclosureTold)(nil),          // 64: lockbox.v1.DisclosureTold
-	(*NotificationSent)(nil),        // 65: lockbox.v1.NotificationSent
-	(*NotificationFailed)(nil),      // 66: lockbox.v1.NotificationFailed
-	(*CheckpointSigned)(nil),        // 67: lockbox.v1.CheckpointSigned
-	(*LogKeyChanged)(nil),           // 68: lockbox.v1.LogKeyChanged
-	(*DifferenceFound)(nil),         // 69: lockbox.v1.DifferenceFound
-	(*StreamRestored)(nil),          // 70: lockbox.v1.StreamRestored
-	(*MessageSetAside)(nil),         // 71: lockbox.v1.MessageSetAside
-	(*SigningBegan)(nil),            // 72: lockbox.v1.SigningBegan
-	(*WriterCertified)(nil),         // 73: lockbox.v1.WriterCertified
-	(*WriterRevoked)(nil),           // 74: lockbox.v1.WriterRevoked
-	(*ErasureProposed)(nil),         // 75: lockbox.v1.ErasureProposed
-	(*ErasureDecided)(nil),          // 76: lockbox.v1.ErasureDecided
-	(*ErasureDeclined)(nil),         // 77: lockbox.v1.ErasureDeclined
-	(*KeysDestroyed)(nil),           // 78: lockbox.v1.KeysDestroyed
-	(*WaivedAccessReported)(nil),    // 79: lockbox.v1.WaivedAccessReported
+	(*SignedStatement)(nil),         // 3: lockbox.v1.SignedStatement
+	(*AccessRequested)(nil),         // 4: lockbox.v1.AccessRequested
+	(*AccessEvaluated)(nil),         // 5: lockbox.v1.AccessEvaluated
+	(*InternalApprovalGiven)(nil),   // 6: lockbox.v1.InternalApprovalGiven
+	(*InternalApprovalRefused)(nil), // 7: lockbox.v1.InternalApprovalRefused
+	(*InternalApprovalExpired)(nil), // 8: lockbox.v1.InternalApprovalExpired
+	(*CustomerNotified)(nil),        // 9: lockbox.v1.CustomerNotified
+	(*ApprovalReminderDue)(nil),     // 10: lockbox.v1.ApprovalReminderDue
+	(*ApproversUnavailable)(nil),    // 11: lockbox.v1.ApproversUnavailable
+	(*QuestionAsked)(nil),           // 12: lockbox.v1.QuestionAsked
+	(*QuestionAnswered)(nil),        // 13: lockbox.v1.QuestionAnswered
+	(*CustomerApproved)(nil),        // 14: lockbox.v1.CustomerApproved
+	(*CustomerDenied)(nil),          // 15: lockbox.v1.CustomerDenied
+	(*RequestExpired)(nil),          // 16: lockbox.v1.RequestExpired
+	(*RequestWithdrawn)(nil),        // 17: lockbox.v1.RequestWithdrawn
+	(*AccessGranted)(nil),           // 18: lockbox.v1.AccessGranted
+	(*AccessLapsed)(nil),            // 19: lockbox.v1.AccessLapsed
+	(*AccessRevoked)(nil),           // 20: lockbox.v1.AccessRevoked
+	(*AccessReleased)(nil),          // 21: lockbox.v1.AccessReleased
+	(*AccessCompleted)(nil),         // 22: lockbox.v1.AccessCompleted
+	(*InternalReminderDue)(nil),     // 23: lockbox.v1.InternalReminderDue
+	(*TenantCreated)(nil),           // 24: lockbox.v1.TenantCreated
+	(*SupportPlanChanged)(nil),      // 25: lockbox.v1.SupportPlanChanged
+	(*LockboxEnabled)(nil),          // 26: lockbox.v1.LockboxEnabled
+	(*LockboxDisabled)(nil),         // 27: lockbox.v1.LockboxDisabled
+	(*PreviewSignedUp)(nil),         // 28: lockbox.v1.PreviewSignedUp
+	(*PreviewSignedOff)(nil),        // 29: lockbox.v1.PreviewSignedOff
+	(*SettingsChanged)(nil),         // 30: lockbox.v1.SettingsChanged
+	(*SubscriptionRegistered)(nil),  // 31: lockbox.v1.SubscriptionRegistered
+	(*RoleAssigned)(nil),            // 32: lockbox.v1.RoleAssigned
+	(*RoleRemoved)(nil),             // 33: lockbox.v1.RoleRemoved
+	(*RoleActivated)(nil),           // 34: lockbox.v1.RoleActivated
+	(*RoleDeactivated)(nil),         // 35: lockbox.v1.RoleDeactivated
+	(*SubscriptionGivenUp)(nil),     // 36: lockbox.v1.SubscriptionGivenUp
+	(*AccountIdentified)(nil),       // 37: lockbox.v1.AccountIdentified
+	(*SignInChangeProposed)(nil),    // 38: lockbox.v1.SignInChangeProposed
+	(*SignInChangeConfirmed)(nil),   // 39: lockbox.v1.SignInChangeConfirmed
+	(*SignInChangeStopped)(nil),     // 40: lockbox.v1.SignInChangeStopped
+	(*SignInChangeReminded)(nil),    // 41: lockbox.v1.SignInChangeReminded
+	(*SignInChanged)(nil),           // 42: lockbox.v1.SignInChanged
+	(*FormerSignInEnded)(nil),       // 43: lockbox.v1.FormerSignInEnded
+	(*SignedIn)(nil),                // 44: lockbox.v1.SignedIn
+	(*RoleInvited)(nil),             // 45: lockbox.v1.RoleInvited
+	(*InvitationRedeemed)(nil),      // 46: lockbox.v1.InvitationRedeemed
+	(*InvitationConfirmed)(nil),     // 47: lockbox.v1.InvitationConfirmed
+	(*InvitationEnded)(nil),         // 48: lockbox.v1.InvitationEnded
+	(*RoleEnded)(nil),               // 49: lockbox.v1.RoleEnded
+	(*WebhookAdded)(nil),            // 50: lockbox.v1.WebhookAdded
+	(*WebhookRemoved)(nil),          // 51: lockbox.v1.WebhookRemoved
+	(*OwnershipRecorded)(nil),       // 52: lockbox.v1.OwnershipRecorded
+	(*OwnershipContested)(nil),      // 53: lockbox.v1.OwnershipContested
+	(*OwnershipTransferred)(nil),    // 54: lockbox.v1.OwnershipTransferred
+	(*TicketOpened)(nil),            // 55: lockbox.v1.TicketOpened
+	(*TicketAssigned)(nil),          // 56: lockbox.v1.TicketAssigned
+	(*TicketReassigned)(nil),        // 57: lockbox.v1.TicketReassigned
+	(*TicketCommented)(nil),         // 58: lockbox.v1.TicketCommented
+	(*TicketClosed)(nil),            // 59: lockbox.v1.TicketClosed
+	(*TicketReopened)(nil),          // 60: lockbox.v1.TicketReopened
+	(*RulesPublished)(nil),          // 61: lockbox.v1.RulesPublished
+	(*CataloguePublished)(nil),      // 62: lockbox.v1.CataloguePublished
+	(*ExposureDisclosed)(nil),       // 63: lockbox.v1.ExposureDisclosed
+	(*LegalDemandDisclosed)(nil),    // 64: lockbox.v1.LegalDemandDisclosed
+	(*DisclosureTold)(nil),          // 65: lockbox.v1.DisclosureTold
+	(*NotificationSent)(nil),        // 66: lockbox.v1.NotificationSent
+	(*NotificationFailed)(nil),      // 67: lockbox.v1.NotificationFailed
+	(*CheckpointSigned)(nil),        // 68: lockbox.v1.CheckpointSigned
+	(*LogKeyChanged)(nil),           // 69: lockbox.v1.LogKeyChanged
+	(*DifferenceFound)(nil),         // 70: lockbox.v1.DifferenceFound
+	(*StreamRestored)(nil),          // 71: lockbox.v1.StreamRestored
+	(*MessageSetAside)(nil),         // 72: lockbox.v1.MessageSetAside
+	(*SigningBegan)(nil),            // 73: lockbox.v1.SigningBegan
+	(*WriterCertified)(nil),         // 74: lockbox.v1.WriterCertified
+	(*WriterRevoked)(nil),           // 75: lockbox.v1.WriterRevoked
+	(*ErasureProposed)(nil),         // 76: lockbox.v1.ErasureProposed
+	(*ErasureDecided)(nil),          // 77: lockbox.v1.ErasureDecided
+	(*ErasureDeclined)(nil),         // 78: lockbox.v1.ErasureDeclined
+	(*KeysDestroyed)(nil),           // 79: lockbox.v1.KeysDestroyed
+	(*KeyOffered)(nil),              // 80: lockbox.v1.KeyOffered
+	(*KeyChangeOffered)(nil),        // 81: lockbox.v1.KeyChangeOffered
+	(*KeyChainBegan)(nil),           // 82: lockbox.v1.KeyChainBegan
+	(*KeyChainChanged)(nil),         // 83: lockbox.v1.KeyChainChanged
+	(*KeysSighted)(nil),             // 84: lockbox.v1.KeysSighted
+	(*SignatureRefused)(nil),        // 85: lockbox.v1.SignatureRefused
+	(*WaivedAccessReported)(nil),    // 86: lockbox.v1.WaivedAccessReported
 }
 var file_lockbox_v1_event_proto_depIdxs = []int32{
 	1,  // 0: lockbox.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,  // 1: lockbox.v1.Event.actor:type_name -> lockbox.v1.Actor
-	3,  // 2: lockbox.v1.Event.access_requested:type_name -> lockbox.v1.AccessRequested
-	4,  // 3: lockbox.v1.Event.access_evaluated:type_name -> lockbox.v1.AccessEvaluated
-	5,  // 4: lockbox.v1.Event.internal_approval_given:type_name -> lockbox.v1.InternalApprovalGiven
-	6,  // 5: lockbox.v1.Event.internal_approval_refused:type_name -> lockbox.v1.InternalApprovalRefused
-	7,  // 6: lockbox.v1.Event.internal_approval_expired:type_name -> lockbox.v1.InternalApprovalExpired
-	8,  // 7: lockbox.v1.Event.customer_notified:type_name -> lockbox.v1.CustomerNotified
-	9,  // 8: lockbox.v1.Event.approval_reminder_due:type_name -> lockbox.v1.ApprovalReminderDue
-	10, // 9: lockbox.v1.Event.approvers_unavailable:type_name -> lockbox.v1.ApproversUnavailable
-	11, // 10: lockbox.v1.Event.question_asked:type_name -> lockbox.v1.QuestionAsked
-	12, // 11: lockbox.v1.Event.question_answered:type_name -> lockbox.v1.QuestionAnswered
-	13, // 12: lockbox.v1.Event.customer_approved:type_name -> lockbox.v1.CustomerApproved
-	14, // 13: lockbox.v1.Event.customer_denied:type_name -> lockbox.v1.CustomerDenied
-	15, // 14: lockbox.v1.Event.request_expired:type_name -> lockbox.v1.RequestExpired
-	16, // 15: lockbox.v1.Event.request_withdrawn:type_name -> lockbox.v1.RequestWithdrawn
-	17, // 16: lockbox.v1.Event.access_granted:type_name -> lockbox.v1.AccessGranted
-	18, // 17: lockbox.v1.Event.access_lapsed:type_name -> lockbox.v1.AccessLapsed
-	19, // 18: lockbox.v1.Event.access_revoked:type_name -> lockbox.v1.AccessRevoked
-	20, // 19: lockbox.v1.Event.access_released:type_name -> lockbox.v1.AccessReleased
-	21, // 20: lockbox.v1.Event.access_completed:type_name -> lockbox.v1.AccessCompleted
-	22, // 21: lockbox.v1.Event.internal_reminder_due:type_name -> lockbox.v1.InternalReminderDue
-	23, // 22: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
-	24, // 23: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
-	25, // 24: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
-	26, // 25: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
-	27, // 26: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
-	28, // 27: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
-	29, // 28: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
-	30, // 29: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
-	31, // 30: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
-	32, // 31: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
-	33, // 32: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
-	34, // 33: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
-	35, // 34: lockbox.v1.Event.subscription_given_up:type_name -> lockbox.v1.SubscriptionGivenUp
-	36, // 35: lockbox.v1.Event.account_identified:type_name -> lockbox.v1.AccountIdentified
-	37, // 36: lockbox.v1.Event.sign_in_change_proposed:type_name -> lockbox.v1.SignInChangeProposed
-	38, // 37: lockbox.v1.Event.sign_in_change_confirmed:type_name -> lockbox.v1.SignInChangeConfirmed
-	39, // 38: lockbox.v1.Event.sign_in_change_stopped:type_name -> lockbox.v1.SignInChangeStopped
-	40, // 39: lockbox.v1.Event.sign_in_change_reminded:type_name -> lockbox.v1.SignInChangeReminded
-	41, // 40: lockbox.v1.Event.sign_in_changed:type_name -> lockbox.v1.SignInChanged
-	42, // 41: lockbox.v1.Event.former_sign_in_ended:type_name -> lockbox.v1.FormerSignInEnded
-	43, // 42: lockbox.v1.Event.signed_in:type_name -> lockbox.v1.SignedIn
-	44, // 43: lockbox.v1.Event.role_invited:type_name -> lockbox.v1.RoleInvited
-	45, // 44: lockbox.v1.Event.invitation_redeemed:type_name -> lockbox.v1.InvitationRedeemed
-	46, // 45: lockbox.v1.Event.invitation_confirmed:type_name -> lockbox.v1.InvitationConfirmed
-	47, // 46: lockbox.v1.Event.invitation_ended:type_name -> lockbox.v1.InvitationEnded
-	48, // 47: lockbox.v1.Event.role_ended:type_name -> lockbox.v1.RoleEnded
-	49, // 48: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
-	50, // 49: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
-	51, // 50: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
-	52, // 51: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
-	53, // 52: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
-	54, // 53: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
-	55, // 54: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
-	56, // 55: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
-	57, // 56: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
-	58, // 57: lockbox.v1.Event.ticket_closed:type_name -> lockbox.v1.TicketClosed
-	59, // 58: lockbox.v1.Event.ticket_reopened:type_name -> lockbox.v1.TicketReopened
-	60, // 59: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
-	61, // 60: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
-	62, // 61: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
-	63, // 62: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
-	64, // 63: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
-	65, // 64: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
-	66, // 65: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
-	67, // 66: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
-	68, // 67: lockbox.v1.Event.log_key_changed:type_name -> lockbox.v1.LogKeyChanged
-	69, // 68: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
-	70, // 69: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
-	71, // 70: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
-	72, // 71: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
-	73, // 72: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
-	74, // 73: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
-	75, // 74: lockbox.v1.Event.erasure_proposed:type_name -> lockbox.v1.ErasureProposed
-	76, // 75: lockbox.v1.Event.erasure_decided:type_name -> lockbox.v1.ErasureDecided
-	77, // 76: lockbox.v1.Event.erasure_declined:type_name -> lockbox.v1.ErasureDeclined
-	78, // 77: lockbox.v1.Event.keys_destroyed:type_name -> lockbox.v1.KeysDestroyed
-	79, // 78: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
-	79, // [79:79] is the sub-list for method output_type
-	79, // [79:79] is the sub-list for method input_type
-	79, // [79:79] is the sub-list for extension type_name
-	79, // [79:79] is the sub-list for extension extendee
-	0,  // [0:79] is the sub-list for field type_name
+	3,  // 2: lockbox.v1.Event.signed:type_name -> lockbox.v1.SignedStatement
+	4,  // 3: lockbox.v1.Event.access_requested:type_name -> lockbox.v1.AccessRequested
+	5,  // 4: lockbox.v1.Event.access_evaluated:type_name -> lockbox.v1.AccessEvaluated
+	6,  // 5: lockbox.v1.Event.internal_approval_given:type_name -> lockbox.v1.InternalApprovalGiven
+	7,  // 6: lockbox.v1.Event.internal_approval_refused:type_name -> lockbox.v1.InternalApprovalRefused
+	8,  // 7: lockbox.v1.Event.internal_approval_expired:type_name -> lockbox.v1.InternalApprovalExpired
+	9,  // 8: lockbox.v1.Event.customer_notified:type_name -> lockbox.v1.CustomerNotified
+	10, // 9: lockbox.v1.Event.approval_reminder_due:type_name -> lockbox.v1.ApprovalReminderDue
+	11, // 10: lockbox.v1.Event.approvers_unavailable:type_name -> lockbox.v1.ApproversUnavailable
+	12, // 11: lockbox.v1.Event.question_asked:type_name -> lockbox.v1.QuestionAsked
+	13, // 12: lockbox.v1.Event.question_answered:type_name -> lockbox.v1.QuestionAnswered
+	14, // 13: lockbox.v1.Event.customer_approved:type_name -> lockbox.v1.CustomerApproved
+	15, // 14: lockbox.v1.Event.customer_denied:type_name -> lockbox.v1.CustomerDenied
+	16, // 15: lockbox.v1.Event.request_expired:type_name -> lockbox.v1.RequestExpired
+	17, // 16: lockbox.v1.Event.request_withdrawn:type_name -> lockbox.v1.RequestWithdrawn
+	18, // 17: lockbox.v1.Event.access_granted:type_name -> lockbox.v1.AccessGranted
+	19, // 18: lockbox.v1.Event.access_lapsed:type_name -> lockbox.v1.AccessLapsed
+	20, // 19: lockbox.v1.Event.access_revoked:type_name -> lockbox.v1.AccessRevoked
+	21, // 20: lockbox.v1.Event.access_released:type_name -> lockbox.v1.AccessReleased
+	22, // 21: lockbox.v1.Event.access_completed:type_name -> lockbox.v1.AccessCompleted
+	23, // 22: lockbox.v1.Event.internal_reminder_due:type_name -> lockbox.v1.InternalReminderDue
+	24, // 23: lockbox.v1.Event.tenant_created:type_name -> lockbox.v1.TenantCreated
+	25, // 24: lockbox.v1.Event.support_plan_changed:type_name -> lockbox.v1.SupportPlanChanged
+	26, // 25: lockbox.v1.Event.lockbox_enabled:type_name -> lockbox.v1.LockboxEnabled
+	27, // 26: lockbox.v1.Event.lockbox_disabled:type_name -> lockbox.v1.LockboxDisabled
+	28, // 27: lockbox.v1.Event.preview_signed_up:type_name -> lockbox.v1.PreviewSignedUp
+	29, // 28: lockbox.v1.Event.preview_signed_off:type_name -> lockbox.v1.PreviewSignedOff
+	30, // 29: lockbox.v1.Event.settings_changed:type_name -> lockbox.v1.SettingsChanged
+	31, // 30: lockbox.v1.Event.subscription_registered:type_name -> lockbox.v1.SubscriptionRegistered
+	32, // 31: lockbox.v1.Event.role_assigned:type_name -> lockbox.v1.RoleAssigned
+	33, // 32: lockbox.v1.Event.role_removed:type_name -> lockbox.v1.RoleRemoved
+	34, // 33: lockbox.v1.Event.role_activated:type_name -> lockbox.v1.RoleActivated
+	35, // 34: lockbox.v1.Event.role_deactivated:type_name -> lockbox.v1.RoleDeactivated
+	36, // 35: lockbox.v1.Event.subscription_given_up:type_name -> lockbox.v1.SubscriptionGivenUp
+	37, // 36: lockbox.v1.Event.account_identified:type_name -> lockbox.v1.AccountIdentified
+	38, // 37: lockbox.v1.Event.sign_in_change_proposed:type_name -> lockbox.v1.SignInChangeProposed
+	39, // 38: lockbox.v1.Event.sign_in_change_confirmed:type_name -> lockbox.v1.SignInChangeConfirmed
+	40, // 39: lockbox.v1.Event.sign_in_change_stopped:type_name -> lockbox.v1.SignInChangeStopped
+	41, // 40: lockbox.v1.Event.sign_in_change_reminded:type_name -> lockbox.v1.SignInChangeReminded
+	42, // 41: lockbox.v1.Event.sign_in_changed:type_name -> lockbox.v1.SignInChanged
+	43, // 42: lockbox.v1.Event.former_sign_in_ended:type_name -> lockbox.v1.FormerSignInEnded
+	44, // 43: lockbox.v1.Event.signed_in:type_name -> lockbox.v1.SignedIn
+	45, // 44: lockbox.v1.Event.role_invited:type_name -> lockbox.v1.RoleInvited
+	46, // 45: lockbox.v1.Event.invitation_redeemed:type_name -> lockbox.v1.InvitationRedeemed
+	47, // 46: lockbox.v1.Event.invitation_confirmed:type_name -> lockbox.v1.InvitationConfirmed
+	48, // 47: lockbox.v1.Event.invitation_ended:type_name -> lockbox.v1.InvitationEnded
+	49, // 48: lockbox.v1.Event.role_ended:type_name -> lockbox.v1.RoleEnded
+	50, // 49: lockbox.v1.Event.webhook_added:type_name -> lockbox.v1.WebhookAdded
+	51, // 50: lockbox.v1.Event.webhook_removed:type_name -> lockbox.v1.WebhookRemoved
+	52, // 51: lockbox.v1.Event.ownership_recorded:type_name -> lockbox.v1.OwnershipRecorded
+	53, // 52: lockbox.v1.Event.ownership_contested:type_name -> lockbox.v1.OwnershipContested
+	54, // 53: lockbox.v1.Event.ownership_transferred:type_name -> lockbox.v1.OwnershipTransferred
+	55, // 54: lockbox.v1.Event.ticket_opened:type_name -> lockbox.v1.TicketOpened
+	56, // 55: lockbox.v1.Event.ticket_assigned:type_name -> lockbox.v1.TicketAssigned
+	57, // 56: lockbox.v1.Event.ticket_reassigned:type_name -> lockbox.v1.TicketReassigned
+	58, // 57: lockbox.v1.Event.ticket_commented:type_name -> lockbox.v1.TicketCommented
+	59, // 58: lockbox.v1.Event.ticket_closed:type_name -> lockbox.v1.TicketClosed
+	60, // 59: lockbox.v1.Event.ticket_reopened:type_name -> lockbox.v1.TicketReopened
+	61, // 60: lockbox.v1.Event.rules_published:type_name -> lockbox.v1.RulesPublished
+	62, // 61: lockbox.v1.Event.catalogue_published:type_name -> lockbox.v1.CataloguePublished
+	63, // 62: lockbox.v1.Event.exposure_disclosed:type_name -> lockbox.v1.ExposureDisclosed
+	64, // 63: lockbox.v1.Event.legal_demand_disclosed:type_name -> lockbox.v1.LegalDemandDisclosed
+	65, // 64: lockbox.v1.Event.disclosure_told:type_name -> lockbox.v1.DisclosureTold
+	66, // 65: lockbox.v1.Event.notification_sent:type_name -> lockbox.v1.NotificationSent
+	67, // 66: lockbox.v1.Event.notification_failed:type_name -> lockbox.v1.NotificationFailed
+	68, // 67: lockbox.v1.Event.checkpoint_signed:type_name -> lockbox.v1.CheckpointSigned
+	69, // 68: lockbox.v1.Event.log_key_changed:type_name -> lockbox.v1.LogKeyChanged
+	70, // 69: lockbox.v1.Event.difference_found:type_name -> lockbox.v1.DifferenceFound
+	71, // 70: lockbox.v1.Event.stream_restored:type_name -> lockbox.v1.StreamRestored
+	72, // 71: lockbox.v1.Event.message_set_aside:type_name -> lockbox.v1.MessageSetAside
+	73, // 72: lockbox.v1.Event.signing_began:type_name -> lockbox.v1.SigningBegan
+	74, // 73: lockbox.v1.Event.writer_certified:type_name -> lockbox.v1.WriterCertified
+	75, // 74: lockbox.v1.Event.writer_revoked:type_name -> lockbox.v1.WriterRevoked
+	76, // 75: lockbox.v1.Event.erasure_proposed:type_name -> lockbox.v1.ErasureProposed
+	77, // 76: lockbox.v1.Event.erasure_decided:type_name -> lockbox.v1.ErasureDecided
+	78, // 77: lockbox.v1.Event.erasure_declined:type_name -> lockbox.v1.ErasureDeclined
+	79, // 78: lockbox.v1.Event.keys_destroyed:type_name -> lockbox.v1.KeysDestroyed
+	80, // 79: lockbox.v1.Event.key_offered:type_name -> lockbox.v1.KeyOffered
+	81, // 80: lockbox.v1.Event.key_change_offered:type_name -> lockbox.v1.KeyChangeOffered
+	82, // 81: lockbox.v1.Event.key_chain_began:type_name -> lockbox.v1.KeyChainBegan
+	83, // 82: lockbox.v1.Event.key_chain_changed:type_name -> lockbox.v1.KeyChainChanged
+	84, // 83: lockbox.v1.Event.keys_sighted:type_name -> lockbox.v1.KeysSighted
+	85, // 84: lockbox.v1.Event.signature_refused:type_name -> lockbox.v1.SignatureRefused
+	86, // 85: lockbox.v1.Event.waived_access_reported:type_name -> lockbox.v1.WaivedAccessReported
+	86, // [86:86] is the sub-list for method output_type
+	86, // [86:86] is the sub-list for method input_type
+	86, // [86:86] is the sub-list for extension type_name
+	86, // [86:86] is the sub-list for extension extendee
+	0,  // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_event_proto_init() }
@@ -1795,6 +1930,7 @@ func file_lockbox_v1_event_proto_init() {
 	file_lockbox_v1_disclosure_proto_init()
 	file_lockbox_v1_erasure_proto_init()
 	file_lockbox_v1_integrity_proto_init()
+	file_lockbox_v1_keys_proto_init()
 	file_lockbox_v1_policy_proto_init()
 	file_lockbox_v1_request_proto_init()
 	file_lockbox_v1_signing_proto_init()
@@ -1879,6 +2015,12 @@ func file_lockbox_v1_event_proto_init() {
 		(*Event_ErasureDecided)(nil),
 		(*Event_ErasureDeclined)(nil),
 		(*Event_KeysDestroyed)(nil),
+		(*Event_KeyOffered)(nil),
+		(*Event_KeyChangeOffered)(nil),
+		(*Event_KeyChainBegan)(nil),
+		(*Event_KeyChainChanged)(nil),
+		(*Event_KeysSighted)(nil),
+		(*Event_SignatureRefused)(nil),
 		(*Event_WaivedAccessReported)(nil),
 	}
 	type x struct{}

@@ -365,6 +365,67 @@ func (ErasureStatus) EnumDescriptor() ([]byte, []int) {
 	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
+// What a key is good for now.
+type KeyStanding int32
+
+const (
+	// Not set; no key has it.
+	KeyStanding_KEY_STANDING_UNSPECIFIED KeyStanding = 0
+	// It was offered, and those who may enrol it have not signed.
+	KeyStanding_KEY_STANDING_OFFERED KeyStanding = 1
+	// It is enrolled, and its delay is not proven to be over.
+	KeyStanding_KEY_STANDING_WAITING KeyStanding = 2
+	// What it signs counts.
+	KeyStanding_KEY_STANDING_COUNTS KeyStanding = 3
+	// It was removed.
+	KeyStanding_KEY_STANDING_REMOVED KeyStanding = 4
+)
+
+// Enum value maps for KeyStanding.
+var (
+	KeyStanding_name = map[int32]string{
+		0: "KEY_STANDING_UNSPECIFIED",
+		1: "KEY_STANDING_OFFERED",
+		2: "KEY_STANDING_WAITING",
+		3: "KEY_STANDING_COUNTS",
+		4: "KEY_STANDING_REMOVED",
+	}
+	KeyStanding_value = map[string]int32{
+		"KEY_STANDING_UNSPECIFIED": 0,
+		"KEY_STANDING_OFFERED":     1,
+		"KEY_STANDING_WAITING":     2,
+		"KEY_STANDING_COUNTS":      3,
+		"KEY_STANDING_REMOVED":     4,
+	}
+)
+
+func (x KeyStanding) Enum() *KeyStanding {
+	p := new(KeyStanding)
+	*p = x
+	return p
+}
+
+func (x KeyStanding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyStanding) Descriptor() protoreflect.EnumDescriptor {
+	return file_lockbox_v1_query_proto_enumTypes[5].Descriptor()
+}
+
+func (KeyStanding) Type() protoreflect.EnumType {
+	return &file_lockbox_v1_query_proto_enumTypes[5]
+}
+
+func (x KeyStanding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyStanding.Descriptor instead.
+func (KeyStanding) EnumDescriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{5}
+}
+
 // Somebody wants to know something. Sent to `lockbox.query.<sender>.<name>`: the sender is the account on the bus that may publish
 // there, and the name that of the ask's field. Answered by audit-projector from its projection. People see what they may see;
 // everything else is NOT_FOUND (I9).
@@ -403,6 +464,8 @@ type Query struct {
 	//	*Query_GetDashboard
 	//	*Query_ListScenarios
 	//	*Query_ListErasures
+	//	*Query_GetKeys
+	//	*Query_GetSigning
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -653,6 +716,24 @@ func (x *Query) GetListErasures() *ListErasures {
 	return nil
 }
 
+func (x *Query) GetGetKeys() *GetKeys {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetKeys); ok {
+			return x.GetKeys
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetGetSigning() *GetSigning {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetSigning); ok {
+			return x.GetSigning
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -757,6 +838,16 @@ type Query_ListErasures struct {
 	ListErasures *ListErasures `protobuf:"bytes,75,opt,name=list_erasures,json=listErasures,proto3,oneof"`
 }
 
+type Query_GetKeys struct {
+	// The keys with which a customer's people sign.
+	GetKeys *GetKeys `protobuf:"bytes,76,opt,name=get_keys,json=getKeys,proto3,oneof"`
+}
+
+type Query_GetSigning struct {
+	// What somebody has to sign for what they are about to do.
+	GetSigning *GetSigning `protobuf:"bytes,77,opt,name=get_signing,json=getSigning,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -797,6 +888,10 @@ func (*Query_ListScenarios) isQuery_Ask() {}
 
 func (*Query_ListErasures) isQuery_Ask() {}
 
+func (*Query_GetKeys) isQuery_Ask() {}
+
+func (*Query_GetSigning) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -828,6 +923,8 @@ type QueryReply struct {
 	//	*QueryReply_Dashboard
 	//	*QueryReply_Scenarios
 	//	*QueryReply_Erasures
+	//	*QueryReply_Keys
+	//	*QueryReply_Signing
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1064,6 +1161,24 @@ func (x *QueryReply) GetErasures() *ErasureList {
 	return nil
 }
 
+func (x *QueryReply) GetKeys() *KeysView {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Keys); ok {
+			return x.Keys
+		}
+	}
+	return nil
+}
+
+func (x *QueryReply) GetSigning() *SigningView {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_Signing); ok {
+			return x.Signing
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -1168,6 +1283,16 @@ type QueryReply_Erasures struct {
 	Erasures *ErasureList `protobuf:"bytes,105,opt,name=erasures,proto3,oneof"`
 }
 
+type QueryReply_Keys struct {
+	// Answers get_keys.
+	Keys *KeysView `protobuf:"bytes,106,opt,name=keys,proto3,oneof"`
+}
+
+type QueryReply_Signing struct {
+	// Answers get_signing.
+	Signing *SigningView `protobuf:"bytes,107,opt,name=signing,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -1207,6 +1332,10 @@ func (*QueryReply_Dashboard) isQueryReply_Answer() {}
 func (*QueryReply_Scenarios) isQueryReply_Answer() {}
 
 func (*QueryReply_Erasures) isQueryReply_Answer() {}
+
+func (*QueryReply_Keys) isQueryReply_Answer() {}
+
+func (*QueryReply_Signing) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -2325,7 +2454,11 @@ type Decision struct {
 	// A customer's approval: the resources that they allowed.
 	ResourceIds []string `protobuf:"bytes,6,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	// An internal decision: the group of the stage. Empty for the customer's people.
-	Group         string `protobuf:"bytes,7,opt,name=group,proto3" json:"group,omitempty"`
+	Group string `protobuf:"bytes,7,opt,name=group,proto3" json:"group,omitempty"`
+	// What they signed; absent if they signed nothing, and for the provider's people.
+	Signed *SignedStatement `protobuf:"bytes,8,opt,name=signed,proto3" json:"signed,omitempty"`
+	// The version of the event that holds it; 0 for an internal decision.
+	Version       uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2407,6 +2540,20 @@ func (x *Decision) GetGroup() string {
 		return x.Group
 	}
 	return ""
+}
+
+func (x *Decision) GetSigned() *SignedStatement {
+	if x != nil {
+		return x.Signed
+	}
+	return nil
+}
+
+func (x *Decision) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 // A question of an approver's, and its answer.
@@ -5617,13 +5764,748 @@ func (x *Receipt) GetFile() []byte {
 	return nil
 }
 
+// The keys with which a customer's people sign what they decide (R42). For the customer's people, and for the provider's security
+// officers.
+type GetKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetKeys) Reset() {
+	*x = GetKeys{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetKeys) ProtoMessage() {}
+
+func (x *GetKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetKeys.ProtoReflect.Descriptor instead.
+func (*GetKeys) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
+}
+
+// One key.
+type KeyView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, 32 bytes.
+	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Whose it is; absent for a recovery key.
+	Person *Person `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	// What they call it; empty if nobody said.
+	Label string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	// `webauthn` for a passkey or a security key in the browser, `ssh` for a key at the command line.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// `administrator`, `approver`, or `recovery`.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// What it is good for.
+	Standing KeyStanding `protobuf:"varint,6,opt,name=standing,proto3,enum=lockbox.v1.KeyStanding" json:"standing,omitempty"`
+	// When it was offered or enrolled, by the clock of who wrote it down.
+	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// When it was removed; absent if it was not.
+	RemovedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=removed_at,json=removedAt,proto3" json:"removed_at,omitempty"`
+	// Of a key that waits: when its delay is over at the earliest, by the witnesses; absent while no witness has seen it.
+	CountsFrom *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=counts_from,json=countsFrom,proto3" json:"counts_from,omitempty"`
+	// The enrolment: an `Enrolment` of pkg/approval, as JSON; of a recovery key its `Key`.
+	Enrolment     []byte `protobuf:"bytes,10,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyView) Reset() {
+	*x = KeyView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyView) ProtoMessage() {}
+
+func (x *KeyView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyView.ProtoReflect.Descriptor instead.
+func (*KeyView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *KeyView) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *KeyView) GetPerson() *Person {
+	if x != nil {
+		return x.Person
+	}
+	return nil
+}
+
+func (x *KeyView) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *KeyView) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *KeyView) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *KeyView) GetStanding() KeyStanding {
+	if x != nil {
+		return x.Standing
+	}
+	return KeyStanding_KEY_STANDING_UNSPECIFIED
+}
+
+func (x *KeyView) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *KeyView) GetRemovedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemovedAt
+	}
+	return nil
+}
+
+func (x *KeyView) GetCountsFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountsFrom
+	}
+	return nil
+}
+
+func (x *KeyView) GetEnrolment() []byte {
+	if x != nil {
+		return x.Enrolment
+	}
+	return nil
+}
+
+// A statement about keys that is not signed by all who have to.
+type OfferedChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statement with its signatures so far.
+	Change *SignedStatement `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	// Who began it.
+	By *Actor `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// The version of the last event about it.
+	Version       uint64 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferedChange) Reset() {
+	*x = OfferedChange{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferedChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferedChange) ProtoMessage() {}
+
+func (x *OfferedChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferedChange.ProtoReflect.Descriptor instead.
+func (*OfferedChange) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *OfferedChange) GetChange() *SignedStatement {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *OfferedChange) GetBy() *Actor {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *OfferedChange) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *OfferedChange) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// Answers GetKeys.
+type KeysView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the log, and what stands in `origin` of every statement.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The log's public keys, a line each.
+	LogKeys string `protobuf:"bytes,2,opt,name=log_keys,json=logKeys,proto3" json:"log_keys,omitempty"`
+	// The witnesses that this deployment's log is shown to, as C2SP verifier keys, and how many of them it waits for: what
+	// a genesis would name.
+	Witnesses []string `protobuf:"bytes,3,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	// How many of them a checkpoint has to have; 0 if there are none.
+	Quorum uint32 `protobuf:"varint,4,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	// The events that say whose keys count, from the genesis on: statements, and what witnesses saw. Whoever does not believe
+	// this answer folds them.
+	Events []*KeyEvent `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`
+	// All keys, the newest last.
+	Keys []*KeyView `protobuf:"bytes,6,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Statements that wait for signatures.
+	Offered []*OfferedChange `protobuf:"bytes,7,rep,name=offered,proto3" json:"offered,omitempty"`
+	// `none`, `signatures` or `command-line`; empty before there is a chain.
+	Demand string `protobuf:"bytes,8,opt,name=demand,proto3" json:"demand,omitempty"`
+	// The demand that will hold when its delay is over; empty if none waits.
+	DemandWaiting string `protobuf:"bytes,9,opt,name=demand_waiting,json=demandWaiting,proto3" json:"demand_waiting,omitempty"`
+	// The digest of the genesis, 32 bytes; empty before there is a chain.
+	Fingerprint []byte `protobuf:"bytes,10,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// The same as words.
+	FingerprintWords string `protobuf:"bytes,11,opt,name=fingerprint_words,json=fingerprintWords,proto3" json:"fingerprint_words,omitempty"`
+	// The version of the last event; for `seen_version` of a command.
+	Version uint64 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`
+	// Why nothing that these keys sign is accepted; empty if nothing is wrong with them.
+	Fault         string `protobuf:"bytes,13,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysView) Reset() {
+	*x = KeysView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysView) ProtoMessage() {}
+
+func (x *KeysView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysView.ProtoReflect.Descriptor instead.
+func (*KeysView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *KeysView) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *KeysView) GetLogKeys() string {
+	if x != nil {
+		return x.LogKeys
+	}
+	return ""
+}
+
+func (x *KeysView) GetWitnesses() []string {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+func (x *KeysView) GetQuorum() uint32 {
+	if x != nil {
+		return x.Quorum
+	}
+	return 0
+}
+
+func (x *KeysView) GetEvents() []*KeyEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *KeysView) GetKeys() []*KeyView {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *KeysView) GetOffered() []*OfferedChange {
+	if x != nil {
+		return x.Offered
+	}
+	return nil
+}
+
+func (x *KeysView) GetDemand() string {
+	if x != nil {
+		return x.Demand
+	}
+	return ""
+}
+
+func (x *KeysView) GetDemandWaiting() string {
+	if x != nil {
+		return x.DemandWaiting
+	}
+	return ""
+}
+
+func (x *KeysView) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *KeysView) GetFingerprintWords() string {
+	if x != nil {
+		return x.FingerprintWords
+	}
+	return ""
+}
+
+func (x *KeysView) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *KeysView) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+// One event about keys.
+type KeyEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its version.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The last token of its subject.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Its EVENTS sequence.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The event, exactly as it is stored.
+	Stored        []byte `protobuf:"bytes,4,opt,name=stored,proto3" json:"stored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyEvent) Reset() {
+	*x = KeyEvent{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyEvent) ProtoMessage() {}
+
+func (x *KeyEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyEvent.ProtoReflect.Descriptor instead.
+func (*KeyEvent) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *KeyEvent) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *KeyEvent) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *KeyEvent) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *KeyEvent) GetStored() []byte {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+// What somebody has to sign for what they are about to do (R42): the exact bytes that their statement rests on. The statement is
+// made where it is signed.
+type GetSigning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about.
+	//
+	// Types that are valid to be assigned to About:
+	//
+	//	*GetSigning_RequestId
+	//	*GetSigning_SubscriptionId
+	//	*GetSigning_TenantItself
+	About         isGetSigning_About `protobuf_oneof:"about"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSigning) Reset() {
+	*x = GetSigning{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSigning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSigning) ProtoMessage() {}
+
+func (x *GetSigning) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSigning.ProtoReflect.Descriptor instead.
+func (*GetSigning) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetSigning) GetAbout() isGetSigning_About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *GetSigning) GetRequestId() string {
+	if x != nil {
+		if x, ok := x.About.(*GetSigning_RequestId); ok {
+			return x.RequestId
+		}
+	}
+	return ""
+}
+
+func (x *GetSigning) GetSubscriptionId() string {
+	if x != nil {
+		if x, ok := x.About.(*GetSigning_SubscriptionId); ok {
+			return x.SubscriptionId
+		}
+	}
+	return ""
+}
+
+func (x *GetSigning) GetTenantItself() bool {
+	if x != nil {
+		if x, ok := x.About.(*GetSigning_TenantItself); ok {
+			return x.TenantItself
+		}
+	}
+	return false
+}
+
+type isGetSigning_About interface {
+	isGetSigning_About()
+}
+
+type GetSigning_RequestId struct {
+	// A request that they decide or revoke.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof"`
+}
+
+type GetSigning_SubscriptionId struct {
+	// A subscription whose settings they change.
+	SubscriptionId string `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3,oneof"`
+}
+
+type GetSigning_TenantItself struct {
+	// The tenant's own settings.
+	TenantItself bool `protobuf:"varint,3,opt,name=tenant_itself,json=tenantItself,proto3,oneof"`
+}
+
+func (*GetSigning_RequestId) isGetSigning_About() {}
+
+func (*GetSigning_SubscriptionId) isGetSigning_About() {}
+
+func (*GetSigning_TenantItself) isGetSigning_About() {}
+
+// Answers GetSigning.
+type SigningView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the log.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The fingerprint of the customer's keys, 32 bytes; empty if there are none, and nothing can be signed.
+	Genesis []byte `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
+	// The tenant's id.
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The events of what it is about, version 1 first; of the tenant or a subscription only the last.
+	Events []*RestsOn `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
+	// The caller's own keys that count.
+	Keys []*KeyView `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Whether an approval, or a change that could get around one, has to be signed: `none`, `signatures` or `command-line`.
+	Demand        string `protobuf:"bytes,6,opt,name=demand,proto3" json:"demand,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningView) Reset() {
+	*x = SigningView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningView) ProtoMessage() {}
+
+func (x *SigningView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningView.ProtoReflect.Descriptor instead.
+func (*SigningView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *SigningView) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *SigningView) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *SigningView) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SigningView) GetEvents() []*RestsOn {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *SigningView) GetKeys() []*KeyView {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *SigningView) GetDemand() string {
+	if x != nil {
+		return x.Demand
+	}
+	return ""
+}
+
+// An event that a statement rests on.
+type RestsOn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its version.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The last token of its subject.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// SHA-256 of the event as it is stored.
+	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The event, exactly as it is stored. Empty if it is not for the caller's eyes: then only its hash is signed.
+	Stored        []byte `protobuf:"bytes,4,opt,name=stored,proto3" json:"stored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestsOn) Reset() {
+	*x = RestsOn{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestsOn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestsOn) ProtoMessage() {}
+
+func (x *RestsOn) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestsOn.ProtoReflect.Descriptor instead.
+func (*RestsOn) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *RestsOn) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RestsOn) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RestsOn) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *RestsOn) GetStored() []byte {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
 var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe9\n" +
-	"\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x15lockbox/v1/keys.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xd6\v\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -5653,8 +6535,11 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\fget_overview\x18H \x01(\v2\x17.lockbox.v1.GetOverviewH\x00R\vgetOverview\x12?\n" +
 	"\rget_dashboard\x18I \x01(\v2\x18.lockbox.v1.GetDashboardH\x00R\fgetDashboard\x12B\n" +
 	"\x0elist_scenarios\x18J \x01(\v2\x19.lockbox.v1.ListScenariosH\x00R\rlistScenarios\x12?\n" +
-	"\rlist_erasures\x18K \x01(\v2\x18.lockbox.v1.ListErasuresH\x00R\flistErasuresB\x05\n" +
-	"\x03ask\"\x9b\t\n" +
+	"\rlist_erasures\x18K \x01(\v2\x18.lockbox.v1.ListErasuresH\x00R\flistErasures\x120\n" +
+	"\bget_keys\x18L \x01(\v2\x13.lockbox.v1.GetKeysH\x00R\agetKeys\x129\n" +
+	"\vget_signing\x18M \x01(\v2\x16.lockbox.v1.GetSigningH\x00R\n" +
+	"getSigningB\x05\n" +
+	"\x03ask\"\xfc\t\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -5680,7 +6565,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\boverview\x18f \x01(\v2\x14.lockbox.v1.OverviewH\x00R\boverview\x125\n" +
 	"\tdashboard\x18g \x01(\v2\x15.lockbox.v1.DashboardH\x00R\tdashboard\x128\n" +
 	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenarios\x125\n" +
-	"\berasures\x18i \x01(\v2\x17.lockbox.v1.ErasureListH\x00R\berasuresB\b\n" +
+	"\berasures\x18i \x01(\v2\x17.lockbox.v1.ErasureListH\x00R\berasures\x12*\n" +
+	"\x04keys\x18j \x01(\v2\x14.lockbox.v1.KeysViewH\x00R\x04keys\x123\n" +
+	"\asigning\x18k \x01(\v2\x17.lockbox.v1.SigningViewH\x00R\asigningB\b\n" +
 	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -5789,7 +6676,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
 	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
 	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\x12\x1a\n" +
-	"\berasable\x18d \x03(\x04R\berasable\"\x87\x02\n" +
+	"\berasable\x18d \x03(\x04R\berasable\"\xd6\x02\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -5797,7 +6684,9 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x125\n" +
 	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12!\n" +
 	"\fresource_ids\x18\x06 \x03(\tR\vresourceIds\x12\x14\n" +
-	"\x05group\x18\a \x01(\tR\x05group\"\xa3\x02\n" +
+	"\x05group\x18\a \x01(\tR\x05group\x123\n" +
+	"\x06signed\x18\b \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x18\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\"\xa3\x02\n" +
 	"\bQuestion\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12'\n" +
@@ -6072,7 +6961,66 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\":\n" +
 	"\aReceipt\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x12\n" +
-	"\x04file\x18\x02 \x01(\fR\x04file*\x88\x04\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file\"\t\n" +
+	"\aGetKeys\"\x87\x03\n" +
+	"\aKeyView\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12*\n" +
+	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x123\n" +
+	"\bstanding\x18\x06 \x01(\x0e2\x17.lockbox.v1.KeyStandingR\bstanding\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
+	"\n" +
+	"removed_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\x12;\n" +
+	"\vcounts_from\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"countsFrom\x12\x1c\n" +
+	"\tenrolment\x18\n" +
+	" \x01(\fR\tenrolment\"\xad\x01\n" +
+	"\rOfferedChange\x123\n" +
+	"\x06change\x18\x01 \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06change\x12!\n" +
+	"\x02by\x18\x02 \x01(\v2\x11.lockbox.v1.ActorR\x02by\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"\xbd\x03\n" +
+	"\bKeysView\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x19\n" +
+	"\blog_keys\x18\x02 \x01(\tR\alogKeys\x12\x1c\n" +
+	"\twitnesses\x18\x03 \x03(\tR\twitnesses\x12\x16\n" +
+	"\x06quorum\x18\x04 \x01(\rR\x06quorum\x12,\n" +
+	"\x06events\x18\x05 \x03(\v2\x14.lockbox.v1.KeyEventR\x06events\x12'\n" +
+	"\x04keys\x18\x06 \x03(\v2\x13.lockbox.v1.KeyViewR\x04keys\x123\n" +
+	"\aoffered\x18\a \x03(\v2\x19.lockbox.v1.OfferedChangeR\aoffered\x12\x16\n" +
+	"\x06demand\x18\b \x01(\tR\x06demand\x12%\n" +
+	"\x0edemand_waiting\x18\t \x01(\tR\rdemandWaiting\x12 \n" +
+	"\vfingerprint\x18\n" +
+	" \x01(\fR\vfingerprint\x12+\n" +
+	"\x11fingerprint_words\x18\v \x01(\tR\x10fingerprintWords\x12\x18\n" +
+	"\aversion\x18\f \x01(\x04R\aversion\x12\x14\n" +
+	"\x05fault\x18\r \x01(\tR\x05fault\"l\n" +
+	"\bKeyEvent\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06stored\x18\x04 \x01(\fR\x06stored\"\x88\x01\n" +
+	"\n" +
+	"GetSigning\x12\x1f\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tH\x00R\trequestId\x12)\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tH\x00R\x0esubscriptionId\x12%\n" +
+	"\rtenant_itself\x18\x03 \x01(\bH\x00R\ftenantItselfB\a\n" +
+	"\x05about\"\xc5\x01\n" +
+	"\vSigningView\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
+	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12+\n" +
+	"\x06events\x18\x04 \x03(\v2\x13.lockbox.v1.RestsOnR\x06events\x12'\n" +
+	"\x04keys\x18\x05 \x03(\v2\x13.lockbox.v1.KeyViewR\x04keys\x12\x16\n" +
+	"\x06demand\x18\x06 \x01(\tR\x06demand\"g\n" +
+	"\aRestsOn\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\x12\x16\n" +
+	"\x06stored\x18\x04 \x01(\fR\x06stored*\x88\x04\n" +
 	"\rRequestStatus\x12\x1e\n" +
 	"\x1aREQUEST_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REQUEST_STATUS_SUBMITTED\x10\x01\x12-\n" +
@@ -6112,7 +7060,13 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x17ERASURE_STATUS_PROPOSED\x10\x01\x12\x1a\n" +
 	"\x16ERASURE_STATUS_DECIDED\x10\x02\x12\x1b\n" +
 	"\x17ERASURE_STATUS_DECLINED\x10\x03\x12\x19\n" +
-	"\x15ERASURE_STATUS_ERASED\x10\x04B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
+	"\x15ERASURE_STATUS_ERASED\x10\x04*\x92\x01\n" +
+	"\vKeyStanding\x12\x1c\n" +
+	"\x18KEY_STANDING_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14KEY_STANDING_OFFERED\x10\x01\x12\x18\n" +
+	"\x14KEY_STANDING_WAITING\x10\x02\x12\x17\n" +
+	"\x13KEY_STANDING_COUNTS\x10\x03\x12\x18\n" +
+	"\x14KEY_STANDING_REMOVED\x10\x04B;Z9github.com/openlockbox/lockbox/proto/lockbox/v1;lockboxv1b\x06proto3"
 
 var (
 	file_lockbox_v1_query_proto_rawDescOnce sync.Once
@@ -6126,272 +7080,300 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 	return file_lockbox_v1_query_proto_rawDescData
 }
 
-var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
 	(RequestGrouping)(0),          // 2: lockbox.v1.RequestGrouping
 	(InvitationState)(0),          // 3: lockbox.v1.InvitationState
 	(ErasureStatus)(0),            // 4: lockbox.v1.ErasureStatus
-	(*Query)(nil),                 // 5: lockbox.v1.Query
-	(*QueryReply)(nil),            // 6: lockbox.v1.QueryReply
-	(*ListRequests)(nil),          // 7: lockbox.v1.ListRequests
-	(*GroupRequests)(nil),         // 8: lockbox.v1.GroupRequests
-	(*RequestGroups)(nil),         // 9: lockbox.v1.RequestGroups
-	(*RequestGroup)(nil),          // 10: lockbox.v1.RequestGroup
-	(*ListSimilar)(nil),           // 11: lockbox.v1.ListSimilar
-	(*SimilarList)(nil),           // 12: lockbox.v1.SimilarList
-	(*SimilarRequest)(nil),        // 13: lockbox.v1.SimilarRequest
-	(*RequestList)(nil),           // 14: lockbox.v1.RequestList
-	(*GetRequest)(nil),            // 15: lockbox.v1.GetRequest
-	(*RequestView)(nil),           // 16: lockbox.v1.RequestView
-	(*Decision)(nil),              // 17: lockbox.v1.Decision
-	(*Question)(nil),              // 18: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 19: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 20: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 21: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 22: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 23: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 24: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 25: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 26: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 27: lockbox.v1.SignInView
-	(*IssuerKeys)(nil),            // 28: lockbox.v1.IssuerKeys
-	(*PendingSignInChange)(nil),   // 29: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 30: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 31: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 32: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 33: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 34: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 35: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 36: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 37: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 38: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 39: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 40: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 41: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 42: lockbox.v1.DisclosureView
-	(*ListErasures)(nil),          // 43: lockbox.v1.ListErasures
-	(*ErasureList)(nil),           // 44: lockbox.v1.ErasureList
-	(*ErasureView)(nil),           // 45: lockbox.v1.ErasureView
-	(*ErasureTargetView)(nil),     // 46: lockbox.v1.ErasureTargetView
-	(*DeliveryView)(nil),          // 47: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 48: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 49: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 50: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 51: lockbox.v1.HeldRole
-	(*LostRole)(nil),              // 52: lockbox.v1.LostRole
-	(*ListServices)(nil),          // 53: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 54: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 55: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 56: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 57: lockbox.v1.Receipt
-	(*ListAccess)(nil),            // 58: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 59: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 60: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 61: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 62: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 63: lockbox.v1.AccessList
-	(*Overview)(nil),              // 64: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 65: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 66: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 67: google.protobuf.Timestamp
-	(*Person)(nil),                // 68: lockbox.v1.Person
-	(*Actor)(nil),                 // 69: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 70: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 71: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 72: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 73: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 74: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 75: google.protobuf.Duration
-	(*Event)(nil),                 // 76: lockbox.v1.Event
-	(SupportPlan)(0),              // 77: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 78: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 79: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 80: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 81: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 82: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 83: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 84: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 85: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 86: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 87: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 88: lockbox.v1.Occurrence
-	(*ErasureTarget)(nil),         // 89: lockbox.v1.ErasureTarget
-	(Role)(0),                     // 90: lockbox.v1.Role
-	(ServiceStage)(0),             // 91: lockbox.v1.ServiceStage
+	(KeyStanding)(0),              // 5: lockbox.v1.KeyStanding
+	(*Query)(nil),                 // 6: lockbox.v1.Query
+	(*QueryReply)(nil),            // 7: lockbox.v1.QueryReply
+	(*ListRequests)(nil),          // 8: lockbox.v1.ListRequests
+	(*GroupRequests)(nil),         // 9: lockbox.v1.GroupRequests
+	(*RequestGroups)(nil),         // 10: lockbox.v1.RequestGroups
+	(*RequestGroup)(nil),          // 11: lockbox.v1.RequestGroup
+	(*ListSimilar)(nil),           // 12: lockbox.v1.ListSimilar
+	(*SimilarList)(nil),           // 13: lockbox.v1.SimilarList
+	(*SimilarRequest)(nil),        // 14: lockbox.v1.SimilarRequest
+	(*RequestList)(nil),           // 15: lockbox.v1.RequestList
+	(*GetRequest)(nil),            // 16: lockbox.v1.GetRequest
+	(*RequestView)(nil),           // 17: lockbox.v1.RequestView
+	(*Decision)(nil),              // 18: lockbox.v1.Decision
+	(*Question)(nil),              // 19: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 20: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 21: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 22: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 23: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 24: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 25: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 26: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 27: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 28: lockbox.v1.SignInView
+	(*IssuerKeys)(nil),            // 29: lockbox.v1.IssuerKeys
+	(*PendingSignInChange)(nil),   // 30: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 31: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 32: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 33: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 34: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 35: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 36: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 37: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 38: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 39: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 40: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 41: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 42: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 43: lockbox.v1.DisclosureView
+	(*ListErasures)(nil),          // 44: lockbox.v1.ListErasures
+	(*ErasureList)(nil),           // 45: lockbox.v1.ErasureList
+	(*ErasureView)(nil),           // 46: lockbox.v1.ErasureView
+	(*ErasureTargetView)(nil),     // 47: lockbox.v1.ErasureTargetView
+	(*DeliveryView)(nil),          // 48: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 49: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 50: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 51: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 52: lockbox.v1.HeldRole
+	(*LostRole)(nil),              // 53: lockbox.v1.LostRole
+	(*ListServices)(nil),          // 54: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 55: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 56: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 57: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 58: lockbox.v1.Receipt
+	(*GetKeys)(nil),               // 59: lockbox.v1.GetKeys
+	(*KeyView)(nil),               // 60: lockbox.v1.KeyView
+	(*OfferedChange)(nil),         // 61: lockbox.v1.OfferedChange
+	(*KeysView)(nil),              // 62: lockbox.v1.KeysView
+	(*KeyEvent)(nil),              // 63: lockbox.v1.KeyEvent
+	(*GetSigning)(nil),            // 64: lockbox.v1.GetSigning
+	(*SigningView)(nil),           // 65: lockbox.v1.SigningView
+	(*RestsOn)(nil),               // 66: lockbox.v1.RestsOn
+	(*ListAccess)(nil),            // 67: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 68: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 69: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 70: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 71: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 72: lockbox.v1.AccessList
+	(*Overview)(nil),              // 73: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 74: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 75: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 76: google.protobuf.Timestamp
+	(*Person)(nil),                // 77: lockbox.v1.Person
+	(*Actor)(nil),                 // 78: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 79: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 80: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 81: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 82: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 83: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 84: google.protobuf.Duration
+	(*SignedStatement)(nil),       // 85: lockbox.v1.SignedStatement
+	(*Event)(nil),                 // 86: lockbox.v1.Event
+	(SupportPlan)(0),              // 87: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 88: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 89: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 90: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 91: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 92: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 93: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 94: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 95: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 96: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 97: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 98: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 99: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 100: lockbox.v1.Role
+	(ServiceStage)(0),             // 101: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
-	7,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
-	15,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	20,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	23,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	34,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	35,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	38,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	48,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	53,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	30,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	40,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	56,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	26,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	58,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
-	11,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
-	8,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	59,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	60,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	61,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
-	43,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
-	62,  // 20: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	14,  // 21: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	16,  // 22: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	21,  // 23: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	24,  // 24: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	37,  // 25: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	36,  // 26: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	39,  // 27: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	49,  // 28: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	54,  // 29: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	31,  // 30: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	41,  // 31: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	57,  // 32: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	25,  // 33: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	63,  // 34: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	12,  // 35: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	9,   // 36: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	64,  // 37: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	65,  // 38: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	66,  // 39: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	44,  // 40: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
-	0,   // 41: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	67,  // 42: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	1,   // 43: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	68,  // 44: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
-	7,   // 45: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
-	2,   // 46: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
-	10,  // 47: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	69,  // 48: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	67,  // 49: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
-	13,  // 50: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 51: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	67,  // 52: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	67,  // 53: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	16,  // 54: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 55: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	70,  // 56: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	69,  // 57: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	67,  // 58: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	71,  // 59: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	72,  // 60: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	17,  // 61: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	17,  // 62: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	18,  // 63: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	73,  // 64: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	67,  // 65: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	19,  // 66: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	67,  // 67: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	47,  // 68: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	74,  // 69: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	68,  // 70: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	69,  // 71: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	69,  // 72: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	69,  // 73: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	67,  // 74: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	75,  // 75: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	69,  // 76: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	67,  // 77: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	69,  // 78: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	67,  // 79: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	67,  // 80: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	69,  // 81: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	67,  // 82: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	67,  // 83: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	22,  // 84: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	19,  // 85: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	76,  // 86: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	69,  // 87: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	77,  // 88: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	78,  // 89: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	33,  // 90: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	32,  // 91: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	27,  // 92: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	74,  // 93: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	79,  // 94: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	25,  // 95: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	80,  // 96: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 97: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	69,  // 98: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	67,  // 99: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	68,  // 100: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	67,  // 101: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	69,  // 102: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	67,  // 103: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	81,  // 104: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	81,  // 105: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	29,  // 106: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	28,  // 107: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	74,  // 108: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	82,  // 109: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	83,  // 110: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	69,  // 111: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	67,  // 112: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	69,  // 113: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	67,  // 114: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	81,  // 115: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	33,  // 116: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	25,  // 117: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	84,  // 118: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	67,  // 119: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	74,  // 120: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	37,  // 121: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	68,  // 122: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	67,  // 123: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	69,  // 124: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	19,  // 125: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	67,  // 126: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	69,  // 127: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	85,  // 128: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	86,  // 129: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	87,  // 130: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	68,  // 131: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	42,  // 132: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	88,  // 133: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	67,  // 134: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	67,  // 135: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	69,  // 136: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	67,  // 137: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	45,  // 138: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
-	4,   // 139: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
-	46,  // 140: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
-	69,  // 141: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
-	67,  // 142: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
-	69,  // 143: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
-	67,  // 144: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
-	69,  // 145: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
-	67,  // 146: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
-	89,  // 147: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
-	68,  // 148: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
-	67,  // 149: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
-	69,  // 150: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
-	67,  // 151: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	74,  // 152: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	69,  // 153: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	51,  // 154: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	75,  // 155: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	50,  // 156: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	52,  // 157: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	90,  // 158: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	90,  // 159: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	69,  // 160: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	67,  // 161: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	55,  // 162: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	91,  // 163: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	164, // [164:164] is the sub-list for method output_type
-	164, // [164:164] is the sub-list for method input_type
-	164, // [164:164] is the sub-list for extension type_name
-	164, // [164:164] is the sub-list for extension extendee
-	0,   // [0:164] is the sub-list for field type_name
+	8,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
+	16,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
+	21,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	24,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	35,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	36,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	39,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	49,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	54,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	31,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	41,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	57,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	27,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	67,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	12,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
+	9,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
+	68,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	69,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	70,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	44,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
+	59,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
+	64,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
+	71,  // 22: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	15,  // 23: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	17,  // 24: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	22,  // 25: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	25,  // 26: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	38,  // 27: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	37,  // 28: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	40,  // 29: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	50,  // 30: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	55,  // 31: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	32,  // 32: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	42,  // 33: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	58,  // 34: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	26,  // 35: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	72,  // 36: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	13,  // 37: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	10,  // 38: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	73,  // 39: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	74,  // 40: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	75,  // 41: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	45,  // 42: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	62,  // 43: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
+	65,  // 44: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
+	0,   // 45: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	76,  // 46: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 47: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	77,  // 48: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	8,   // 49: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 50: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	11,  // 51: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	78,  // 52: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	76,  // 53: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	14,  // 54: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 55: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	76,  // 56: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	76,  // 57: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	17,  // 58: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 59: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	79,  // 60: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	78,  // 61: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	76,  // 62: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	80,  // 63: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	81,  // 64: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	18,  // 65: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	18,  // 66: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	19,  // 67: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	82,  // 68: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	76,  // 69: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	20,  // 70: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	76,  // 71: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	48,  // 72: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	83,  // 73: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	77,  // 74: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	78,  // 75: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	78,  // 76: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	78,  // 77: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	76,  // 78: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	84,  // 79: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	85,  // 80: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
+	78,  // 81: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	76,  // 82: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	78,  // 83: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	76,  // 84: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	76,  // 85: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	78,  // 86: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	76,  // 87: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	76,  // 88: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	23,  // 89: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	20,  // 90: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	86,  // 91: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	78,  // 92: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	87,  // 93: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	88,  // 94: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	34,  // 95: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	33,  // 96: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	28,  // 97: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	83,  // 98: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	89,  // 99: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	26,  // 100: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	90,  // 101: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 102: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	78,  // 103: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	76,  // 104: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	77,  // 105: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	76,  // 106: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	78,  // 107: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	76,  // 108: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	91,  // 109: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	91,  // 110: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	30,  // 111: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	29,  // 112: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	83,  // 113: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	92,  // 114: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	93,  // 115: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	78,  // 116: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	76,  // 117: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	78,  // 118: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	76,  // 119: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	91,  // 120: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	34,  // 121: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	26,  // 122: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	94,  // 123: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	76,  // 124: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	83,  // 125: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	38,  // 126: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	77,  // 127: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	76,  // 128: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	78,  // 129: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	20,  // 130: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	76,  // 131: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	78,  // 132: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	95,  // 133: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	96,  // 134: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	97,  // 135: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	77,  // 136: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	43,  // 137: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	98,  // 138: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	76,  // 139: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	76,  // 140: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	78,  // 141: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	76,  // 142: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	46,  // 143: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 144: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	47,  // 145: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	78,  // 146: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	76,  // 147: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	78,  // 148: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	76,  // 149: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	78,  // 150: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	76,  // 151: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	99,  // 152: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	77,  // 153: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	76,  // 154: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	78,  // 155: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	76,  // 156: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	83,  // 157: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	78,  // 158: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	52,  // 159: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	84,  // 160: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	51,  // 161: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	53,  // 162: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	100, // 163: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	100, // 164: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	78,  // 165: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	76,  // 166: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	56,  // 167: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	101, // 168: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	77,  // 169: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
+	5,   // 170: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
+	76,  // 171: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
+	76,  // 172: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
+	76,  // 173: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
+	85,  // 174: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	78,  // 175: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	76,  // 176: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	63,  // 177: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	60,  // 178: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	61,  // 179: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	66,  // 180: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	60,  // 181: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	182, // [182:182] is the sub-list for method output_type
+	182, // [182:182] is the sub-list for method input_type
+	182, // [182:182] is the sub-list for extension type_name
+	182, // [182:182] is the sub-list for extension extendee
+	0,   // [0:182] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -6405,6 +7387,7 @@ func file_lockbox_v1_query_proto_init() {
 	file_lockbox_v1_erasure_proto_init()
 	file_lockbox_v1_event_proto_init()
 	file_lockbox_v1_intent_proto_init()
+	file_lockbox_v1_keys_proto_init()
 	file_lockbox_v1_overview_proto_init()
 	file_lockbox_v1_reason_proto_init()
 	file_lockbox_v1_request_proto_init()
@@ -6431,6 +7414,8 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_GetDashboard)(nil),
 		(*Query_ListScenarios)(nil),
 		(*Query_ListErasures)(nil),
+		(*Query_GetKeys)(nil),
+		(*Query_GetSigning)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -6453,14 +7438,21 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Dashboard)(nil),
 		(*QueryReply_Scenarios)(nil),
 		(*QueryReply_Erasures)(nil),
+		(*QueryReply_Keys)(nil),
+		(*QueryReply_Signing)(nil),
+	}
+	file_lockbox_v1_query_proto_msgTypes[58].OneofWrappers = []any{
+		(*GetSigning_RequestId)(nil),
+		(*GetSigning_SubscriptionId)(nil),
+		(*GetSigning_TenantItself)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   53,
+			NumEnums:      6,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/lease/leasetest"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
@@ -239,6 +240,10 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 	if err != nil {
 		return err
 	}
+	secret, err := keystore.LoadOrCreate(at.keys)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	parts, inside := errgroup.WithContext(ctx)
 	defer func() {
@@ -265,7 +270,8 @@ func (s *site) withServices(ctx context.Context, at elsewhere, sooner bool, do f
 		}
 		rt, err := service.Open(inside, bus.Connection{URL: at.url, Identity: one.id, StagedInMemory: sooner,
 			SeedFile: filepath.Join(at.keys, bus.SeedFile(one.id)), Log: zap.NewNop()},
-			[]identity.Issuer{s.issuer.ProviderIssuer()}, metrics.For(string(one.id)), service.WithWriter(writer))
+			[]identity.Issuer{s.issuer.ProviderIssuer()}, metrics.For(string(one.id)),
+			service.WithWriter(writer), service.WithSecret(&secret))
 		if err != nil {
 			return err
 		}

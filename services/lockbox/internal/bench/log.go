@@ -14,8 +14,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/keystore"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/service"
+	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	projector "github.com/openlockbox/lockbox/services/audit-projector"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
@@ -254,6 +256,14 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	if err != nil {
 		return err
 	}
+	writer, err := writerkeys.In(s.keysDir(), bus.Projector)
+	if err != nil {
+		return err
+	}
+	secret, err := keystore.LoadOrCreate(s.keysDir())
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -262,7 +272,8 @@ func followInChild(ctx context.Context, s *site, t task, in io.Reader, out io.Wr
 	}()
 	rt, err := service.Open(ctx, bus.Connection{URL: t.Follow, Identity: bus.Projector, Seed: keys[bus.Projector],
 		Log: zap.NewNop()},
-		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)))
+		[]identity.Issuer{s.issuer.ProviderIssuer()}, observe.NewMetrics().For(string(bus.Projector)),
+		service.WithWriter(&writer), service.WithSecret(&secret))
 	if err != nil {
 		return err
 	}

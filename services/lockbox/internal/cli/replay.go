@@ -80,7 +80,8 @@ as well, each event is in that file exactly once.`,
 	format.flag(c, "write it for other systems")
 	complete(c, "kind", fixed(aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription,
 		aggregate.KindTicket, aggregate.KindPolicy, aggregate.KindDisclosure, aggregate.KindDelivery,
-		aggregate.KindCheckpoint, aggregate.KindAlarm, aggregate.KindDigest, aggregate.KindSigning, aggregate.KindErasure))
+		aggregate.KindCheckpoint, aggregate.KindAlarm, aggregate.KindDigest, aggregate.KindSigning, aggregate.KindErasure,
+		aggregate.KindKeys, aggregate.KindAttempt))
 	complete(c, "type", fixed(factTypes()...))
 	complete(c, "action", fixed(activity.Actions()...))
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) error {

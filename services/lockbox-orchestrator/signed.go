@@ -1,0 +1,71 @@
+package orchestrator
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/bus"
+	"github.com/openlockbox/lockbox/pkg/keychain"
+	"github.com/openlockbox/lockbox/pkg/observe"
+	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/repository"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// byKey reports whether a command shows who sends it by an enrolled key alone: a revocation without a token, for when
+// the customer's own sign-in is down (R64).
+func byKey(c *lockboxv1.Command) bool {
+	return c.GetToken() == "" && c.GetRevoke() != nil && c.GetSigned() != nil
+}
+
+// keyholder returns who sends a command by their key alone. Everything about the statement is verified again when the
+// command is decided.
+func (o *orchestrator) keyholder(
+	about aggregate.Key, c *lockboxv1.Command, states repository.States,
+) (*lockboxv1.Actor, error) {
+	r := states.Request(about)
+	a, err := states.Keys(about.Tenant).Holder(c.GetSigned(), r.Version+1)
+	if err != nil {
+		return nil, refusal.OfKind(refusal.Unauthenticated("signed", "R64",
+			"without a token, only a revocation that is signed with an enrolled key is taken"), "key-unknown")
+	}
+	by := keychain.OfKey(a)
+	by.AuthenticatedAt = timestamppb.New(o.Now()) // by the key, this moment
+	by.Person = states.Tenant(about.Tenant).Known(by.GetPerson())
+	return by, nil
+}
+
+// attempted puts on record that something was refused because it should have been signed by the customer, or because
+// the signature does not hold: the customer is to see what was tried (R42). It is a report of its own, and changes
+// nothing.
+func (o *orchestrator) attempted(
+	ctx context.Context, about aggregate.Key, c *lockboxv1.Command, by *lockboxv1.Actor, why error,
+) {
+	r, refused := refusal.As(why)
+	if !refused || !keychain.Attempt(r) || !aggregate.Customer(by) {
+		return
+	}
+	at := aggregate.Attempts(about.Tenant)
+	tried := &lockboxv1.SignatureRefused{Kind: about.Kind, About: about.ID, Verb: bus.Verb(c), Field: r.GetField(),
+		Rule: keychain.RuleIn(r)}
+	if s := c.GetSigned().GetStatement(); len(s) > 0 {
+		sum := sha256.Sum256(s)
+		tried.StatementSha256 = sum[:]
+	}
+	e := &lockboxv1.Event{Tenant: at.Tenant, Kind: at.Kind, AggregateId: at.ID, ReportKey: c.GetId(),
+		Time: timestamppb.New(o.Now()), Actor: by, CausationId: c.GetId(),
+		Fact: &lockboxv1.Event_SignatureRefused{SignatureRefused: tried}}
+	if about.Kind == aggregate.KindRequest {
+		e.CorrelationId = about.ID
+	}
+	err := repository.Identify(e)
+	if err == nil {
+		_, _, err = o.Journal.Report(ctx, e)
+	}
+	if err != nil {
+		o.Log.Warn("a refused signature is not on record", observe.AboutCommand(c, bus.Verb(c), zap.Error(err))...)
+	}
+}
