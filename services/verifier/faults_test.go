@@ -146,6 +146,10 @@ var holding = map[string]func(t *testing.T, h *writing, events []*lockboxv1.Even
 		of(events, "AccessRequested").GetAccessRequested().GetIntent().Justification = "\x02something else"
 		h.writes("", events...)
 	},
+	"Your signatures": func(_ *testing.T, h *writing, events []*lockboxv1.Event) {
+		of(events, "CustomerApproved").Signed = &lockboxv1.SignedStatement{Statement: []byte("{}")}
+		h.writes("", events...)
+	},
 	"Elsewhere": func(_ *testing.T, h *writing, events []*lockboxv1.Event) {
 		of(events, "AccessGranted").GetAccessGranted().OwnershipSequence = 999
 		h.writes("", events...)
