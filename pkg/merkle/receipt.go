@@ -128,7 +128,7 @@ func readEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, e
 			return nil, err
 		}
 		is := whole[n%tileWidth]
-		e := is.Statement.Receipt()
+		e := is.Receipt()
 		if e.Withheld = w.Withhold; !w.Withhold {
 			salt := tlog.Hash(is.Salt)
 			e.Salt, e.Bytes = &salt, is.Bytes

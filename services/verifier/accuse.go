@@ -48,7 +48,7 @@ func (e *evidence) facts(policy *merkle.Policy) ([]string, error) {
 		about, _ := merkle.About(s.Subject)
 		f.partial = !whole[about]
 		found, err := f.take(s, merkle.Shown{Withheld: is.Withheld, Salt: is.Salt, Bytes: is.Bytes})
-		var open errOpen
+		var open openError
 		if err != nil && !errors.As(err, &open) {
 			return nil, err
 		}

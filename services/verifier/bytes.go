@@ -224,7 +224,7 @@ func (p *pass) page(ctx context.Context) error {
 			}
 		}
 		found, err := p.take(s, e)
-		var open errOpen
+		var open openError
 		switch {
 		case errors.As(err, &open):
 			p.c.open(s.TenantSequence)
@@ -252,7 +252,7 @@ func (p *pass) load(ctx context.Context, about string) error {
 	again := &fold{stories: map[string]*story{about: {}}}
 	err := p.shown(ctx, places, func(s merkle.Statement, e merkle.Shown) error {
 		_, err := again.take(s, e) // what it finds was found before
-		var open errOpen
+		var open openError
 		if errors.As(err, &open) {
 			return nil
 		}
@@ -461,7 +461,7 @@ func (p *pass) closed(ctx context.Context, entry uint64) (closed bool, err error
 	}
 	again := &fold{stories: map[string]*story{}, judge: p.judge, always: p.always, signed: p.signed}
 	found, err := again.take(s, e)
-	var open errOpen
+	var open openError
 	if errors.As(err, &open) {
 		what := string(open)
 		if said := explanation(s, e); said != "" {

@@ -49,10 +49,10 @@ type story struct {
 	odd bool
 }
 
-// errOpen is what is not shown of an event and could be.
-type errOpen string
+// openError is what is not shown of an event and could be.
+type openError string
 
-func (e errOpen) Error() string { return string(e) }
+func (e openError) Error() string { return string(e) }
 
 // knownTypes are the types of event that this version knows.
 var knownTypes = func() map[string]bool {
@@ -84,7 +84,7 @@ func aboutOf(a aggregate.Key) string {
 	return strings.Join([]string{"lockbox", "event", a.Tenant, a.Kind, a.ID}, ".")
 }
 
-// take reads the next event. It returns what it contradicts; errOpen for what is not shown of it; and ErrInconclusive
+// take reads the next event. It returns what it contradicts; openError for what is not shown of it; and ErrInconclusive
 // if these are not its bytes: then nothing was read.
 func (f *fold) take(s merkle.Statement, e merkle.Shown) (found []suspicion, err error) {
 	kind, typ := parts(s.Subject)
@@ -95,7 +95,7 @@ func (f *fold) take(s merkle.Statement, e merkle.Shown) (found []suspicion, err 
 	switch {
 	case kind == "" || !knownTypes[typ]: // no event, or of a later version
 	case e.Withheld && typ != withheldType:
-		open = errOpen(fmt.Sprintf("the log shows no bytes for entry %d, %s", s.TenantSequence, clean(typ)))
+		open = openError(fmt.Sprintf("the log shows no bytes for entry %d, %s", s.TenantSequence, clean(typ)))
 	case e.Withheld:
 	case e.Salt == nil:
 		return nil, fmt.Errorf("%w, ask again: the log shows no bytes for entry %d", ErrInconclusive, s.TenantSequence)
@@ -187,7 +187,7 @@ func (f *fold) signature(s merkle.Statement, is *lockboxv1.Event, stored []byte,
 	case !errors.As(err, &broken):
 		return nil, err
 	case broken.Rule == signed.RuleUnknownKey:
-		return nil, errOpen(fmt.Sprintf("entry %d is signed with a key for which the log shows no certificate",
+		return nil, openError(fmt.Sprintf("entry %d is signed with a key for which the log shows no certificate",
 			s.TenantSequence))
 	case broken.Rule != signed.RuleUnsigned || f.always:
 		return unfit(), nil
