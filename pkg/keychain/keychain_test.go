@@ -65,9 +65,10 @@ func TestPeopleOfferKeysOfTheirOwn(t *testing.T) {
 		err  error
 		want string
 	}{
-		"another's":            {s.Try(carl.By, offer("key", enrolment)), "key-not-yours"},
-		"an administrator's":   {s.Offer(carl, bank, approval.Administrator), "key-not-administrator"},
-		"nobody's":             {s.Try(story.Provider("olga", aggregate.SecurityOfficers), offer("key", own)), "keys-customer-only"},
+		"another's":          {s.Try(carl.By, offer("key", enrolment)), "key-not-yours"},
+		"an administrator's": {s.Offer(carl, bank, approval.Administrator), "key-not-administrator"},
+		"an officer's": {s.Try(story.Provider("olga", aggregate.SecurityOfficers), offer("key", own)),
+			"keys-customer-only"},
 		"no key":               {s.Try(carl.By, offer("key", []byte("{}"))), "signature"},
 		"without a name":       {s.Try(carl.By, offer("", own)), "offer_key.label"},
 		"with too long a name": {s.Try(carl.By, offer(strings.Repeat("k", 101), own)), "offer_key.label"},
