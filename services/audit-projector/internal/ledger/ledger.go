@@ -23,6 +23,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
@@ -61,6 +62,9 @@ type Options struct {
 	// Order is called for each message that is not the next version of what its subject is about, as far as the trees
 	// know; nil: nobody looks. Its error is retried.
 	Order func(ctx context.Context, s journal.Stored) error
+	// Signed is called for each message, before anything is signed that covers it; nil: nobody looks at what customers
+	// sign. Its error is retried.
+	Signed func(ctx context.Context, s journal.Stored) error
 	// Say records in the stream what was found of it, and returns the sequence of the last such record: nothing is signed
 	// that covers less. It is called before anything is signed; nil: nobody finds anything.
 	Say func(ctx context.Context) (through uint64, err error)
@@ -99,6 +103,12 @@ type Ledger struct {
 	unsaid bool
 	// doubts counts the passes in a row in which the end of the log was missing.
 	doubts int
+
+	// certified are the certificates of writers' keys that were read.
+	certified struct {
+		sync.Mutex
+		texts map[signed.KeyID]string
+	}
 
 	mu           sync.RWMutex
 	shown        *shown   // the last checkpoint
@@ -237,6 +247,11 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		if l.Order != nil && !l.trees.follows(e.Subject) {
 			if err := l.Order(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
+				return err
+			}
+		}
+		if l.Signed != nil && !refused {
+			if err := l.Signed(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
 				return err
 			}
 		}
