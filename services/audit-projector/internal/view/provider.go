@@ -8,8 +8,8 @@ import (
 )
 
 // The provider's people do not see the customer's role assignments: the approvers asked, the assignments excluded, who
-// else is notified, the roles by which people decided, and what they signed with which key. They see who acted, so that they know who decided (R29) and
-// whom they answer (R31), as the customer wishes: by name, or as the organisation.
+// else is notified, the roles by which people decided, and what they signed with which key. They see who acted, so that
+// they know who decided (R29) and whom they answer (R31), as the customer wishes: by name, or as the organisation.
 
 // RequestForProvider removes that from a request of a customer, who may be nil.
 func RequestForProvider(v *lockboxv1.RequestView, c *projection.Customer) {
