@@ -27,8 +27,8 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/erasable", "./pkg/erasure",
-		"./pkg/keychain",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/shown", "./pkg/approval/terms",
+		"./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
