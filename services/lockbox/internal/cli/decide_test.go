@@ -26,6 +26,9 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 	if c.GetEraseDetails() != nil || c.GetConfirmErasure() != nil || c.GetDeclineErasure() != nil {
 		return &lockboxv1.CommandReply{Sequence: w.next(), EventId: uuid(9000 + int(w.sequence))}, nil
 	}
+	if c.GetOfferKey() != nil || c.GetSignKeys() != nil {
+		return w.decideKeys(c)
+	}
 	about, err := named(w.requests, c.GetAggregateId(), (*lockboxv1.RequestView).GetRequestId)
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask,
@@ -73,6 +76,9 @@ func (w *world) decideRequest(
 	if seen := c.GetSeenVersion(); seen != 0 && seen < v.GetVersion() {
 		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen,
 			v.GetVersion())
+	}
+	if err := w.checkSigned(c, v, by.GetPerson()); err != nil {
+		return nil, err
 	}
 	approver := slices.Contains([]string{"otto", "fleur"}, who.Subject)
 	switch a := c.GetAction().(type) {

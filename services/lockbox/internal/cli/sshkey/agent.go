@@ -77,7 +77,7 @@ func (t Tools) inAgent(which string) (*Signer, error) {
 	fits := func(s *Signer) bool { return s.Comment == which || s.Fingerprint() == which }
 	if which == "" {
 		fits = func(s *Signer) bool { return Accepted(s.Public) == nil }
-	} else if key, _, err := ReadPublic(t.path(which)); err == nil {
+	} else if key, _, err := ReadPublic(t.Path(which)); err == nil {
 		fits = func(s *Signer) bool { return same(s.Public, key) }
 	}
 	var found []*Signer

@@ -73,9 +73,9 @@ func (t Tools) Find(ctx context.Context, name string) (*Signer, error) {
 	case Agent:
 		return t.inAgent(which)
 	case Keygen:
-		return t.byKeygen(t.path(which))
+		return t.byKeygen(t.Path(which))
 	}
-	file := t.path(name)
+	file := t.Path(name)
 	if private, public := strings.CutSuffix(file, ".pub"); public {
 		key, _, err := ReadPublic(file)
 		if err != nil {
@@ -89,8 +89,8 @@ func (t Tools) Find(ctx context.Context, name string) (*Signer, error) {
 	return t.inFile(ctx, file)
 }
 
-// path is a path whose ~/ stands for the user's home.
-func (t Tools) path(s string) string {
+// Path is a path whose ~/ stands for the user's home.
+func (t Tools) Path(s string) string {
 	if rest, home := strings.CutPrefix(s, "~/"); home {
 		return filepath.Join(t.Getenv("HOME"), rest)
 	}
