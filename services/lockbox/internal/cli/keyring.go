@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/approval/shown"
+	"github.com/openlockbox/lockbox/pkg/approval/sighted"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -79,7 +80,7 @@ func foldKeys(tenant string, events []*lockboxv1.KeyEvent) (*approval.Chain, err
 				return nil, fmt.Errorf("the genesis is of %s", genesis.Tenant)
 			}
 		case e.GetKeysSighted() != nil && len(entries) > 0:
-			seen, version, err := keychain.Verify(genesis, e.GetKeysSighted())
+			seen, version, err := sighted.Verify(genesis, e.GetKeysSighted())
 			if err != nil {
 				continue // it counts for nothing
 			}

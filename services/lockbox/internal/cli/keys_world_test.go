@@ -5,10 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
+	at "github.com/openlockbox/lockbox/pkg/approval/approvaltest"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -31,23 +37,17 @@ type keys struct {
 func newKeys(w *world) *keys {
 	s := story.New(time.Now().Add(-time.Hour))
 	grace, err := w.whoIs("grace")
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	grace.Person.Human = "" // an administrator names an account
 	s.Create(bank, "Meadow Bank", w.issuer.TenantIssuer(bank), grace)
 	otto, err := w.whoIs("otto")
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	admin := story.Assign("otto-too", otto, lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
 		lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT)
 	admin.Tenant = bank
 	s.Command(grace, admin)
 	_, witness, err := note.GenerateKey(rand.Reader, "witness.example")
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	return &keys{tenant: s.States.Tenant(bank), witness: witness}
 }
 
@@ -102,17 +102,13 @@ func (w *world) keysView() *lockboxv1.KeysView {
 		}
 		recovery := k.state.Chain.Genesis().Recovery
 		id, err := recovery.ID()
-		if err != nil {
-			panic(err)
-		}
+		check(err)
 		v.Keys = append(v.Keys, &lockboxv1.KeyView{KeyId: unhex(id), Kind: "ssh", Role: "recovery",
 			Standing: lockboxv1.KeyStanding_KEY_STANDING_COUNTS, Enrolment: asJSON(recovery), Since: timestamppb.Now()})
 	}
 	for _, o := range k.state.Offers {
 		enrolment, err := o.Enrolment.Bytes()
-		if err != nil {
-			panic(err)
-		}
+		check(err)
 		v.Keys = append(v.Keys, &lockboxv1.KeyView{KeyId: unhex(o.ID), Person: w.issuer.Person(o.Person.Subject),
 			Label: o.Label, Kind: o.Key.Kind, Role: o.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_OFFERED,
 			Since: timestamppb.New(o.At), Enrolment: enrolment})
@@ -126,9 +122,7 @@ func (w *world) keysView() *lockboxv1.KeysView {
 
 func (w *world) keyView(e approval.Enrolled) *lockboxv1.KeyView {
 	enrolment, err := e.Enrolment.Bytes()
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	v := &lockboxv1.KeyView{KeyId: unhex(e.ID), Person: w.issuer.Person(e.Person.Subject), Label: w.keys.state.Labels[e.ID],
 		Kind: e.Key.Kind, Role: e.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING, Enrolment: enrolment,
 		Since: timestamppb.New(w.keys.state.Enrolled[e.ID])}
@@ -177,9 +171,7 @@ func (w *world) exactly(v *lockboxv1.RequestView) (list []keychain.Exact) {
 	}
 	for i, e := range events {
 		data, err := (proto.MarshalOptions{Deterministic: true}).Marshal(e)
-		if err != nil {
-			panic(err)
-		}
+		check(err)
 		list = append(list, keychain.Exact{Sequence: uint64(i + 1), Version: e.GetVersion(), Type: aggregate.TypeOf(e),
 			Data: data})
 	}
@@ -224,16 +216,83 @@ func (w *world) checkSigned(c *lockboxv1.Command, v *lockboxv1.RequestView, by *
 
 func unhex(s string) []byte {
 	b, err := hex.DecodeString(s)
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	return b
 }
 
 func asJSON(v any) []byte {
 	data, err := json.Marshal(v)
+	check(err)
+	return data
+}
+
+// keyOf is the key of that name, made without any hardware.
+func keyOf(name string) *at.Key { return at.New(name, at.Ed25519) }
+
+// begin offers keys of Grace, Otto and Fleur, and begins the bank's keys with those of the first two.
+func (w *world) begin(begun bool) {
+	w.keys = newKeys(w)
+	var administrators []approval.Enrolment
+	offer := func(persona, label, role string) approval.Enrolment {
+		by, err := w.whoIs(persona)
+		check(err)
+		e := approval.Enrolment{Key: keyOf(label).Key, Role: role, Person: approval.Person{
+			Account: keychain.AccountOf(by.GetPerson()), Human: by.GetPerson().GetHuman()}}
+		enrolment, err := e.Bytes()
+		check(err)
+		w.order(persona, &lockboxv1.Command{Action: &lockboxv1.Command_OfferKey{
+			OfferKey: &lockboxv1.OfferKey{Enrolment: enrolment, Label: label}}})
+		return e
+	}
+	administrators = append(administrators, offer("grace", "blue", approval.Administrator),
+		offer("otto", "green", approval.Administrator))
+	offer("fleur", "fleur", approval.Approver)
+	if !begun {
+		return
+	}
+	g := approval.Genesis{Format: approval.FormatGenesis, Origin: "log.example/lockbox", Tenant: bank,
+		Administrators: administrators, Recovery: keyOf("recovery").Key, Threshold: 2, Demand: approval.DemandNone,
+		DelaySeconds: 60, RecoverySeconds: 3600, Witnesses: []string{w.keys.witness}, Quorum: 1,
+		IssuedAt: approval.TimeText(time.Now()), Nonce: strings.Repeat("0", 64)}
+	text, err := g.Bytes()
+	check(err)
+	signed := at.Signed(approval.FormatGenesis, text, keyOf("blue"), keyOf("green"), keyOf("recovery"))
+	w.order("grace", &lockboxv1.Command{Action: &lockboxv1.Command_SignKeys{
+		SignKeys: &lockboxv1.SignKeys{Change: keychain.ToProto(signed)}}})
+	offer("grace", "third", approval.Administrator)
+}
+
+// order has a persona send a command about keys.
+func (w *world) order(persona string, c *lockboxv1.Command) {
+	token, err := w.issuer.Token(persona, time.Now())
+	check(err)
+	c.Token, c.Tenant, c.AggregateId, c.Id = token, bank, "keys", uuid(8000+int(w.sequence))
+	_, err = w.decideKeys(c)
+	check(err)
+}
+
+// keyFiles are files of keys, and of a statement about them.
+func keyFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	removal, err := at.Begin().Change(approval.KeyChange{Change: approval.RemoveKey, Remove: at.Hash("key")}).Bytes()
+	must(t, err)
+	for name, content := range map[string]string{"RECOVERY": keyOf("recovery 2").AuthorizedKey() + " recovery\n",
+		"STATEMENT": string(removal)} {
+		files[name] = filepath.Join(dir, strings.ToLower(name))
+		must(t, os.WriteFile(files[name], []byte(content), 0o600))
+	}
+	files["PRIVATE"] = filepath.Join(dir, "private")
+	out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+		files["PRIVATE"]).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ssh-keygen: %v: %s", err, out)
+	}
+	return files
+}
+
+func check(err error) {
 	if err != nil {
 		panic(err)
 	}
-	return data
 }
