@@ -25,8 +25,10 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 	if yes || !a.interactive() {
 		return nil
 	}
-	answer, err := a.prompt(ctx, fmt.Sprintf("%s%s [y/N] ", render.Paragraphs(a.lookAt(a.ErrTerminal), sentence),
-		question))
+	if sentence != "" {
+		sentence = render.Paragraphs(a.lookAt(a.ErrTerminal), sentence)
+	}
+	answer, err := a.prompt(ctx, sentence+question+" [y/N] ")
 	if err != nil {
 		return err
 	}

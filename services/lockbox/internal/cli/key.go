@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -135,7 +134,7 @@ as such if its private file is beside the public one, or with --verify-required.
 			return usage(c, "--label is needed: the key has no comment")
 		}
 		next := "Others enrol it with `lockbox key enrol`, or `lockbox key genesis` if these are the first keys."
-		return s.order(ctx, tenant, aggregate.Keys(tenant).ID, &lockboxv1.Command{Action: &lockboxv1.Command_OfferKey{
+		return s.order(ctx, tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_OfferKey{
 			OfferKey: &lockboxv1.OfferKey{Enrolment: enrolment, Label: label}}},
 			"Offered: %s, as a key of an %s. %s", render.Clean(label), role, next)
 	})

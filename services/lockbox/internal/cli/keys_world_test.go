@@ -67,6 +67,9 @@ func (w *world) decideKeys(c *lockboxv1.Command) (*lockboxv1.CommandReply, error
 	if err != nil {
 		return nil, err
 	}
+	if _, err := aggregate.Of(c); err != nil {
+		return nil, err
+	}
 	k := w.keys
 	e, err := keychain.Decide(k.state, k.tenant, aggregate.Command{Command: c, By: self.GetActor()}, time.Now())
 	if err != nil {
@@ -266,7 +269,7 @@ func (w *world) begin(begun bool) {
 func (w *world) order(persona string, c *lockboxv1.Command) {
 	token, err := w.issuer.Token(persona, time.Now())
 	check(err)
-	c.Token, c.Tenant, c.AggregateId, c.Id = token, bank, "keys", uuid(8000+int(w.sequence))
+	c.Token, c.Tenant, c.Id = token, bank, uuid(8000+int(w.sequence))
 	_, err = w.decideKeys(c)
 	check(err)
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -234,7 +233,7 @@ func (s *session) readKeys(ctx context.Context, st statement, pens []pen, yes bo
 func (s *session) sendKeys(
 	ctx context.Context, k *keyring, st statement, change approval.Signed, names []string,
 ) error {
-	reply, err := s.do(ctx, k.tenant, aggregate.Keys(k.tenant).ID, &lockboxv1.Command{Action: &lockboxv1.Command_SignKeys{
+	reply, err := s.do(ctx, k.tenant, "", &lockboxv1.Command{Action: &lockboxv1.Command_SignKeys{
 		SignKeys: &lockboxv1.SignKeys{Change: keychain.ToProto(change)}}})
 	if err != nil {
 		return err
@@ -266,8 +265,7 @@ func (s *session) outcome(ctx context.Context, tenant string, st statement, repl
 		}
 	}
 	if st.genesis != nil {
-		return "\nThe keys count now. Compare these words with the other administrators by another way, and pin them:\n\n    " +
-			st.words()
+		return " The keys count now: compare these words with the other administrators by another way, and pin them."
 	}
 	return " It is recorded" + k.effect(st) + "."
 }
@@ -408,8 +406,8 @@ func (a *app) signOffline(c *cobra.Command, o *keySigning, file, to string) erro
 	if err != nil {
 		return err
 	}
-	return a.say("Signed with %s, words %s. The signature is in %s. Where there is a network: lockbox key submit %s",
-		with.Where, st.words(), render.Clean(to), render.Clean(file))
+	return a.say("%s", strings.TrimSuffix(render.Paragraphs(a.look(), fmt.Sprintf("Signed with %s, words %s. The signature is "+
+		"in %s. Where there is a network: lockbox key submit %s", with.Where, st.words(), to, file)), "\n"))
 }
 
 // statements completes the words of the statements that wait.

@@ -118,7 +118,9 @@ func Statement(l Look, content, words, key string) string {
 	p.title("You sign this:")
 	p.line("")
 	for line := range strings.Lines(CleanText(content)) {
-		p.hang("  ", plain, strings.TrimSuffix(line, "\n"))
+		line = strings.TrimSuffix(line, "\n")
+		rest := strings.TrimLeft(line, " -")
+		p.hang("  "+line[:len(line)-len(rest)], plain, rest)
 	}
 	p.line("")
 	p.painted("Words", accent, words)
