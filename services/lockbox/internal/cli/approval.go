@@ -16,7 +16,8 @@ import (
 func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "Decide for the customer", `The customer's approvers look at what waits for them, ask, approve or deny, and take access away again. Who may decide was
 settled when the request was created; nobody decides their own, and the first decision stands.`, "",
-		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand())...)
+		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand(),
+			a.approvalSignaturesCommand())...)
 }
 
 // shortForms returns the customer's decisions as commands of their own, as they are typed most: lockbox approve.
@@ -43,7 +44,8 @@ func (a *app) decisions() []*cobra.Command {
 		}),
 		a.verb(request.Revoke, offer{
 			from: a.requests(request.Active), reason: "`why`; everyone concerned reads it", question: "Why is it revoked?",
-			done: "Revoked: access has ended.", signs: true, byKey: true, effect: leadsTo("Access ends at once, to everything that was allowed."),
+			done: "Revoked: access has ended.", signs: true, byKey: true,
+			effect: leadsTo("Access ends at once, to everything that was allowed."),
 		}, &cobra.Command{
 			Use: "revoke REQUEST --reason WHY", Short: "Take access away at once",
 			Long: `Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer. Nobody has

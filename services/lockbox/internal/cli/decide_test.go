@@ -106,7 +106,7 @@ func (w *world) decideRequest(
 		if len(resources) == 0 {
 			resources = v.GetIntent().GetResourceIds()
 		}
-		decision.Approved, decision.Reason = true, a.Approve.GetReason()
+		decision.Approved, decision.Reason, decision.Signed = true, a.Approve.GetReason(), c.GetSigned()
 		v.CustomerDecisions = append(v.CustomerDecisions, decision)
 		v.Status, v.Grant = lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE, w.grant(v, resources)
 	case *lockboxv1.Command_Deny:

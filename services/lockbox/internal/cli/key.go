@@ -100,7 +100,8 @@ as such if its private file is beside the public one, or with --verify-required.
 	f.StringVar(&from, "key", sshkey.Agent, "`file` of the public key, or agent:NAME")
 	f.StringVar(&role, "role", approval.Approver, "approver: decides; administrator: also changes keys")
 	f.StringVar(&label, "label", "", "what you call it (default the key's comment)")
-	f.BoolVar(&verifies, "verify-required", false, "the security key asks for its PIN each time (ssh-keygen -O verify-required)")
+	f.BoolVar(&verifies, "verify-required", false,
+		"the security key asks for its PIN each time (ssh-keygen -O verify-required)")
 	complete(c, "key", a.signers)
 	complete(c, "role", fixed(roles...))
 	complete(c, "label", nothing)

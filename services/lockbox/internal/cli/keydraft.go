@@ -97,7 +97,8 @@ the recovery key. What it signed before stays as it is; it can never be enrolled
 }
 
 // demands are what an organisation can demand, the least first.
-var demands = []string{string(approval.DemandNone), string(approval.DemandSignatures), string(approval.DemandCommandLine)}
+var demands = []string{string(approval.DemandNone), string(approval.DemandSignatures),
+	string(approval.DemandCommandLine)}
 
 func (a *app) keyDemandCommand() *cobra.Command {
 	return a.changing(&cobra.Command{

@@ -75,7 +75,8 @@ func (a *app) keySubmitCommand() *cobra.Command {
 before, and there.`,
 		Example: "  lockbox key submit statement.json",
 	}
-	c.Flags().StringArrayVar(&signatures, "signature", nil, "a `file` with a signature (repeat for several; default FILE.sig)")
+	c.Flags().StringArrayVar(&signatures, "signature", nil,
+		"a `file` with a signature (repeat for several; default FILE.sig)")
 	a.pins(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
 		k, err := s.keyring(ctx)

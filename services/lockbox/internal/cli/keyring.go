@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keyring is a customer's keys. Which of them count is folded here from the signed statements: of that, nothing that the
-// answer says is believed.
+// keyring is a customer's keys. Which of them count is folded here from the signed statements: of that, nothing that
+// the answer says is believed.
 type keyring struct {
 	*lockboxv1.KeysView
 	tenant string

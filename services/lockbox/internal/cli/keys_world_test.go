@@ -87,7 +87,8 @@ func (w *world) decideKeys(c *lockboxv1.Command) (*lockboxv1.CommandReply, error
 	k.state = keychain.Evolve(k.state, sequence, e)
 	typ := aggregate.TypeOf(e)
 	if e.GetKeyChainBegan() != nil || e.GetKeyChainChanged() != nil {
-		k.events = append(k.events, &lockboxv1.KeyEvent{Version: e.GetVersion(), Type: typ, Sequence: sequence, Stored: stored})
+		k.events = append(k.events, &lockboxv1.KeyEvent{Version: e.GetVersion(), Type: typ, Sequence: sequence,
+			Stored: stored})
 	}
 	return &lockboxv1.CommandReply{Sequence: sequence, Version: e.GetVersion(), EventId: e.GetId()}, nil
 }
@@ -126,8 +127,8 @@ func (w *world) keysView() *lockboxv1.KeysView {
 func (w *world) keyView(e approval.Enrolled) *lockboxv1.KeyView {
 	enrolment, err := e.Enrolment.Bytes()
 	check(err)
-	v := &lockboxv1.KeyView{KeyId: unhex(e.ID), Person: w.issuer.Person(e.Person.Subject), Label: w.keys.state.Labels[e.ID],
-		Kind: e.Key.Kind, Role: e.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING, Enrolment: enrolment,
+	v := &lockboxv1.KeyView{KeyId: unhex(e.ID), Person: w.issuer.Person(e.Person.Subject),
+		Label: w.keys.state.Labels[e.ID], Kind: e.Key.Kind, Role: e.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING, Enrolment: enrolment,
 		Since: timestamppb.New(w.keys.state.Enrolled[e.ID])}
 	switch {
 	case e.Removed != 0:

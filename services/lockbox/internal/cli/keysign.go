@@ -406,8 +406,9 @@ func (a *app) signOffline(c *cobra.Command, o *keySigning, file, to string) erro
 	if err != nil {
 		return err
 	}
-	return a.say("%s", strings.TrimSuffix(render.Paragraphs(a.look(), fmt.Sprintf("Signed with %s, words %s. The signature is "+
-		"in %s. Where there is a network: lockbox key submit %s", with.Where, st.words(), to, file)), "\n"))
+	text := fmt.Sprintf("Signed with %s, words %s. The signature is in %s. Where there is a network: lockbox key submit %s",
+		with.Where, st.words(), to, file)
+	return a.say("%s", strings.TrimSuffix(render.Paragraphs(a.look(), text), "\n"))
 }
 
 // statements completes the words of the statements that wait.

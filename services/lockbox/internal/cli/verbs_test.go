@@ -51,7 +51,7 @@ var verbs = map[string]struct {
 	"request list":  {}, "request show": {}, "request watch": {}, "request withdraw": {kind: asks},
 	"request release": {kind: asks}, "internal list": {}, "internal refuse": {kind: asks},
 	"internal approve": {kind: asks}, // dangerous where it starts access: see below
-	"approval list":    {}, "approval show": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
+	"approval list":    {}, "approval show": {}, "approval signatures": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
 	"ask": {kind: adds}, "approve": {kind: asks}, "deny": {kind: asks}, "revoke": {kind: asks},
 	"approval approve": {kind: asks}, "approval deny": {kind: asks}, "approval revoke": {kind: asks},
 	"tenant show": {}, "tenant approvers": {}, "tenant create": {kind: adds}, "tenant invite": {kind: adds},
@@ -81,7 +81,8 @@ var verbs = map[string]struct {
 	"role remove":     {dangerous, "--as grace role remove otto-owner", "Otto Owens loses the role Owner"},
 	"role confirm":    {dangerous, "--as grace role confirm i-audrey", "Audrey Abbott"},
 	"role withdraw":   {dangerous, "--as grace role withdraw i-audrey", "no role comes of it"},
-	"key list":        {}, "key offer": {kind: adds}, "key statement": {}, "key submit": {kind: adds}, "key basis": {},
+	"key list":        {}, "key offer": {kind: adds}, "key statement": {}, "key submit": {kind: adds},
+	"key basis":            {},
 	"key genesis":          {dangerous, "--as grace key genesis --recovery RECOVERY", "only these keys can let in others"},
 	"key sign":             {dangerous, "--as grace key sign --offline STATEMENT --sign-with PRIVATE", "You remove a key"},
 	"key enrol":            {dangerous, "--as grace key enrol fleur", "You enrol a key"},

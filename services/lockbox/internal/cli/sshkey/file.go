@@ -185,7 +185,8 @@ func (t Tools) open(ctx context.Context, file string, p private) (ssh.Signer, er
 	return ssh.NewSignerFromKey(raw)
 }
 
-// byKeygen is a key with which ssh-keygen signs; the file is that of the private key, or of the public one of ssh-agent.
+// byKeygen is a key with which ssh-keygen signs; the file is that of the private key, or of the public one of
+// ssh-agent.
 func (t Tools) byKeygen(file string) (*Signer, error) {
 	if key, comment, err := ReadPublic(file); err == nil {
 		return t.keygen(file, key, comment), nil
