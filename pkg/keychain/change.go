@@ -137,12 +137,12 @@ func ComposeChange(
 	return is, nil
 }
 
-// Permit verifies what the sender of a command signed for a change, of, whose last event is last. It refuses a command
-// that has to be signed and is not (R42). t is the customer of these keys: for a transfer, whoever gives the
-// subscription up, of which an administrator signs and the provider's onboarding sends it. It reports whether something
-// was signed.
+// Permit verifies what is signed for the change that a command makes to an aggregate with these events, of which only
+// the last matters. It refuses a command that has to be signed and is not (R42). t is the tenant that it names. Of a
+// transfer these are the keys of whoever gives the subscription up: one of their administrators signs it, and the
+// provider's onboarding sends it. It reports whether something was signed.
 func (s State) Permit(
-	c aggregate.Command, t tenant.State, of aggregate.Key, last []Exact, now time.Time,
+	c aggregate.Command, t tenant.State, of aggregate.Key, events []Exact, now time.Time,
 ) (signed bool, err error) {
 	a := Asked{Signed: c.GetSigned(), By: c.By.GetPerson(), Place: Now}
 	if c.GetTransferSubscription() != nil {
@@ -156,10 +156,11 @@ func (s State) Permit(
 		return false, Refusal("signed", err)
 	}
 	if a.Kind, a.ID = of.Kind, of.ID; s.Chain != nil {
-		if len(last) != 1 {
+		if len(events) == 0 {
 			return false, refusal.Unavailable("aggregate_id", "I11", "the last stored event of %s was not read", of)
 		}
-		a.Follows = approval.EventOf(last[0].Version, last[0].Type, last[0].Data)
+		last := events[len(events)-1]
+		a.Follows = approval.EventOf(last.Version, last.Type, last.Data)
 	}
 	is, err := s.Verify(a)
 	if err == nil {

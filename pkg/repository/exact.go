@@ -48,12 +48,7 @@ func (r *Repository) readExactly(ctx context.Context, states States, about []agg
 		if n := len(entries); n == 0 || entries[n-1].Seq != last.Sequence {
 			return false, nil
 		}
-		is := &exact{History: *last}
-		for _, e := range entries {
-			is.events = append(is.events, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
-				Type: aggregate.TypeOf(e.Event), Data: e.Data})
-		}
-		states[exactKey(key)] = is
+		states.Exactly(key, entries)
 	}
 	return true, nil
 }
@@ -62,12 +57,26 @@ func (r *Repository) readExactly(ctx context.Context, states States, about []agg
 // themselves, and the subscriptions that an ownership gives away.
 func (s States) signable(about []aggregate.Key) (keys []aggregate.Key) {
 	for _, key := range about {
-		switch key.Kind {
-		case aggregate.KindRequest, aggregate.KindTenant, aggregate.KindSubscription:
+		if Signable(key.Kind) {
 			keys = append(keys, key)
-		case aggregate.KindOwnership:
+		} else if key.Kind == aggregate.KindOwnership {
 			keys = append(keys, givers(s.Ownership(key.ID))...)
 		}
 	}
 	return keys
+}
+
+// Exactly adds the events of an aggregate as they are stored: all of them, or only the last where that is enough.
+func (s States) Exactly(of aggregate.Key, entries []journal.Entry) {
+	is := new(exact)
+	for _, e := range entries {
+		is.events = append(is.events, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
+			Type: aggregate.TypeOf(e.Event), Data: e.Data})
+	}
+	s[exactKey(of)] = is
+}
+
+// Signable reports whether people sign statements about aggregates of this kind.
+func Signable(kind string) bool {
+	return kind == aggregate.KindRequest || kind == aggregate.KindTenant || kind == aggregate.KindSubscription
 }
