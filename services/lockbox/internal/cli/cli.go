@@ -224,6 +224,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SetCompletionCommandGroupID(groupRun)
 	root.AddCommand(topics()...)
 	a.addRules(root)
+	a.signsChanges(root)
 	root.Version = build.Version().String()
 	root.SetVersionTemplate("lockbox {{.Version}}\n")
 	wrongArguments(root)

@@ -45,7 +45,13 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 				Message: "nothing to do: it is so already"}, nil
 		}
 		w.tenant.LockboxEnabled = true
-	case *lockboxv1.Command_DisableLockbox:
+	case *lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignOffPreview:
+		if err := w.checkChange(c, who.Subject); err != nil {
+			return nil, err
+		}
+		if c.GetSignOffPreview() != nil {
+			break
+		}
 		if who.Subject != "grace" {
 			return nil, refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this")
 		}

@@ -139,17 +139,21 @@ func (w *world) keyView(e approval.Enrolled) *lockboxv1.KeyView {
 	return v
 }
 
-// signingView answers GetSigning about a request.
-func (w *world) signingView(id, subject string) (*lockboxv1.SigningView, error) {
-	v, err := named(w.requests, id, (*lockboxv1.RequestView).GetRequestId)
-	if err != nil {
-		return nil, err
-	}
+// signingView answers GetSigning about a request, or about the tenant.
+func (w *world) signingView(ask *lockboxv1.GetSigning, subject string) (*lockboxv1.SigningView, error) {
 	s := w.keys.state
 	view := &lockboxv1.SigningView{Origin: "log.example/lockbox", Tenant: bank, Demand: string(s.Demand(keychain.Now))}
-	for i, e := range w.exactly(v) {
+	exact := []keychain.Exact{w.last()}
+	if !ask.GetTenantItself() {
+		v, err := named(w.requests, ask.GetRequestId(), (*lockboxv1.RequestView).GetRequestId)
+		if err != nil {
+			return nil, err
+		}
+		exact = w.exactly(v)
+	}
+	for _, e := range exact {
 		hash := sha256.Sum256(e.Data)
-		view.Events = append(view.Events, &lockboxv1.RestsOn{Version: uint64(i + 1), Type: e.Type, Sha256: hash[:],
+		view.Events = append(view.Events, &lockboxv1.RestsOn{Version: e.Version, Type: e.Type, Sha256: hash[:],
 			Stored: e.Data})
 	}
 	if s.Chain == nil {
@@ -180,6 +184,22 @@ func (w *world) exactly(v *lockboxv1.RequestView) (list []keychain.Exact) {
 			Data: data})
 	}
 	return list
+}
+
+// last is the tenant's last event as it is stored.
+func (w *world) last() keychain.Exact {
+	return keychain.Exact{Sequence: 1, Version: w.tenant.GetVersion(), Type: "TenantCreated", Data: []byte("stored")}
+}
+
+// checkChange refuses a change of the tenant's settings as the orchestrator does.
+func (w *world) checkChange(c *lockboxv1.Command, subject string) error {
+	by, err := w.whoIs(subject)
+	if err != nil {
+		return err
+	}
+	_, err = w.keys.state.Permit(aggregate.Command{Command: c, By: by}, w.keys.tenant,
+		aggregate.Key{Tenant: bank, Kind: aggregate.KindTenant, ID: bank}, []keychain.Exact{w.last()}, time.Now())
+	return err
 }
 
 // checkSigned refuses a decision as the orchestrator does.

@@ -14,6 +14,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/approval/shown"
 	"github.com/openlockbox/lockbox/pkg/keychain"
+	"github.com/openlockbox/lockbox/pkg/prose"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -155,6 +156,9 @@ func (s *session) signing(
 		return nil, nil //nolint:nilnil // nothing is signed
 	}
 	keys := heldBy(v.GetKeys())
+	if !slices.Contains([]string{approval.Approve, approval.Deny, approval.Revoke}, act) { // a change
+		keys = slices.DeleteFunc(keys, func(h holder) bool { return h.Role != approval.Administrator })
+	}
 	if with != "" {
 		x, err := a.signingWith(ctx, with, keys)
 		if err == nil {
@@ -229,7 +233,8 @@ func (a *app) unsigned(act string, demand approval.Demand, keys []holder) error 
 		return nil
 	case len(keys) == 0:
 		return errUnsigned("unsigned-no-key",
-			"your organisation demands that this is signed, and you have no key that counts: offer one with `lockbox key offer`")
+			"your organisation demands that this is signed, and you have no key that counts for it: offer one with "+
+				"`lockbox key offer`")
 	case len(ssh) == 0:
 		return errUnsigned("unsigned", "this has to be signed, and your keys (%s) sign in the portal only: decide there, or "+
 			"offer an SSH key with `lockbox key offer`", strings.Join(names, ", "))
@@ -273,6 +278,7 @@ func decisionOf(c *lockboxv1.Command) (verb string, is bool) {
 
 // decide makes the statement of a decision from the exact events, and nothing else.
 func (x *toSign) decide(c *lockboxv1.Command) error {
+	prose.Message(c) // what is signed is what is taken in
 	choice := keychain.Choice{By: x.key.Person.Account, Key: x.key.id, Now: x.app.Now(), Language: x.app.language()}
 	choice.Verb, _ = decisionOf(c)
 	choice.Reason = first(c.GetApprove().GetReason(), c.GetDeny().GetReason(), c.GetRevoke().GetReason())

@@ -300,7 +300,7 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 		reply.Answer = &lockboxv1.QueryReply_Keys{Keys: w.keysView()}
 	case *lockboxv1.Query_GetSigning:
 		answer := &lockboxv1.QueryReply_Signing{}
-		answer.Signing, err = w.signingView(ask.GetSigning.GetRequestId(), who.Subject)
+		answer.Signing, err = w.signingView(ask.GetSigning, who.Subject)
 		reply.Answer = answer
 	case *lockboxv1.Query_GetTenant_:
 		if who.Employer != "" && who.Subject != "onboarding" {
