@@ -20,6 +20,18 @@ func (s State) given() (all []keychain.Given) {
 	return all
 }
 
+// required is how many different people have to have signed: as many as were asked for, or as the tenant last demanded
+// before that. Fewer were asked for only if the orchestrator's key was used to say so.
+func (w World) required(s State) uint64 {
+	required := uint64(s.Notified.GetRequiredApprovals())
+	for _, e := range w.Events {
+		if e.Type == "CustomerNotified" {
+			required = max(required, uint64(w.Keys.Required(w.Tenant, e.Sequence))) // #nosec G115 -- at least 1
+		}
+	}
+	return required
+}
+
 // sign puts what the sender has signed into the event of a decision of the customer's. It refuses a signature that does
 // not hold, and the decision if it has to be signed and is not (R42): an approval wherever that is demanded, a denial
 // of whoever has a key, never a revocation.
