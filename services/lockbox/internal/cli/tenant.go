@@ -51,7 +51,15 @@ func (s *session) tenantView(ctx context.Context, tenant string, minSequence uin
 // do sends a command about the tenant, or about one of its aggregates.
 func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	c.Tenant, c.AggregateId = tenant, about
-	return s.Do(ctx, c)
+	x, err := s.signChange(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.Do(ctx, c)
+	if err == nil && x != nil && reply.GetEventId() != "" {
+		err = s.app.remark("%s", strings.TrimSpace(x.said()))
+	}
+	return reply, err
 }
 
 // order sends a command like do, and says with a sentence, whose arguments must be clean, that it was done.
@@ -234,7 +242,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		"who is asked when too few approvers resolve: "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
-	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count")
+	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "refused: lockbox key demand demands signatures")
 	f.BoolVar(&in.withTicket, "access-ends-with-ticket", false,
 		"access that begins from now on ends when its ticket is closed (=false: it stays)")
 	f.Var(&in.deciders, "show-deciders",

@@ -278,10 +278,12 @@ func attempts() []attempt {
 			": what a service writes is limited, not how much; what is there stays", nothing, bus.Evaluator,
 			(*insider).addsKeys},
 		{orchestrator, "forge the approval of a customer's approver", signedElse("no access begins on it, " +
-			"and it verifies for nobody"), "all approvers: a mail, at once; where signatures are demanded an alarm of the " +
-			"guard and `audit verify`", bus.Orchestrator, both((*insider).forgesApproval, (*insider).approvesUnsigned)},
-		{orchestrator, "add a key of its own to a customer's", "it verifies for nobody, and nothing that the customer signs " +
-			"is accepted until somebody has looked", "an alarm of the guard, `audit verify`, and whoever pins the customer's keys",
+			"and it verifies for nobody"),
+			"all approvers: a mail, at once; where signatures are demanded an alarm of the guard and `audit verify`",
+			bus.Orchestrator, both((*insider).forgesApproval, (*insider).approvesUnsigned)},
+		{orchestrator, "add a key of its own to a customer's", "it verifies for nobody, and nothing that the customer " +
+			"signs is accepted until somebody has looked",
+			"an alarm of the guard, `audit verify`, and whoever pins the customer's keys",
 			bus.Orchestrator, (*insider).addsItsKey},
 		{"orchestrator, but not the one with which it signs", "forge the approval of a customer's approver",
 			"nobody reads it as one: nothing is granted from " + timetext.Duration("en", lease.Lifetime) +
