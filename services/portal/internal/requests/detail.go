@@ -73,7 +73,7 @@ func (p *pages) detail(v *site.Visit) error {
 func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	d := shownRequest{loaded: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Lines: r.Lines(),
 		Signatures: signatures(r),
-		NewID: commandID, Page: v.Path("requests", r.GetRequestId())}
+		NewID:      commandID, Page: v.Path("requests", r.GetRequestId())}
 	var err error
 	if d.Moments, err = r.Moments(); err != nil {
 		return err

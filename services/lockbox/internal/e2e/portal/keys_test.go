@@ -103,6 +103,9 @@ func (b *tab) recognises(id webauthn.AuthenticatorID, is bool) {
 	}))
 }
 
+// addCredential is webauthn.AddCredential without members that not every authenticator takes.
+var addCredential = cdp.Command[map[string]any, cdp.Empty]{Method: webauthn.CommandAddCredential}
+
 // clone replaces an authenticator by a copy that has not counted.
 func (b *tab) clone(id webauthn.AuthenticatorID) {
 	b.Helper()
@@ -113,15 +116,15 @@ func (b *tab) clone(id webauthn.AuthenticatorID) {
 			return fmt.Errorf("%d credentials: %w", len(has.Credentials), err)
 		}
 		copied = has.Credentials[0]
-		copied.SignCount, copied.CmtgKeys, copied.ActiveCmtgKeyIndex = 1, nil, nil
 		_, err = cdp.Call(ctx, t, webauthn.RemoveVirtualAuthenticator,
 			webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: id})
 		return err
 	}))
 	copy := b.authenticator(stick)
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, webauthn.AddCredential,
-			webauthn.AddCredentialParams{AuthenticatorID: copy, Credential: copied})
+		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": copy, "credential": map[string]any{
+			"credentialId": copied.CredentialID, "isResidentCredential": copied.IsResidentCredential, "rpId": copied.RpID,
+			"privateKey": copied.PrivateKey, "signCount": 1}})
 		return err
 	}))
 }
@@ -320,6 +323,19 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			second.press("#sign button.bad")
 			second.accessible()
 			w.reaches(c.tenant, id, request.Revoked)
+
+			// Whatever could get around a demand is signed too.
+			first.visit(base + "/administration/lockbox")
+			first.fill("#reason", "x")
+			first.press("main form button.bad")
+			first.accessible()
+			first.picture("keys-12-change-" + c.name)
+			first.press("#sign button.main")
+			first.eventually("Lockbox is off", func() bool {
+				reply, err := w.person(c.first).Ask(t.Context(), &lockboxv1.Query{Tenant: c.tenant,
+					Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+				return err == nil && !reply.GetTenant().GetLockboxEnabled()
+			})
 			first.quiet()
 			second.quiet()
 		})
