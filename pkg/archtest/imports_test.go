@@ -27,7 +27,8 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/erasable", "./pkg/erasure",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/logged",
+		"./pkg/erasable", "./pkg/erasure",
 		"./pkg/keychain",
 		"./pkg", // the rules as text
 	}
@@ -207,6 +208,7 @@ func TestTheVerifierLinksLittle(t *testing.T) {
 	allowed := []string{
 		"./services/verifier/...", "./pkg/merkle", "./pkg/refusal", "./pkg/durable", "./pkg/build",
 		"./pkg/signed", "./pkg/fact",
+		"./pkg/approval", "./pkg/approval/terms", "./pkg/approval/logged", "./pkg/erasable",
 		"./proto/lockbox/v1",
 		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...",
 		"golang.org/x/crypto/cryptobyte/...", "golang.org/x/crypto/x509roots/fallback/...",

@@ -466,6 +466,7 @@ type Query struct {
 	//	*Query_ListErasures
 	//	*Query_GetKeys
 	//	*Query_GetSigning
+	//	*Query_GetApprovalFile
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,6 +735,15 @@ func (x *Query) GetGetSigning() *GetSigning {
 	return nil
 }
 
+func (x *Query) GetGetApprovalFile() *GetApprovalFile {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetApprovalFile); ok {
+			return x.GetApprovalFile
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -848,6 +858,11 @@ type Query_GetSigning struct {
 	GetSigning *GetSigning `protobuf:"bytes,77,opt,name=get_signing,json=getSigning,proto3,oneof"`
 }
 
+type Query_GetApprovalFile struct {
+	// What a file is made of that proves the customer's approval of a request.
+	GetApprovalFile *GetApprovalFile `protobuf:"bytes,80,opt,name=get_approval_file,json=getApprovalFile,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -892,6 +907,8 @@ func (*Query_GetKeys) isQuery_Ask() {}
 
 func (*Query_GetSigning) isQuery_Ask() {}
 
+func (*Query_GetApprovalFile) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -925,6 +942,7 @@ type QueryReply struct {
 	//	*QueryReply_Erasures
 	//	*QueryReply_Keys
 	//	*QueryReply_Signing
+	//	*QueryReply_ApprovalFile
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1179,6 +1197,15 @@ func (x *QueryReply) GetSigning() *SigningView {
 	return nil
 }
 
+func (x *QueryReply) GetApprovalFile() *ApprovalFile {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_ApprovalFile); ok {
+			return x.ApprovalFile
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -1293,6 +1320,11 @@ type QueryReply_Signing struct {
 	Signing *SigningView `protobuf:"bytes,107,opt,name=signing,proto3,oneof"`
 }
 
+type QueryReply_ApprovalFile struct {
+	// Answers get_approval_file.
+	ApprovalFile *ApprovalFile `protobuf:"bytes,110,opt,name=approval_file,json=approvalFile,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -1336,6 +1368,8 @@ func (*QueryReply_Erasures) isQueryReply_Answer() {}
 func (*QueryReply_Keys) isQueryReply_Answer() {}
 
 func (*QueryReply_Signing) isQueryReply_Answer() {}
+
+func (*QueryReply_ApprovalFile) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -5667,7 +5701,9 @@ func (x *ServiceView) GetStage() ServiceStage {
 type GetReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The request's id.
-	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Instead of a request's, the receipt of the tenant's keys (KeysView); request_id is empty then.
+	Keys          bool `protobuf:"varint,2,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5707,6 +5743,13 @@ func (x *GetReceipt) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *GetReceipt) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
 }
 
 // Answers GetReceipt.
@@ -5764,6 +5807,117 @@ func (x *Receipt) GetFile() []byte {
 	return nil
 }
 
+// What an approval file is made of (R42, pkg/approval/README.md): receipts of the request and of the customer's keys. UNAVAILABLE
+// until the last event of both is in a checkpoint that can be shown. For the customer's people and the provider's security officers.
+type GetApprovalFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetApprovalFile) Reset() {
+	*x = GetApprovalFile{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetApprovalFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetApprovalFile) ProtoMessage() {}
+
+func (x *GetApprovalFile) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetApprovalFile.ProtoReflect.Descriptor instead.
+func (*GetApprovalFile) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetApprovalFile) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Answers GetApprovalFile.
+type ApprovalFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for the file.
+	FileName string `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The receipt of the request, compressed (gzip, RFC 1952): what the caller may not see is withheld in it.
+	RequestReceipt []byte `protobuf:"bytes,2,opt,name=request_receipt,json=requestReceipt,proto3" json:"request_receipt,omitempty"`
+	// The receipt of the customer's keys, compressed, of the same checkpoint or a later one.
+	KeysReceipt   []byte `protobuf:"bytes,3,opt,name=keys_receipt,json=keysReceipt,proto3" json:"keys_receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalFile) Reset() {
+	*x = ApprovalFile{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalFile) ProtoMessage() {}
+
+func (x *ApprovalFile) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalFile.ProtoReflect.Descriptor instead.
+func (*ApprovalFile) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ApprovalFile) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *ApprovalFile) GetRequestReceipt() []byte {
+	if x != nil {
+		return x.RequestReceipt
+	}
+	return nil
+}
+
+func (x *ApprovalFile) GetKeysReceipt() []byte {
+	if x != nil {
+		return x.KeysReceipt
+	}
+	return nil
+}
+
 // The keys with which a customer's people sign what they decide (R42). For the customer's people, and for the provider's security
 // officers.
 type GetKeys struct {
@@ -5774,7 +5928,7 @@ type GetKeys struct {
 
 func (x *GetKeys) Reset() {
 	*x = GetKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5786,7 +5940,7 @@ func (x *GetKeys) String() string {
 func (*GetKeys) ProtoMessage() {}
 
 func (x *GetKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5799,7 +5953,7 @@ func (x *GetKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeys.ProtoReflect.Descriptor instead.
 func (*GetKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
 }
 
 // One key.
@@ -5831,7 +5985,7 @@ type KeyView struct {
 
 func (x *KeyView) Reset() {
 	*x = KeyView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5843,7 +5997,7 @@ func (x *KeyView) String() string {
 func (*KeyView) ProtoMessage() {}
 
 func (x *KeyView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5856,7 +6010,7 @@ func (x *KeyView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyView.ProtoReflect.Descriptor instead.
 func (*KeyView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *KeyView) GetKeyId() []byte {
@@ -5946,7 +6100,7 @@ type OfferedChange struct {
 
 func (x *OfferedChange) Reset() {
 	*x = OfferedChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5958,7 +6112,7 @@ func (x *OfferedChange) String() string {
 func (*OfferedChange) ProtoMessage() {}
 
 func (x *OfferedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5971,7 +6125,7 @@ func (x *OfferedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedChange.ProtoReflect.Descriptor instead.
 func (*OfferedChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *OfferedChange) GetChange() *SignedStatement {
@@ -6039,7 +6193,7 @@ type KeysView struct {
 
 func (x *KeysView) Reset() {
 	*x = KeysView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6051,7 +6205,7 @@ func (x *KeysView) String() string {
 func (*KeysView) ProtoMessage() {}
 
 func (x *KeysView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6064,7 +6218,7 @@ func (x *KeysView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysView.ProtoReflect.Descriptor instead.
 func (*KeysView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *KeysView) GetOrigin() string {
@@ -6175,7 +6329,7 @@ type KeyEvent struct {
 
 func (x *KeyEvent) Reset() {
 	*x = KeyEvent{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6187,7 +6341,7 @@ func (x *KeyEvent) String() string {
 func (*KeyEvent) ProtoMessage() {}
 
 func (x *KeyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6200,7 +6354,7 @@ func (x *KeyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyEvent.ProtoReflect.Descriptor instead.
 func (*KeyEvent) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *KeyEvent) GetVersion() uint64 {
@@ -6249,7 +6403,7 @@ type GetSigning struct {
 
 func (x *GetSigning) Reset() {
 	*x = GetSigning{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6261,7 +6415,7 @@ func (x *GetSigning) String() string {
 func (*GetSigning) ProtoMessage() {}
 
 func (x *GetSigning) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6274,7 +6428,7 @@ func (x *GetSigning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigning.ProtoReflect.Descriptor instead.
 func (*GetSigning) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetSigning) GetAbout() isGetSigning_About {
@@ -6357,7 +6511,7 @@ type SigningView struct {
 
 func (x *SigningView) Reset() {
 	*x = SigningView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6369,7 +6523,7 @@ func (x *SigningView) String() string {
 func (*SigningView) ProtoMessage() {}
 
 func (x *SigningView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6382,7 +6536,7 @@ func (x *SigningView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningView.ProtoReflect.Descriptor instead.
 func (*SigningView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SigningView) GetOrigin() string {
@@ -6444,7 +6598,7 @@ type RestsOn struct {
 
 func (x *RestsOn) Reset() {
 	*x = RestsOn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6456,7 +6610,7 @@ func (x *RestsOn) String() string {
 func (*RestsOn) ProtoMessage() {}
 
 func (x *RestsOn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6469,7 +6623,7 @@ func (x *RestsOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestsOn.ProtoReflect.Descriptor instead.
 func (*RestsOn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RestsOn) GetVersion() uint64 {
@@ -6505,7 +6659,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x15lockbox/v1/keys.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xd6\v\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x15lockbox/v1/keys.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa1\f\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -6538,8 +6692,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rlist_erasures\x18K \x01(\v2\x18.lockbox.v1.ListErasuresH\x00R\flistErasures\x120\n" +
 	"\bget_keys\x18L \x01(\v2\x13.lockbox.v1.GetKeysH\x00R\agetKeys\x129\n" +
 	"\vget_signing\x18M \x01(\v2\x16.lockbox.v1.GetSigningH\x00R\n" +
-	"getSigningB\x05\n" +
-	"\x03ask\"\xfc\t\n" +
+	"getSigning\x12I\n" +
+	"\x11get_approval_file\x18P \x01(\v2\x1b.lockbox.v1.GetApprovalFileH\x00R\x0fgetApprovalFileB\x05\n" +
+	"\x03ask\"\xbd\n" +
+	"\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -6567,7 +6723,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenarios\x125\n" +
 	"\berasures\x18i \x01(\v2\x17.lockbox.v1.ErasureListH\x00R\berasures\x12*\n" +
 	"\x04keys\x18j \x01(\v2\x14.lockbox.v1.KeysViewH\x00R\x04keys\x123\n" +
-	"\asigning\x18k \x01(\v2\x17.lockbox.v1.SigningViewH\x00R\asigningB\b\n" +
+	"\asigning\x18k \x01(\v2\x17.lockbox.v1.SigningViewH\x00R\asigning\x12?\n" +
+	"\rapproval_file\x18n \x01(\v2\x18.lockbox.v1.ApprovalFileH\x00R\fapprovalFileB\b\n" +
 	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -6954,14 +7111,22 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vServiceView\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12.\n" +
-	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage\"+\n" +
+	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage\"?\n" +
 	"\n" +
 	"GetReceipt\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\":\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04keys\x18\x02 \x01(\bR\x04keys\":\n" +
 	"\aReceipt\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x12\n" +
-	"\x04file\x18\x02 \x01(\fR\x04file\"\t\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file\"0\n" +
+	"\x0fGetApprovalFile\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"w\n" +
+	"\fApprovalFile\x12\x1b\n" +
+	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12'\n" +
+	"\x0frequest_receipt\x18\x02 \x01(\fR\x0erequestReceipt\x12!\n" +
+	"\fkeys_receipt\x18\x03 \x01(\fR\vkeysReceipt\"\t\n" +
 	"\aGetKeys\"\x87\x03\n" +
 	"\aKeyView\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12*\n" +
@@ -7081,7 +7246,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -7142,49 +7307,51 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*ServiceView)(nil),           // 56: lockbox.v1.ServiceView
 	(*GetReceipt)(nil),            // 57: lockbox.v1.GetReceipt
 	(*Receipt)(nil),               // 58: lockbox.v1.Receipt
-	(*GetKeys)(nil),               // 59: lockbox.v1.GetKeys
-	(*KeyView)(nil),               // 60: lockbox.v1.KeyView
-	(*OfferedChange)(nil),         // 61: lockbox.v1.OfferedChange
-	(*KeysView)(nil),              // 62: lockbox.v1.KeysView
-	(*KeyEvent)(nil),              // 63: lockbox.v1.KeyEvent
-	(*GetSigning)(nil),            // 64: lockbox.v1.GetSigning
-	(*SigningView)(nil),           // 65: lockbox.v1.SigningView
-	(*RestsOn)(nil),               // 66: lockbox.v1.RestsOn
-	(*ListAccess)(nil),            // 67: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 68: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 69: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 70: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 71: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 72: lockbox.v1.AccessList
-	(*Overview)(nil),              // 73: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 74: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 75: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 76: google.protobuf.Timestamp
-	(*Person)(nil),                // 77: lockbox.v1.Person
-	(*Actor)(nil),                 // 78: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 79: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 80: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 81: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 82: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 83: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 84: google.protobuf.Duration
-	(*SignedStatement)(nil),       // 85: lockbox.v1.SignedStatement
-	(*Event)(nil),                 // 86: lockbox.v1.Event
-	(SupportPlan)(0),              // 87: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 88: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 89: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 90: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 91: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 92: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 93: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 94: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 95: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 96: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 97: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 98: lockbox.v1.Occurrence
-	(*ErasureTarget)(nil),         // 99: lockbox.v1.ErasureTarget
-	(Role)(0),                     // 100: lockbox.v1.Role
-	(ServiceStage)(0),             // 101: lockbox.v1.ServiceStage
+	(*GetApprovalFile)(nil),       // 59: lockbox.v1.GetApprovalFile
+	(*ApprovalFile)(nil),          // 60: lockbox.v1.ApprovalFile
+	(*GetKeys)(nil),               // 61: lockbox.v1.GetKeys
+	(*KeyView)(nil),               // 62: lockbox.v1.KeyView
+	(*OfferedChange)(nil),         // 63: lockbox.v1.OfferedChange
+	(*KeysView)(nil),              // 64: lockbox.v1.KeysView
+	(*KeyEvent)(nil),              // 65: lockbox.v1.KeyEvent
+	(*GetSigning)(nil),            // 66: lockbox.v1.GetSigning
+	(*SigningView)(nil),           // 67: lockbox.v1.SigningView
+	(*RestsOn)(nil),               // 68: lockbox.v1.RestsOn
+	(*ListAccess)(nil),            // 69: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 70: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 71: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 72: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 73: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 74: lockbox.v1.AccessList
+	(*Overview)(nil),              // 75: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 76: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 77: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 78: google.protobuf.Timestamp
+	(*Person)(nil),                // 79: lockbox.v1.Person
+	(*Actor)(nil),                 // 80: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 81: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 82: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 83: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 84: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 85: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 86: google.protobuf.Duration
+	(*SignedStatement)(nil),       // 87: lockbox.v1.SignedStatement
+	(*Event)(nil),                 // 88: lockbox.v1.Event
+	(SupportPlan)(0),              // 89: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 90: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 91: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 92: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 93: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 94: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 95: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 96: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 97: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 98: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 99: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 100: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 101: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 102: lockbox.v1.Role
+	(ServiceStage)(0),             // 103: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	8,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -7200,180 +7367,182 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	41,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
 	57,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
 	27,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	67,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	69,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	12,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	9,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	68,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	69,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	70,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	70,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	71,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	72,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
 	44,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
-	59,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
-	64,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
-	71,  // 22: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	15,  // 23: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	17,  // 24: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	22,  // 25: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	25,  // 26: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	38,  // 27: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	37,  // 28: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	40,  // 29: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	50,  // 30: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	55,  // 31: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	32,  // 32: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	42,  // 33: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	58,  // 34: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	26,  // 35: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	72,  // 36: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	13,  // 37: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	10,  // 38: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	73,  // 39: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	74,  // 40: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	75,  // 41: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	45,  // 42: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
-	62,  // 43: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
-	65,  // 44: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
-	0,   // 45: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	76,  // 46: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	1,   // 47: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	77,  // 48: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
-	8,   // 49: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
-	2,   // 50: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
-	11,  // 51: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	78,  // 52: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	76,  // 53: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
-	14,  // 54: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 55: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	76,  // 56: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	76,  // 57: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	17,  // 58: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 59: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	79,  // 60: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	78,  // 61: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	76,  // 62: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	80,  // 63: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	81,  // 64: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	18,  // 65: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	18,  // 66: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	19,  // 67: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	82,  // 68: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	76,  // 69: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	20,  // 70: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	76,  // 71: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	48,  // 72: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	83,  // 73: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	77,  // 74: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	78,  // 75: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	78,  // 76: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	78,  // 77: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	76,  // 78: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	84,  // 79: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	85,  // 80: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
-	78,  // 81: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	76,  // 82: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	78,  // 83: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	76,  // 84: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	76,  // 85: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	78,  // 86: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	76,  // 87: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	76,  // 88: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	23,  // 89: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	20,  // 90: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	86,  // 91: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	78,  // 92: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	87,  // 93: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	88,  // 94: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	34,  // 95: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	33,  // 96: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	28,  // 97: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	83,  // 98: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	89,  // 99: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	26,  // 100: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	90,  // 101: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 102: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	78,  // 103: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	76,  // 104: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	77,  // 105: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	76,  // 106: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	78,  // 107: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	76,  // 108: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	91,  // 109: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	91,  // 110: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	30,  // 111: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	29,  // 112: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	83,  // 113: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	92,  // 114: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	93,  // 115: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	78,  // 116: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	76,  // 117: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	78,  // 118: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	76,  // 119: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	91,  // 120: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	34,  // 121: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	26,  // 122: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	94,  // 123: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	76,  // 124: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	83,  // 125: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	38,  // 126: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	77,  // 127: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	76,  // 128: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	78,  // 129: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	20,  // 130: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	76,  // 131: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	78,  // 132: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	95,  // 133: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	96,  // 134: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	97,  // 135: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	77,  // 136: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	43,  // 137: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	98,  // 138: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	76,  // 139: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	76,  // 140: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	78,  // 141: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	76,  // 142: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 143: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
-	4,   // 144: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
-	47,  // 145: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
-	78,  // 146: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
-	76,  // 147: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
-	78,  // 148: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
-	76,  // 149: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
-	78,  // 150: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
-	76,  // 151: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
-	99,  // 152: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
-	77,  // 153: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
-	76,  // 154: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
-	78,  // 155: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
-	76,  // 156: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	83,  // 157: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	78,  // 158: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	52,  // 159: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	84,  // 160: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	51,  // 161: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	53,  // 162: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	100, // 163: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	100, // 164: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	78,  // 165: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	76,  // 166: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	56,  // 167: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	101, // 168: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	77,  // 169: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
-	5,   // 170: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
-	76,  // 171: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
-	76,  // 172: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
-	76,  // 173: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
-	85,  // 174: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
-	78,  // 175: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
-	76,  // 176: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
-	63,  // 177: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
-	60,  // 178: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
-	61,  // 179: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
-	66,  // 180: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
-	60,  // 181: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
-	182, // [182:182] is the sub-list for method output_type
-	182, // [182:182] is the sub-list for method input_type
-	182, // [182:182] is the sub-list for extension type_name
-	182, // [182:182] is the sub-list for extension extendee
-	0,   // [0:182] is the sub-list for field type_name
+	61,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
+	66,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
+	59,  // 22: lockbox.v1.Query.get_approval_file:type_name -> lockbox.v1.GetApprovalFile
+	73,  // 23: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	15,  // 24: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	17,  // 25: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	22,  // 26: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	25,  // 27: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	38,  // 28: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	37,  // 29: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	40,  // 30: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	50,  // 31: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	55,  // 32: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	32,  // 33: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	42,  // 34: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	58,  // 35: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	26,  // 36: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	74,  // 37: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	13,  // 38: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	10,  // 39: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	75,  // 40: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	76,  // 41: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	77,  // 42: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	45,  // 43: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	64,  // 44: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
+	67,  // 45: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
+	60,  // 46: lockbox.v1.QueryReply.approval_file:type_name -> lockbox.v1.ApprovalFile
+	0,   // 47: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	78,  // 48: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 49: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	79,  // 50: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	8,   // 51: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 52: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	11,  // 53: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	80,  // 54: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	78,  // 55: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	14,  // 56: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 57: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	78,  // 58: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	78,  // 59: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	17,  // 60: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 61: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	81,  // 62: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	80,  // 63: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	78,  // 64: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	82,  // 65: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	83,  // 66: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	18,  // 67: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	18,  // 68: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	19,  // 69: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	84,  // 70: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	78,  // 71: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	20,  // 72: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	78,  // 73: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	48,  // 74: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	85,  // 75: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	79,  // 76: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	80,  // 77: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	80,  // 78: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	80,  // 79: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	78,  // 80: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	86,  // 81: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	87,  // 82: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
+	80,  // 83: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	78,  // 84: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	80,  // 85: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	78,  // 86: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	78,  // 87: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	80,  // 88: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	78,  // 89: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	78,  // 90: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	23,  // 91: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	20,  // 92: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	88,  // 93: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	80,  // 94: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	89,  // 95: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	90,  // 96: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	34,  // 97: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	33,  // 98: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	28,  // 99: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	85,  // 100: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	91,  // 101: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	26,  // 102: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	92,  // 103: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 104: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	80,  // 105: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	78,  // 106: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	79,  // 107: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	78,  // 108: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	80,  // 109: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	78,  // 110: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	93,  // 111: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	93,  // 112: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	30,  // 113: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	29,  // 114: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	85,  // 115: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	94,  // 116: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	95,  // 117: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	80,  // 118: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	78,  // 119: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	80,  // 120: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	78,  // 121: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	93,  // 122: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	34,  // 123: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	26,  // 124: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	96,  // 125: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	78,  // 126: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	85,  // 127: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	38,  // 128: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	79,  // 129: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	78,  // 130: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	80,  // 131: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	20,  // 132: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	78,  // 133: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	80,  // 134: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	97,  // 135: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	98,  // 136: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	99,  // 137: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	79,  // 138: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	43,  // 139: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	100, // 140: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	78,  // 141: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	78,  // 142: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	80,  // 143: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	78,  // 144: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	46,  // 145: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 146: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	47,  // 147: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	80,  // 148: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	78,  // 149: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	80,  // 150: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	78,  // 151: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	80,  // 152: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	78,  // 153: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	101, // 154: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	79,  // 155: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	78,  // 156: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	80,  // 157: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	78,  // 158: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	85,  // 159: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	80,  // 160: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	52,  // 161: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	86,  // 162: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	51,  // 163: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	53,  // 164: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	102, // 165: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	102, // 166: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	80,  // 167: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	78,  // 168: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	56,  // 169: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	103, // 170: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	79,  // 171: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
+	5,   // 172: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
+	78,  // 173: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
+	78,  // 174: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
+	78,  // 175: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
+	87,  // 176: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	80,  // 177: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	78,  // 178: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	65,  // 179: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	62,  // 180: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	63,  // 181: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	68,  // 182: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	62,  // 183: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	184, // [184:184] is the sub-list for method output_type
+	184, // [184:184] is the sub-list for method input_type
+	184, // [184:184] is the sub-list for extension type_name
+	184, // [184:184] is the sub-list for extension extendee
+	0,   // [0:184] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -7416,6 +7585,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_ListErasures)(nil),
 		(*Query_GetKeys)(nil),
 		(*Query_GetSigning)(nil),
+		(*Query_GetApprovalFile)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -7440,8 +7610,9 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Erasures)(nil),
 		(*QueryReply_Keys)(nil),
 		(*QueryReply_Signing)(nil),
+		(*QueryReply_ApprovalFile)(nil),
 	}
-	file_lockbox_v1_query_proto_msgTypes[58].OneofWrappers = []any{
+	file_lockbox_v1_query_proto_msgTypes[60].OneofWrappers = []any{
 		(*GetSigning_RequestId)(nil),
 		(*GetSigning_SubscriptionId)(nil),
 		(*GetSigning_TenantItself)(nil),
@@ -7452,7 +7623,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   61,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
