@@ -223,7 +223,9 @@ func (a *Approval) sentences() {
 	gap := func(format string, args ...any) { a.NotProven = append(a.NotProven, fmt.Sprintf(format, args...)) }
 	for i, s := range a.Approvals {
 		d := a.verdict.Approvals[i].Decision
-		add("Approved", "by %s, with %s %s; eight words: %s", accountText(d.By), s.With, s.Key, s.Words)
+		add("Approved", "by %s", accountText(d.By))
+		add("", "with %s, key %s", s.With, s.Key)
+		add("", "eight words: %s", s.Words)
 		add("", "for %v at most, %d of %d resources: %s", time.Duration(d.Seconds)*time.Second, // #nosec G115 -- checked
 			len(d.Resources), len(a.Terms.Resources), strings.Join(d.Resources, ", "))
 		if s.RemovedAt != 0 {

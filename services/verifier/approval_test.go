@@ -1,343 +1,482 @@
 package verifier_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
 	at "github.com/openlockbox/lockbox/pkg/approval/approvaltest"
 	"github.com/openlockbox/lockbox/pkg/approval/logged"
-	"github.com/openlockbox/lockbox/pkg/fact"
 	"github.com/openlockbox/lockbox/pkg/merkle"
-	"github.com/openlockbox/lockbox/pkg/signed"
-	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"github.com/openlockbox/lockbox/services/verifier"
 )
 
-const (
-	projector  = "audit-projector"
-	issuer     = "https://login.contoso.example"
-	aboutKeys  = "lockbox.event.contoso.keys.keys"
-	wholeDay   = 24 * time.Hour
-	answerTime = 4 * wholeDay
-)
-
-// custody is a log, and a customer in it who has keys.
-type custody struct {
-	*tale
-	anna, otto, carl, offline *at.Key
-	genesis                   approval.Genesis
-	statements                []approval.Signed
-	// stored are the exact bytes of events, and content the bytes without their signatures, by what they are about.
-	stored, content map[string][][]byte
-	types           map[string][]string
-	clock           time.Duration
+// approvalDocument is the sentences about approval files, and the files, each once.
+type approvalDocument struct {
+	Sentences []approvalSentence `json:"sentences"`
+	Files     []string           `json:"files"`
 }
 
-var cosigners = []string{"alpha", "beta", "gamma"}
+// approvalSentence is one sentence of the document about approval files, with files on which whoever reads it wrongly
+// goes wrong.
+type approvalSentence struct {
+	Sentence string           `json:"sentence"`
+	Vectors  []approvalVector `json:"vectors"`
+}
 
-// newCustody is a customer whose chain of keys has begun in the morning: Anna has a passkey, Otto a security key at the
-// command line; two of three witnesses are a quorum.
-func newCustody(t *testing.T, demand approval.Demand) *custody {
+// approvalVector is an approval file with the keys by which it is verified, and what has to be concluded.
+type approvalVector struct {
+	Name string `json:"name"`
+	// Policy is the text of a policy, Writers the deployment's verifier key or empty, Pin a fingerprint or empty.
+	Policy  string `json:"policy"`
+	Writers string `json:"writers,omitempty"`
+	Pin     string `json:"pin,omitempty"`
+	// Answer is "holds", "refused", or "not trusted" for want of cosignatures.
+	Answer string `json:"answer"`
+	// Rule is the rule that is broken, of pkg/approval, or the part of the proof, of merkle.Part.
+	Rule string `json:"rule,omitempty"`
+	// Says is what has to be said of it, and Never what must not be.
+	Says  []string `json:"says,omitempty"`
+	Never []string `json:"never,omitempty"`
+	// File is the number of a file, from 0 on.
+	File int `json:"file"`
+
+	file string
+}
+
+// judge answers as the verifier does.
+func (v approvalVector) judge(t *testing.T) (answer, rule, said string) {
 	t.Helper()
-	c := &custody{tale: newTale(t, merkle.Format2), anna: at.New("anna", at.ES256), otto: at.New("otto", at.SKEd25519),
-		carl: at.New("carl", at.Ed25519), offline: at.New("offline", at.ECDSA), stored: map[string][][]byte{},
-		content: map[string][][]byte{}, types: map[string][]string{}}
-	c.genesis = approval.Genesis{
-		Format: approval.FormatGenesis, Origin: "log.example/lockbox", Tenant: "contoso",
-		Administrators: []approval.Enrolment{enrolled(c.anna, "anna", approval.Administrator),
-			enrolled(c.otto, "otto", approval.Administrator)},
-		Recovery: c.offline.Key, Threshold: 2, Demand: demand, DelaySeconds: uint64(wholeDay / time.Second),
-		RecoverySeconds: uint64(7 * wholeDay / time.Second), Quorum: 2, IssuedAt: approval.TimeText(morning),
-		Nonce: at.Hash("genesis"),
+	trust := verifier.Trust{Policy: savedAs(t, "policy.txt", []byte(v.Policy))}
+	if v.Writers != "" {
+		trust.Writers = savedAs(t, "writers.vkey", []byte(v.Writers+"\n"))
 	}
-	for _, name := range cosigners {
-		w := witnessOf(t, name)
-		c.witnesses = append(c.witnesses, w)
-		c.genesis.Witnesses = append(c.genesis.Witnesses, w.VerifierKey())
+	a, err := verifier.CheckApproval(savedAs(t, "approval.json", []byte(v.file)), trust, v.Pin)
+	if err == nil {
+		return "holds", "", a.Text()
 	}
-	slices.Sort(c.genesis.Witnesses)
-	slices.SortFunc(c.genesis.Administrators, func(a, b approval.Enrolment) int {
-		return slices.Compare([]byte(keyID(t, a.Key)), []byte(keyID(t, b.Key)))
-	})
-	statement, err := c.genesis.Bytes()
+	var is *merkle.ProofError
+	if rule = string(approval.RuleOf(err)); errors.As(err, &is) {
+		rule = string(is.Part)
+	}
+	if errors.Is(err, verifier.ErrNotTrusted) {
+		return "not trusted", rule, err.Error()
+	}
+	return "refused", rule, err.Error()
+}
+
+const approvalsHeading = "What an approval file proves, and what it does not"
+
+// TestEachSentenceAboutApprovalsHasItsVectors: see TestEachSentenceHasItsVectors.
+func TestEachSentenceAboutApprovalsHasItsVectors(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join("testdata", "approvals.json"))
 	must(t, err)
-	c.waits(0)
-	genesis := at.Signed(approval.FormatGenesis, statement, c.anna, c.otto, c.offline)
-	c.statements = append(c.statements, genesis)
-	c.keys(orchestrator, func(e *lockboxv1.Event) {
-		e.Fact = &lockboxv1.Event_KeyChainBegan{KeyChainBegan: &lockboxv1.KeyChainBegan{Genesis: logged.ToProto(genesis)}}
-	})
-	return c
-}
-
-func keyID(t *testing.T, k approval.Key) string {
-	t.Helper()
-	id, err := k.ID()
-	must(t, err)
-	return id
-}
-
-func enrolled(k *at.Key, name, role string) approval.Enrolment {
-	return approval.Enrolment{Key: k.Key, Role: role,
-		Person: approval.Person{Account: approval.Account{Issuer: issuer, Subject: name}, Human: name}}
-}
-
-// waits has it be so long after the morning.
-func (c *custody) waits(d time.Duration) { c.clock, c.now = d, morning.Add(d) }
-
-func (c *custody) fingerprint() [32]byte {
-	return approval.Digest(approval.FormatGenesis, []byte(c.statements[0].Statement))
-}
-
-// records stores the next event of an aggregate, as its writer signs it.
-func (c *custody) records(kind, id, writer string, set func(*lockboxv1.Event)) {
-	c.t.Helper()
-	about := "lockbox.event.contoso." + kind + "." + id
-	e := &lockboxv1.Event{Id: fmt.Sprintf("019cadc7-0000-7000-8000-%012d", c.sequence+1), Tenant: "contoso", Kind: kind,
-		AggregateId: id, Version: uint64(len(c.stored[about]) + 1), Time: timestamppb.New(c.now)}
-	set(e)
-	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
-	must(c.t, err)
-	subject := fmt.Sprintf("%s.%d.%s", about, e.GetVersion(), fact.TypeOf(e))
-	u := signed.Unsigned{Subject: subject, Content: content}
-	if before := c.content[about]; len(before) > 0 {
-		u.Previous = signed.Hash(before[len(before)-1])
-	}
-	all, err := c.deployed.writer(writer).Sign([]signed.Unsigned{u})
-	must(c.t, err)
-	c.content[about], c.stored[about] = append(c.content[about], content), append(c.stored[about], all[0])
-	c.types[about] = append(c.types[about], fact.TypeOf(e))
-	c.add(subject, all[0])
-}
-
-func (c *custody) keys(writer string, set func(*lockboxv1.Event)) {
-	c.t.Helper()
-	c.records("keys", "keys", writer, set)
-}
-
-func (c *custody) request(writer string, set func(*lockboxv1.Event)) {
-	c.t.Helper()
-	c.records("request", "r1", writer, set)
-}
-
-func customerActor(name string) *lockboxv1.Actor {
-	return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: &lockboxv1.Person{Issuer: issuer, Subject: name,
-		Human: name}}
-}
-
-// asks has the customer be asked for access to two machines, for eight hours; so many have to approve.
-func (c *custody) asks(required uint32) {
-	c.t.Helper()
-	c.request(evaluator, func(e *lockboxv1.Event) {
-		e.Actor = &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_PROVIDER, Person: &lockboxv1.Person{
-			Issuer: "https://login.nimbus.example", Subject: "erin"}}
-		e.Fact = &lockboxv1.Event_AccessRequested{AccessRequested: &lockboxv1.AccessRequested{Intent: &lockboxv1.AccessIntent{
-			SubscriptionId: "production", ResourceType: "compute/virtual-machines", Scenario: "memory-dump",
-			ResourceIds: []string{"/subscriptions/production/vm-1", "/subscriptions/production/vm-2"}}}}
-	})
-	c.request(evaluator, func(e *lockboxv1.Event) {
-		e.Fact = &lockboxv1.Event_AccessEvaluated{AccessEvaluated: &lockboxv1.AccessEvaluated{
-			Duration: durationpb.New(8 * time.Hour)}}
-	})
-	c.request(orchestrator, func(e *lockboxv1.Event) {
-		n := &lockboxv1.CustomerNotified{ExpiresAt: timestamppb.New(c.now.Add(answerTime)), RequiredApprovals: required}
-		for _, name := range []string{"anna", "otto", "carl"} {
-			n.Approvers = append(n.Approvers, &lockboxv1.Approver{Person: customerActor(name).GetPerson()})
+	var all approvalDocument
+	must(t, json.Unmarshal(file, &all))
+	left := documentOf(t, approvalsHeading, 8)
+	for _, s := range all.Sentences {
+		name, text, _ := strings.Cut(s.Sentence, ". ")
+		if left[name] != text {
+			t.Errorf("%q is not in the document, which says %q", s.Sentence, left[name])
 		}
-		e.Fact = &lockboxv1.Event_CustomerNotified{CustomerNotified: n}
-	})
-}
-
-// decision is what somebody signs about the request, as it stands now.
-func (c *custody) decision(verb, name string, k *at.Key, required uint64) approval.Decision {
-	c.t.Helper()
-	fingerprint := c.fingerprint()
-	d := approval.Decision{
-		Head: approval.Head{Format: approval.FormatDecision, Origin: "log.example/lockbox",
-			Genesis: hex.EncodeToString(fingerprint[:]), Tenant: "contoso",
-			By: approval.Account{Issuer: issuer, Subject: name}, Key: k.ID(), Language: "en",
-			Text: approval.TextHash("Erin asks for …"), IssuedAt: approval.TimeText(c.now), Nonce: at.Hash(name + verb)},
-		Decision: verb, Request: "r1", Subscription: "production", ResourceType: "compute/virtual-machines",
-		Scenario: "memory-dump", Engineer: approval.Account{Issuer: "https://login.nimbus.example", Subject: "erin"},
-		Resources: []string{},
-	}
-	for i, data := range c.stored[aboutR1] {
-		d.Events = append(d.Events, approval.EventOf(uint64(i+1), c.types[aboutR1][i], data))
-	}
-	if verb != approval.Revoke {
-		d.AnswerBy, d.Approvals = approval.TimeText(morning.Add(wholeDay+answerTime)), required
-	}
-	if verb == approval.Approve {
-		d.Resources, d.Seconds = []string{"/subscriptions/production/vm-1"}, 3600
-	}
-	return d
-}
-
-func signs(t *testing.T, d approval.Decision, k *at.Key) *lockboxv1.SignedStatement {
-	t.Helper()
-	statement, err := d.Bytes()
-	must(t, err)
-	return logged.ToProto(at.Signed(approval.FormatDecision, statement, k))
-}
-
-// approves has somebody approve with a key; nil: unsigned. change changes the event.
-func (c *custody) approves(name string, k *at.Key, required uint64, change ...func(*lockboxv1.Event)) {
-	c.t.Helper()
-	var by *lockboxv1.SignedStatement
-	if k != nil {
-		by = signs(c.t, c.decision(approval.Approve, name, k, required), k)
-	}
-	c.request(orchestrator, func(e *lockboxv1.Event) {
-		e.Actor, e.Signed = customerActor(name), by
-		e.Fact = &lockboxv1.Event_CustomerApproved{CustomerApproved: &lockboxv1.CustomerApproved{
-			Duration: durationpb.New(time.Hour), ResourceIds: []string{"/subscriptions/production/vm-1"}}}
-		for _, set := range change {
-			set(e)
+		delete(left, name)
+		negative := false
+		for _, v := range s.Vectors {
+			v.file = all.Files[v.File]
+			negative = negative || v.Answer != "holds" || len(v.Never) > 0
+			t.Run(name+"/"+v.Name, func(t *testing.T) { v.test(t) })
 		}
-	})
-}
-
-// changes adds a change to the chain of keys.
-func (c *custody) changes(change approval.KeyChange, keys ...*at.Key) {
-	c.t.Helper()
-	fingerprint, format := c.fingerprint(), approval.FormatKeys
-	if len(c.statements) == 1 {
-		format = approval.FormatGenesis
-	}
-	previous := approval.Digest(format, []byte(c.statements[len(c.statements)-1].Statement))
-	change.Format, change.Origin, change.Tenant = approval.FormatKeys, "log.example/lockbox", "contoso"
-	change.Genesis, change.Previous = hex.EncodeToString(fingerprint[:]), hex.EncodeToString(previous[:])
-	change.Number, change.IssuedAt = uint64(len(c.statements)+1), approval.TimeText(c.now)
-	change.Nonce = at.Hash(change.Previous)
-	statement, err := change.Bytes()
-	must(c.t, err)
-	is := at.Signed(approval.FormatKeys, statement, keys...)
-	c.statements = append(c.statements, is)
-	c.keys(orchestrator, func(e *lockboxv1.Event) {
-		e.Fact = &lockboxv1.Event_KeyChainChanged{KeyChainChanged: &lockboxv1.KeyChainChanged{Change: logged.ToProto(is)}}
-	})
-}
-
-func (c *custody) removes(k *at.Key, by *at.Key) {
-	c.t.Helper()
-	c.changes(approval.KeyChange{Change: approval.RemoveKey, Remove: k.ID(), Keys: []approval.Enrolment{},
-		Recovery: []approval.Key{}}, by)
-}
-
-// sees returns evidence of what the witnesses see now.
-func (c *custody) sees() *lockboxv1.KeysSighted {
-	c.t.Helper()
-	r := c.receipt(aboutKeys, []merkle.Wanted{{TenantSequence: 1}})
-	seen, err := canonicalJSON(merkle.Seen{Tenant: "contoso", Checkpoint: c.note, Opening: r.Opening, Directory: r.Directory})
-	must(c.t, err)
-	head, err := canonicalJSON(c.heads.View().Prove(aboutKeys))
-	must(c.t, err)
-	return &lockboxv1.KeysSighted{LogKeys: c.public, Seen: seen, Head: head}
-}
-
-func (c *custody) sighted(f *lockboxv1.KeysSighted) {
-	c.t.Helper()
-	c.keys(projector, func(e *lockboxv1.Event) { e.Fact = &lockboxv1.Event_KeysSighted{KeysSighted: f} })
-}
-
-// places are those of an aggregate's events in the tenant's tree.
-func (c *custody) places(about string) (all []uint64) {
-	c.t.Helper()
-	for n := uint64(1); n <= c.sequence; n++ {
-		events, err := merkle.ProveEvents(c.leaves, c.own, []merkle.Wanted{{TenantSequence: n}})
-		must(c.t, err)
-		if len(events[0].Subject) > len(about) && events[0].Subject[:len(about)+1] == about+"." {
-			all = append(all, n)
+		if !negative {
+			t.Errorf("%s: no vector says what must not be concluded", name)
 		}
 	}
-	return all
-}
-
-// proves is the receipt of an aggregate as it is now.
-func (c *custody) proves(about string) merkle.Receipt {
-	c.t.Helper()
-	r := c.shows(about, c.places(about)...)
-	r.Writers = nil
-	for _, name := range []string{evaluator, orchestrator, projector} {
-		r.Writers = append(r.Writers, c.deployed.certify(name))
+	for name := range left {
+		t.Errorf("nothing fails if this is not true: %s", name)
 	}
-	return r
 }
 
-func encoded(t *testing.T, r merkle.Receipt) []byte {
+func (v approvalVector) test(t *testing.T) {
+	answer, rule, said := v.judge(t)
+	if answer != v.Answer || rule != v.Rule {
+		t.Fatalf("it is %q %q, want %q %q: %s", answer, rule, v.Answer, v.Rule, said)
+	}
+	args := []string{"approval", savedAs(t, "approval.json", []byte(v.file)), "--policy",
+		savedAs(t, "policy.txt", []byte(v.Policy)), "--pin", v.Pin}
+	if v.Writers != "" {
+		args = append(args, "--writers-key", savedAs(t, "writers.vkey", []byte(v.Writers+"\n")))
+	}
+	code, out, why := run(t, nil, args...)
+	if want := map[string]int{"holds": 0, "refused": 10, "not trusted": 14}[v.Answer]; code != want {
+		t.Fatalf("the command ends with %d, want %d: %s", code, want, why)
+	}
+	for _, want := range v.Says {
+		if !strings.Contains(out+why, want) {
+			t.Errorf("it does not say %q: %s%s", want, out, why)
+		}
+	}
+	for _, never := range v.Never {
+		if strings.Contains(out+why, never) {
+			t.Errorf("it says %q: %s%s", never, out, why)
+		}
+	}
+}
+
+// TestTheApprovalVectorsAreMadeSo makes them again; see TestTheVectorsAreMadeSo.
+func TestTheApprovalVectorsAreMadeSo(t *testing.T) {
+	texts := documentOf(t, approvalsHeading, 8)
+	var all approvalDocument
+	for _, of := range approvalVectors(t) {
+		for i := range of.Vectors {
+			v := &of.Vectors[i]
+			v.Answer, v.Rule, _ = v.judge(t)
+			if v.File = slices.Index(all.Files, v.file); v.File < 0 {
+				v.File, all.Files = len(all.Files), append(all.Files, v.file)
+			}
+		}
+		all.Sentences = append(all.Sentences, approvalSentence{of.Sentence + ". " + texts[of.Sentence], of.Vectors})
+	}
+	var file bytes.Buffer
+	e := json.NewEncoder(&file)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	must(t, e.Encode(all))
+	golden(t, "approvals.json", file.Bytes())
+}
+
+// vector is a file of this customer's that is verified with two witnesses and the pin. says and never are parted by |.
+func (c *custody) vector(name string, file []byte, says, never string) approvalVector {
+	v := approvalVector{Name: name, Policy: c.policy(), Pin: c.pin(), file: string(file)}
+	for text, list := range map[string]*[]string{says: &v.Says, never: &v.Never} {
+		if text != "" {
+			*list = strings.Split(text, "|")
+		}
+	}
+	return v
+}
+
+// logAlone has it verified by a policy that demands no witness.
+func (v approvalVector) logAlone(c *custody) approvalVector {
+	v.Policy = c.alone()
+	return v
+}
+
+func approvalVectors(t *testing.T) []approvalSentence {
 	t.Helper()
-	text, err := r.Encode()
+	return append(approvalProves(t), approvalProvesNot(t)...)
+}
+
+// edited changes what a file says, in its own spelling.
+func edited(t *testing.T, file []byte, edit func(*approval.File)) []byte {
+	t.Helper()
+	f, err := approval.ParseFile(file)
+	must(t, err)
+	edit(&f)
+	text, err := f.Encode()
 	must(t, err)
 	return text
 }
 
-// file is the approval file as of now.
-func (c *custody) file() []byte {
-	c.t.Helper()
-	return c.fileOf(c.proves(aboutR1), c.proves(aboutKeys))
-}
-
-func (c *custody) fileOf(request, keys merkle.Receipt) []byte {
-	c.t.Helper()
-	f, err := logged.File(encoded(c.t, request), encoded(c.t, keys))
-	must(c.t, err)
-	return f
-}
-
-// policy demands two of the witnesses.
-func (c *custody) policy() string {
-	text := "log " + c.public + "\n"
-	for _, name := range cosigners {
-		text += "witness " + name + " " + witnessOf(c.t, name).VerifierKey() + "\n"
-	}
-	return text + "group enough 2 alpha beta gamma\nquorum enough\n"
-}
-
-func (c *custody) pin() string {
-	return approval.Text(c.fingerprint(), approval.FingerprintWords)
-}
-
-// approved is a request that Otto approved with his security key, a day after the genesis.
-func approvedCustody(t *testing.T) *custody {
+func approvalProves(t *testing.T) []approvalSentence {
 	t.Helper()
+	plain := approvedCustody(t)
+	file := plain.file()
+	asked := func(required uint32) *custody {
+		c := newCustody(t, approval.DemandSignatures)
+		c.waits(wholeDay)
+		c.asks(required)
+		c.waits(wholeDay + hour)
+		return c
+	}
+
+	forged := asked(1)
+	forged.approves("otto", at.New("mallory", at.Ed25519), 1)
+	unsigned := asked(1)
+	unsigned.approves("otto", nil, 1)
+	denied := asked(1)
+	denied.request(orchestrator, denies(signs(t, denied.decision(approval.Deny, "otto", denied.otto, 1), denied.otto)))
+	borrowed := asked(1)
+	borrowed.approves("carl", borrowed.otto, 1)
+	replayed := asked(1)
+	of := replayed.decision(approval.Approve, "otto", replayed.otto, 1)
+	of.Request = "r2"
+	replayed.approvesAs("otto", signs(t, of, replayed.otto))
+	one := asked(2)
+	one.approves("otto", one.otto, 2)
+	two := asked(2)
+	two.approves("otto", two.otto, 2)
+	two.approves("anna", two.anna, 2)
+	changed := asked(1)
+	before := signs(t, changed.decision(approval.Approve, "otto", changed.otto, 1), changed.otto)
+	changed.request(orchestrator, asksQuestion)
+	changed.approvesAs("otto", before)
+	cli := newCustody(t, approval.DemandCommandLine)
+	cli.waits(wholeDay)
+	cli.asks(1)
+	cli.waits(wholeDay + hour)
+	cli.approves("anna", cli.anna, 1)
+
+	longer := asked(1)
+	longer.approves("otto", longer.otto, 1, lasts(8*hour))
+	another := asked(1)
+	another.approves("otto", another.otto, 1, by("anna"))
+
+	removed := asked(1)
+	removed.removes(removed.otto, removed.anna)
+	removed.approves("otto", removed.otto, 1)
+	fresh := asked(1)
+	fresh.adds(fresh.carl, "carl")
+	fresh.approves("carl", fresh.carl, 1)
+	waited := newCustody(t, approval.DemandSignatures)
+	waited.adds(waited.carl, "carl")
+	early := waited.sees()
+	waited.waits(wholeDay + hour)
+	waited.sighted(early)
+	waited.sign()
+	late := waited.sees()
+	waited.sighted(late)
+	waited.asksBy(1, morning.Add(wholeDay+answerTime))
+	waited.approves("carl", waited.carl, 1)
+	unseen := newCustody(t, approval.DemandSignatures)
+	unseen.adds(unseen.carl, "carl")
+	unseen.waits(wholeDay + hour)
+	unseen.asksBy(1, morning.Add(wholeDay+answerTime))
+	unseen.approves("carl", unseen.carl, 1)
+
+	hidden := asked(1)
+	hidden.removes(hidden.otto, hidden.anna)
+	hidden.approves("otto", hidden.otto, 1)
+	withheld := hidden.proves(aboutKeys)
+	withheld.Events[1].Withheld, withheld.Events[1].Salt, withheld.Events[1].Bytes = true, nil, nil
+	cut := hidden.proves(aboutKeys)
+	cut.Events = cut.Events[:1]
+	cut = hidden.again(cut)
+
+	// The log shows to nobody else a tree in which the key was not removed; its witnesses saw only the other one.
+	fork := asked(1)
+	fork.witnesses = nil
+	fork.approves("otto", fork.otto, 1)
+	borrowedEyes := asked(1)
+	evidence := hidden.sees()
+	borrowedEyes.witnesses = nil
+	borrowedEyes.sighted(evidence)
+	borrowedEyes.approves("otto", borrowedEyes.otto, 1)
+
+	overdue := asked(1)
+	inTime := signs(t, overdue.decision(approval.Approve, "otto", overdue.otto, 1), overdue.otto)
+	overdue.waits(wholeDay + answerTime)
+	overdue.sign()
+	overdue.sighted(overdue.sees())
+	overdue.approvesAs("otto", inTime)
+
+	other := newCustody(t, approval.DemandSignatures)
+	gone := edited(t, file, func(f *approval.File) { f.Approvals = nil })
+	fewer := edited(t, waited.file(), func(f *approval.File) { f.Keys = f.Keys[:1] })
+
+	return []approvalSentence{
+		{"Given", []approvalVector{
+			plain.vector("it holds", file, "by otto (https://login.contoso.example)|1 of 1 different people|eight words: ", "carl"),
+			forged.vector("signed with a key that somebody made", forged.file(), "does not count", ""),
+			unsigned.vector("not signed", unsigned.file(), "there is none", ""),
+			denied.vector("a denial", denied.file(), "there is none", ""),
+			borrowed.vector("signed with another person's key", borrowed.file(), "is not whose key it is", ""),
+			replayed.vector("signed for another request", replayed.file(), `signed for "r2"`, ""),
+			one.vector("by one person of two", one.file(), "1 of 2 different people", ""),
+			two.vector("by both", two.file(), "by otto|by anna|2 of 2 different people", ""),
+			changed.vector("of terms that had changed", changed.file(), "came after what was signed", ""),
+			cli.vector("in a browser, where the command line is demanded", cli.file(), "at the command line", ""),
+		}},
+		{"As recorded", []approvalVector{
+			longer.vector("recorded for longer than was signed", longer.file(), "3600 seconds were signed", ""),
+			another.vector("recorded as somebody else's", another.file(), `recorded as by "anna"`, ""),
+			plain.vector("approvals that the log does not show", gone, "are not those that the log shows", ""),
+			waited.vector("keys that the log does not show", fewer, "are not those that the log shows", ""),
+		}},
+		{"Counted", []approvalVector{
+			removed.vector("with a key that was removed", removed.file(), "does not count", ""),
+			fresh.vector("with a key whose delay was not over", fresh.file(), "does not count", ""),
+			unseen.vector("with a key whose delay no witness measured", unseen.file(), "does not count", ""),
+			waited.vector("with a key whose delay witnesses saw pass", waited.file(), "by carl", ""),
+		}},
+		{"Whose keys", []approvalVector{
+			pinnedTo(plain.vector("another fingerprint", file, "not the ones that you pinned", ""), at.Hash("another")),
+			plain.vector("the twelve words", file, "the fingerprint that you gave", "TRUSTED ON FIRST USE"),
+			plain.vector("the request of one, the keys of another's", plain.fileOf(plain.proves(aboutR1),
+				other.proves(aboutKeys)), "", "The approval holds"),
+		}},
+		{"All keys", []approvalVector{
+			hidden.vector("a removal withheld", hidden.fileOf(hidden.proves(aboutR1), withheld), "withheld", ""),
+			hidden.vector("a removal left out", hidden.fileOf(hidden.proves(aboutR1), cut), "not proven that these are all", ""),
+			fork.vector("a log that the customer's witnesses have not seen", fork.file(), "0 of the witnesses", "").logAlone(fork),
+			borrowedEyes.vector("with what witnesses saw of another", borrowedEyes.file(), "0 of the witnesses",
+				"").logAlone(borrowedEyes),
+			plain.vector("it holds", file, "as of 2026-03-03T10:00:00Z", ""),
+		}},
+		{"Published", []approvalVector{
+			plain.vector("before the deadline", file, "no later than 2026-03-03T10:00:00Z|yes: the deadline was", "not proven: the"),
+			overdue.vector("after it", overdue.file(), "it was not in the log at", ""),
+		}},
+	}
+}
+
+func approvalProvesNot(t *testing.T) []approvalSentence {
+	t.Helper()
+	plain := approvedCustody(t)
+	file := plain.file()
+	late := newCustody(t, approval.DemandSignatures)
+	late.waits(wholeDay)
+	late.asks(1)
+	late.witnesses = nil // which are down until the deadline has passed
+	late.waits(wholeDay + hour)
+	late.approves("otto", late.otto, 1)
+	late.witnessed()
+	late.waits(wholeDay + answerTime + hour)
+	late.sign()
+
+	revoked := approvedCustody(t)
+	revoked.request(orchestrator, grants)
+	revoked.waits(wholeDay + 2*hour)
+	revoked.request(orchestrator, revokes(signs(t, revoked.decision(approval.Revoke, "anna", revoked.anna, 1), revoked.anna)))
+	revoked.removes(revoked.otto, revoked.anna)
+	older := revoked.proves(aboutR1)
+	older.Events = older.Events[:4]
+	older = revoked.again(older)
+
+	evaluation := plain.proves(aboutR1)
+	evaluation.Events[1].Withheld, evaluation.Events[1].Salt, evaluation.Events[1].Bytes = true, nil, nil
+	notification := plain.proves(aboutR1)
+	notification.Events[2].Withheld, notification.Events[2].Salt, notification.Events[2].Bytes = true, nil, nil
+
+	return []approvalSentence{
+		{"First use", []approvalVector{
+			pinnedTo(plain.vector("without a pin", file, "TRUSTED ON FIRST USE|compare the fingerprint",
+				"the fingerprint that you gave"), ""),
+		}},
+		{"In time", []approvalVector{
+			late.vector("witnesses saw it after the deadline only", late.file(), "In time   not proven|no witness had seen it by then",
+				"yes: the deadline"),
+		}},
+		{"Afterwards", []approvalVector{
+			plain.vector("it was revoked later", file, "whether the access was revoked", "revoked by"),
+			revoked.vector("a newer file says so", revoked.file(), "revoked by anna|this key was removed afterwards|AccessGranted", ""),
+			revoked.vector("the end of the request left out", revoked.fileOf(older, revoked.proves(aboutKeys)),
+				"the log counts more", "revoked by"),
+		}},
+		{"Withheld", []approvalVector{
+			plain.vector("what was evaluated", plain.fileOf(evaluation, plain.proves(aboutKeys)), "What Lockbox evaluated", ""),
+			plain.vector("what was asked for", plain.fileOf(notification, plain.proves(aboutKeys)), "says what was asked for", ""),
+		}},
+		{"Written by", []approvalVector{
+			plain.vector("no writers' key", file, "Written   not checked", "is signed by the part of Lockbox"),
+			writtenBy(plain.vector("the writers' key", file, "is signed by the part of Lockbox", "not checked"), plain.deployed.key),
+			writtenBy(plain.vector("another deployment's", file, "", "The approval holds"), newStranger(t)),
+		}},
+		{"Owners", []approvalVector{
+			plain.vector("a page that lies", file, "saw what they signed", "saw the page"),
+		}},
+	}
+}
+
+func pinnedTo(v approvalVector, pin string) approvalVector {
+	v.Pin = pin
+	return v
+}
+
+func writtenBy(v approvalVector, key string) approvalVector {
+	v.Writers = key
+	return v
+}
+
+func TestAHostileFileEndsWell(t *testing.T) {
+	c := approvedCustody(t)
+	file := c.file()
+	policy := savedAs(t, "policy.txt", []byte(c.policy()))
+	for name, data := range map[string][]byte{
+		"empty":              {},
+		"a web page":         []byte("<!DOCTYPE html>"),
+		"cut off":            file[:len(file)/2],
+		"doubled":            append(bytes.Clone(file), file...),
+		"a receipt":          encoded(t, c.proves(aboutR1)),
+		"no receipts":        edited(t, file, func(f *approval.File) { f.RequestReceipt, f.KeysReceipt = "", "" }),
+		"no base64":          edited(t, file, func(f *approval.File) { f.KeysReceipt = "====" }),
+		"receipts exchanged": edited(t, file, func(f *approval.File) { f.RequestReceipt, f.KeysReceipt = f.KeysReceipt, f.RequestReceipt }),
+		"deep":               bytes.Repeat([]byte("["), 1<<20),
+	} {
+		if code, _, why := run(t, nil, "approval", savedAs(t, "x.json", data), "--policy", policy); code != 10 {
+			t.Errorf("%s: %d %s", name, code, why)
+		}
+	}
+	fails(t, 2, "--pin", nil, "approval", savedAs(t, "x.json", file), "--policy", policy, "--pin", "seven words")
+	fails(t, 2, "say whose signature", nil, "approval", savedAs(t, "x.json", file))
+	// As mail programs save it.
+	crlf := append([]byte("\xef\xbb\xbf"), append(bytes.Clone(file), "\r\n"...)...)
+	if code, _, why := run(t, nil, "approval", savedAs(t, "x.json", crlf), "--policy", policy, "--pin", c.pin()); code != 0 {
+		t.Errorf("%d %s", code, why)
+	}
+}
+
+// An answer is what the file is made of, and is not larger than what it says.
+func TestAFileTravelsInTwoParts(t *testing.T) {
+	c := approvedCustody(t)
+	answer, err := logged.Pack("x.json", encoded(t, c.proves(aboutR1)), encoded(t, c.proves(aboutKeys)))
+	must(t, err)
+	file, err := logged.Unpack(answer)
+	must(t, err)
+	if !bytes.Equal(file, c.file()) {
+		t.Error("it is another file")
+	}
+	if n := len(answer.GetRequestReceipt()) + len(answer.GetKeysReceipt()); n > len(file)/2 {
+		t.Errorf("%d bytes for a file of %d", n, len(file))
+	}
+	answer.KeysReceipt = answer.KeysReceipt[:20]
+	if _, err := logged.Unpack(answer); err == nil {
+		t.Error("half an answer makes a file")
+	}
+}
+
+// The documented command, with OpenSSH alone.
+func TestOpenSSHVerifiesWhatIsExtracted(t *testing.T) {
 	c := newCustody(t, approval.DemandSignatures)
 	c.waits(wholeDay)
-	c.asks(1)
-	c.waits(wholeDay + time.Hour)
-	c.approves("otto", c.otto, 1)
-	return c
-}
-
-func savedAs(t *testing.T, name string, data []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	must(t, os.WriteFile(path, data, 0o600))
-	return path
-}
-
-func sha(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-func TestAnApprovalFileIsCheckedOffline(t *testing.T) {
-	c := approvedCustody(t)
-	code, out, why := run(t, nil, "approval", savedAs(t, "approval.json", c.file()), "--policy",
-		savedAs(t, "policy.txt", []byte(c.policy())), "--pin", c.pin())
-	if code != 0 {
-		t.Fatalf("%d: %s", code, why)
+	c.asks(2)
+	c.waits(wholeDay + hour)
+	c.approves("anna", c.anna, 2)
+	c.approves("otto", c.otto, 2)
+	dir := filepath.Join(t.TempDir(), "signatures")
+	args := []string{"approval", savedAs(t, "approval.json", c.file()), "--policy",
+		savedAs(t, "policy.txt", []byte(c.policy())), "--pin", c.pin(), "--extract", dir}
+	code, _, said := run(t, nil, args...)
+	const command = "ssh-keygen -Y verify -f allowed_signers -I approval-2 -n lockbox-approval@openlockbox.github.io " +
+		"-s approval-2.sig < approval-2"
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	if code != 0 || !strings.Contains(said, command) ||
+		!strings.Contains(string(readme), strings.ReplaceAll(command, "approval-2", "approval-1")) {
+		t.Fatalf("%d: %s", code, said)
 	}
-	t.Log(out)
+	verify := func() (string, error) {
+		is := exec.CommandContext(t.Context(), "sh", "-c", command)
+		is.Dir = dir
+		out, err := is.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := verify(); err != nil || !strings.HasPrefix(out, `Good "lockbox-approval@openlockbox.github.io" signature`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	statement, err := os.ReadFile(filepath.Join(dir, "approval-2"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "approval-2"), bytes.Replace(statement, []byte("3600"), []byte("3601"), 1), 0o600))
+	if out, err := verify(); err == nil {
+		t.Errorf("another statement: %s", out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "approval-1.sig")); err == nil {
+		t.Error("ssh-keygen knows no signature of a browser's")
+	}
+	fails(t, 1, "exists", nil, args...) // nothing is written over
 }
-
-func canonicalJSON(v any) ([]byte, error) { return json.Marshal(v) }
