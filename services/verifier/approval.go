@@ -17,10 +17,10 @@ import (
 )
 
 // ApprovalHelp explains what checking an approval file proves.
-const ApprovalHelp = `checks it, offline, with nothing but public keys and the fingerprint of your organisation's keys: that
-people of yours approved exactly this request, each with a key that counted where the approval stands in the log, and as many as
-were needed. Nobody at the provider can make such an approval. --pin is the fingerprint that your administrators compared:
-twelve words, or 64 hexadecimal digits. Without it, the file itself says whose keys these are, and all rests on that.`
+const ApprovalHelp = `checks it, offline, with nothing but public keys and the fingerprint of your organisation's keys: that people of yours approved
+exactly this request, each with a key that counted where the approval stands in the log, and as many as were needed. Nobody at
+the provider can make such an approval. --pin is the fingerprint that your administrators compared: twelve words, or 64
+hexadecimal digits. Without it, the file itself says whose keys these are, and all rests on that.`
 
 // Approval is what an approval file proves, as written with --json.
 type Approval struct {
@@ -98,9 +98,14 @@ func CheckApproval(name string, trust Trust, pin string) (*Approval, error) {
 	if err != nil {
 		return nil, unproven(name, err)
 	}
-	a.Trusted = from
-	a.sentences()
+	a.TrustedBy(from)
 	return a, nil
+}
+
+// TrustedBy says whose signatures were trusted, and words what is proven.
+func (a *Approval) TrustedBy(whom string) {
+	a.Trusted, a.Table, a.NotProven = whom, nil, nil
+	a.sentences()
 }
 
 // pinned parses a pin; nil if it is empty.

@@ -116,7 +116,13 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 		}
 	case *lockboxv1.Query_GetReceipt:
 		r.Kind, r.Format = exports, "receipt"
+		if ask.GetReceipt.GetKeys() {
+			return about(aggregate.KindKeys, aggregate.Keys("").ID)
+		}
 		return about(aggregate.KindRequest, ask.GetReceipt.GetRequestId())
+	case *lockboxv1.Query_GetApprovalFile:
+		r.Kind, r.Format = exports, "approval-file"
+		return about(aggregate.KindRequest, ask.GetApprovalFile.GetRequestId())
 	case *lockboxv1.Query_GetTicket:
 		return about(aggregate.KindTicket, ask.GetTicket.GetTicketId())
 	case *lockboxv1.Query_PreviewApprovers:
