@@ -27,9 +27,8 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/logged",
-		"./pkg/erasable", "./pkg/erasure",
-		"./pkg/keychain",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/sighted",
+		"./pkg/approval/logged", "./pkg/approval/shown", "./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -45,7 +44,7 @@ var (
 	forTests = []string{
 		"./pkg/archtest/...", "./pkg/durable/durabletest",
 		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
-		"./pkg/approval/approvaltest", "./pkg/approval/oracletest",
+		"./pkg/approval/approvaltest", "./pkg/approval/oracletest", "./pkg/keychain/keychaintest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/signed/signedtest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/mail/mailtest", "./services/notifier/internal/smtptest",
@@ -208,7 +207,7 @@ func TestTheVerifierLinksLittle(t *testing.T) {
 	allowed := []string{
 		"./services/verifier/...", "./pkg/merkle", "./pkg/refusal", "./pkg/durable", "./pkg/build",
 		"./pkg/signed", "./pkg/fact",
-		"./pkg/approval", "./pkg/approval/terms", "./pkg/approval/logged", "./pkg/erasable",
+		"./pkg/approval", "./pkg/approval/terms", "./pkg/approval/sighted", "./pkg/approval/logged", "./pkg/erasable",
 		"./proto/lockbox/v1",
 		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...",
 		"golang.org/x/crypto/cryptobyte/...", "golang.org/x/crypto/x509roots/fallback/...",

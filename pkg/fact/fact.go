@@ -112,16 +112,6 @@ func rows(kind string, writer Writer, types ...string) []Fact {
 // Facts is the table of facts.
 func Facts() []Fact { return slices.Clone(facts) }
 
-// TypesOf returns the types of a kind's events.
-func TypesOf(kind string) (types []string) {
-	for _, f := range facts {
-		if f.Kind == kind {
-			types = append(types, f.Type)
-		}
-	}
-	return types
-}
-
 // writers is the table by kind and type.
 var writers = func() map[[2]string]Writer {
 	pairs := map[[2]string]Writer{}

@@ -39,8 +39,8 @@ type Approval struct {
 	// Others are the customer's further decisions about the request: unsigned approvals, denials, revocations.
 	Others []Statement `json:"others"`
 	Demand string      `json:"demand"`
-	// PublishedBy is when a quorum of the witnesses that the keys name had seen the last approval, and OnTime says that this
-	// is before the deadline; otherwise it is not proven either way.
+	// PublishedBy is when a quorum of the witnesses that the keys name had seen the last approval, and OnTime says that
+	// this is before the deadline; otherwise it is not proven either way.
 	PublishedBy time.Time `json:"published_by"`
 	Deadline    time.Time `json:"deadline"`
 	OnTime      bool      `json:"on_time"`
@@ -163,8 +163,8 @@ func checkApproval(file []byte, trust merkle.Trust, pin *approval.Pin) (*Approva
 	if pin != nil {
 		first := approval.Digest(approval.FormatGenesis, []byte(shown.Facts.Keys[0].Statement))
 		if whole = &first; !pin.Matches(first) {
-			return nil, approval.Refuse("keys.0", approval.RulePin, "the keys are those of %q, and not the ones that you pinned",
-				approval.Text(first, approval.FingerprintWords))
+			return nil, approval.Refuse("keys.0", approval.RulePin,
+				"the keys are those of %q, and not the ones that you pinned", approval.Text(first, approval.FingerprintWords))
 		}
 	}
 	v, err := approval.Verify(file, whole, shown.Facts)
@@ -180,9 +180,10 @@ func checkApproval(file []byte, trust merkle.Trust, pin *approval.Pin) (*Approva
 		Fingerprint: hex.EncodeToString(v.Fingerprint[:]), Words: approval.Text(v.Fingerprint, approval.FingerprintWords),
 		Pinned: v.Pinned, Demand: string(v.Demand), PublishedBy: v.PublishedBy, OnTime: v.OnTime,
 		Deadline: v.Approvals[0].Decision.Deadline(), KeysAsOf: v.AsOf.Time, KeysSize: v.AsOf.Size,
-		EvaluationWithheld: shown.Withheld, Approvals: []Statement{}, RequestComplete: shown.Request.Complete(), Others: []Statement{},
-		WritersChecked: shown.Request.Judged && shown.Keys.Judged, Signed: shown.Keys.Claims().Signed, approvals: f.Approvals,
-		Later: []string{}, verdict: v,
+		EvaluationWithheld: shown.Withheld, RequestComplete: shown.Request.Complete(),
+		Approvals: []Statement{}, Others: []Statement{},
+		WritersChecked: shown.Request.Judged && shown.Keys.Judged, Signed: shown.Keys.Claims().Signed,
+		Later: []string{}, approvals: f.Approvals, verdict: v,
 	}
 	t := shown.Facts.Terms
 	a.Terms = ApprovalTerms{t.Subscription, t.ResourceType, t.Scenario, t.Engineer.Subject, t.Resources, t.Approvals}
@@ -234,27 +235,30 @@ func (a *Approval) sentences() {
 		add("", "for %v at most, %d of %d resources: %s", time.Duration(d.Seconds)*time.Second, // #nosec G115 -- checked
 			len(d.Resources), len(a.Terms.Resources), strings.Join(d.Resources, ", "))
 		if s.RemovedAt != 0 {
-			add("", "this key was removed afterwards, by event %d of the customer; the approval is event %d", s.RemovedAt, s.Place)
+			add("", "this key was removed afterwards, by event %d of the customer; the approval is event %d", s.RemovedAt,
+				s.Place)
 		}
 	}
-	add("Request", "%s of %s: %s of %s, asked for by %s", a.Request, a.Tenant, a.Terms.Scenario, a.Terms.ResourceType,
-		a.Terms.Engineer)
+	add("Request", "%s of %s: %s of %s, asked for by %s", a.Request, a.Tenant, a.Terms.Scenario,
+		a.Terms.ResourceType, a.Terms.Engineer)
 	add("Enough", "%d of %d different people; the customer demanded then: %s", people(a.verdict.Approvals),
 		max(a.Terms.Required, 1), demandText(approval.Demand(a.Demand)))
 	if a.Pinned {
 		add("Keys", "those of the fingerprint that you gave: %s", a.Words)
 	} else {
 		add("Keys", "TRUSTED ON FIRST USE: the file says that they are those of %s", a.Words)
-		gap("That these are your organisation's keys: compare the fingerprint with your administrators', and give it with --pin.")
+		gap("That these are your organisation's keys: compare the fingerprint with your administrators', and give it " +
+			"with --pin.")
 	}
-	add("All keys", "as of %s, when enough of the customer's witnesses had cosigned the log at its event %d", utc(a.KeysAsOf),
-		a.KeysSize)
+	add("All keys", "as of %s, when enough of the customer's witnesses had cosigned the log at its event %d",
+		utc(a.KeysAsOf), a.KeysSize)
 	add("Published", "no later than %s, by the customer's witnesses", utc(a.PublishedBy))
 	if a.OnTime {
 		add("In time", "yes: the deadline was %s", utc(a.Deadline))
 	} else {
 		add("In time", "not proven: the deadline was %s", utc(a.Deadline))
-		gap("Whether it was given before the deadline: no witness had seen it by then, and none says that it was not there.")
+		gap("Whether it was given before the deadline: no witness had seen it by then, and none says that it was not " +
+			"there.")
 	}
 	for _, s := range a.Others {
 		add("Also", "%s", s.Text())

@@ -200,7 +200,8 @@ func approvalProves(t *testing.T) []approvalSentence {
 	unsigned := asked(1)
 	unsigned.approves("otto", nil, 1)
 	denied := asked(1)
-	denied.request(orchestrator, denies(signs(t, denied.decision(approval.Deny, "otto", denied.otto, 1), denied.otto)))
+	refusal := denied.decision(approval.Deny, "otto", denied.otto, 1)
+	denied.request(orchestrator, denies(signs(t, refusal, denied.otto)))
 	borrowed := asked(1)
 	borrowed.approves("carl", borrowed.otto, 1)
 	replayed := asked(1)
@@ -281,7 +282,8 @@ func approvalProves(t *testing.T) []approvalSentence {
 
 	return []approvalSentence{
 		{"Given", []approvalVector{
-			plain.vector("it holds", file, "by otto (https://login.contoso.example)|1 of 1 different people|eight words: ", "carl"),
+			plain.vector("it holds", file,
+				"by otto (https://login.contoso.example)|1 of 1 different people|eight words: ", "carl"),
 			forged.vector("signed with a key that somebody made", forged.file(), "does not count", ""),
 			unsigned.vector("not signed", unsigned.file(), "there is none", ""),
 			denied.vector("a denial", denied.file(), "there is none", ""),
@@ -312,14 +314,17 @@ func approvalProves(t *testing.T) []approvalSentence {
 		}},
 		{"All keys", []approvalVector{
 			hidden.vector("a removal withheld", hidden.fileOf(hidden.proves(aboutR1), withheld), "withheld", ""),
-			hidden.vector("a removal left out", hidden.fileOf(hidden.proves(aboutR1), cut), "not proven that these are all", ""),
-			fork.vector("a log that the customer's witnesses have not seen", fork.file(), "0 of the witnesses", "").logAlone(fork),
+			hidden.vector("a removal left out", hidden.fileOf(hidden.proves(aboutR1), cut),
+				"not proven that these are all", ""),
+			fork.vector("a log that the customer's witnesses have not seen", fork.file(), "0 of the witnesses",
+				"").logAlone(fork),
 			borrowedEyes.vector("with what witnesses saw of another", borrowedEyes.file(), "0 of the witnesses",
 				"").logAlone(borrowedEyes),
 			plain.vector("it holds", file, "as of 2026-03-03T10:00:00Z", ""),
 		}},
 		{"Published", []approvalVector{
-			plain.vector("before the deadline", file, "no later than 2026-03-03T10:00:00Z|yes: the deadline was", "not proven: the"),
+			plain.vector("before the deadline", file, "no later than 2026-03-03T10:00:00Z|yes: the deadline was",
+				"not proven: the"),
 			overdue.vector("after it", overdue.file(), "it was not in the log at", ""),
 		}},
 	}
@@ -342,7 +347,8 @@ func approvalProvesNot(t *testing.T) []approvalSentence {
 	revoked := approvedCustody(t)
 	revoked.request(orchestrator, grants)
 	revoked.waits(wholeDay + 2*hour)
-	revoked.request(orchestrator, revokes(signs(t, revoked.decision(approval.Revoke, "anna", revoked.anna, 1), revoked.anna)))
+	end := revoked.decision(approval.Revoke, "anna", revoked.anna, 1)
+	revoked.request(orchestrator, revokes(signs(t, end, revoked.anna)))
 	revoked.removes(revoked.otto, revoked.anna)
 	older := revoked.proves(aboutR1)
 	older.Events = older.Events[:4]
@@ -359,22 +365,26 @@ func approvalProvesNot(t *testing.T) []approvalSentence {
 				"the fingerprint that you gave"), ""),
 		}},
 		{"In time", []approvalVector{
-			late.vector("witnesses saw it after the deadline only", late.file(), "In time   not proven|no witness had seen it by then",
-				"yes: the deadline"),
+			late.vector("witnesses saw it after the deadline only", late.file(),
+				"In time   not proven|no witness had seen it by then", "yes: the deadline"),
 		}},
 		{"Afterwards", []approvalVector{
 			plain.vector("it was revoked later", file, "whether the access was revoked", "revoked by"),
-			revoked.vector("a newer file says so", revoked.file(), "revoked by anna|this key was removed afterwards|AccessGranted", ""),
+			revoked.vector("a newer file says so", revoked.file(),
+				"revoked by anna|this key was removed afterwards|AccessGranted", ""),
 			revoked.vector("the end of the request left out", revoked.fileOf(older, revoked.proves(aboutKeys)),
 				"the log counts more", "revoked by"),
 		}},
 		{"Withheld", []approvalVector{
-			plain.vector("what was evaluated", plain.fileOf(evaluation, plain.proves(aboutKeys)), "What Lockbox evaluated", ""),
-			plain.vector("what was asked for", plain.fileOf(notification, plain.proves(aboutKeys)), "says what was asked for", ""),
+			plain.vector("what was evaluated", plain.fileOf(evaluation, plain.proves(aboutKeys)),
+				"What Lockbox evaluated", ""),
+			plain.vector("what was asked for", plain.fileOf(notification, plain.proves(aboutKeys)),
+				"says what was asked for", ""),
 		}},
 		{"Written by", []approvalVector{
 			plain.vector("no writers' key", file, "Written   not checked", "is signed by the part of Lockbox"),
-			writtenBy(plain.vector("the writers' key", file, "is signed by the part of Lockbox", "not checked"), plain.deployed.key),
+			writtenBy(plain.vector("the writers' key", file, "is signed by the part of Lockbox", "not checked"),
+				plain.deployed.key),
 			writtenBy(plain.vector("another deployment's", file, "", "The approval holds"), newStranger(t)),
 		}},
 		{"Owners", []approvalVector{
@@ -398,15 +408,17 @@ func TestAHostileFileEndsWell(t *testing.T) {
 	file := c.file()
 	policy := savedAs(t, "policy.txt", []byte(c.policy()))
 	for name, data := range map[string][]byte{
-		"empty":              {},
-		"a web page":         []byte("<!DOCTYPE html>"),
-		"cut off":            file[:len(file)/2],
-		"doubled":            append(bytes.Clone(file), file...),
-		"a receipt":          encoded(t, c.proves(aboutR1)),
-		"no receipts":        edited(t, file, func(f *approval.File) { f.RequestReceipt, f.KeysReceipt = "", "" }),
-		"no base64":          edited(t, file, func(f *approval.File) { f.KeysReceipt = "====" }),
-		"receipts exchanged": edited(t, file, func(f *approval.File) { f.RequestReceipt, f.KeysReceipt = f.KeysReceipt, f.RequestReceipt }),
-		"deep":               bytes.Repeat([]byte("["), 1<<20),
+		"empty":       {},
+		"a web page":  []byte("<!DOCTYPE html>"),
+		"cut off":     file[:len(file)/2],
+		"doubled":     append(bytes.Clone(file), file...),
+		"a receipt":   encoded(t, c.proves(aboutR1)),
+		"no receipts": edited(t, file, func(f *approval.File) { f.RequestReceipt, f.KeysReceipt = "", "" }),
+		"no base64":   edited(t, file, func(f *approval.File) { f.KeysReceipt = "====" }),
+		"exchanged": edited(t, file, func(f *approval.File) {
+			f.RequestReceipt, f.KeysReceipt = f.KeysReceipt, f.RequestReceipt
+		}),
+		"deep": bytes.Repeat([]byte("["), 1<<20),
 	} {
 		if code, _, why := run(t, nil, "approval", savedAs(t, "x.json", data), "--policy", policy); code != 10 {
 			t.Errorf("%s: %d %s", name, code, why)
@@ -416,7 +428,8 @@ func TestAHostileFileEndsWell(t *testing.T) {
 	fails(t, 2, "say whose signature", nil, "approval", savedAs(t, "x.json", file))
 	// As mail programs save it.
 	crlf := append([]byte("\xef\xbb\xbf"), append(bytes.Clone(file), "\r\n"...)...)
-	if code, _, why := run(t, nil, "approval", savedAs(t, "x.json", crlf), "--policy", policy, "--pin", c.pin()); code != 0 {
+	code, _, why := run(t, nil, "approval", savedAs(t, "x.json", crlf), "--policy", policy, "--pin", c.pin())
+	if code != 0 {
 		t.Errorf("%d %s", code, why)
 	}
 }
@@ -466,12 +479,14 @@ func TestOpenSSHVerifiesWhatIsExtracted(t *testing.T) {
 		out, err := is.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := verify(); err != nil || !strings.HasPrefix(out, `Good "lockbox-approval@openlockbox.github.io" signature`) {
+	const good = `Good "lockbox-approval@openlockbox.github.io" signature`
+	if out, err := verify(); err != nil || !strings.HasPrefix(out, good) {
 		t.Errorf("%v: %s", err, out)
 	}
 	statement, err := os.ReadFile(filepath.Join(dir, "approval-2"))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "approval-2"), bytes.Replace(statement, []byte("3600"), []byte("3601"), 1), 0o600))
+	statement = bytes.Replace(statement, []byte("3600"), []byte("3601"), 1)
+	must(t, os.WriteFile(filepath.Join(dir, "approval-2"), statement, 0o600))
 	if out, err := verify(); err == nil {
 		t.Errorf("another statement: %s", out)
 	}

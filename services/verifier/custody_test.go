@@ -239,7 +239,8 @@ func (c *custody) removes(k *at.Key, by *at.Key) {
 func (c *custody) sees() *lockboxv1.KeysSighted {
 	c.t.Helper()
 	r := c.receipt(aboutKeys, []merkle.Wanted{{TenantSequence: 1}})
-	seen, err := json.Marshal(merkle.Seen{Tenant: "contoso", Checkpoint: c.note, Opening: r.Opening, Directory: r.Directory})
+	seen, err := json.Marshal(merkle.Seen{Tenant: "contoso", Checkpoint: c.note, Opening: r.Opening,
+		Directory: r.Directory})
 	must(c.t, err)
 	head, err := json.Marshal(c.heads.View().Prove(aboutKeys))
 	must(c.t, err)
@@ -273,7 +274,8 @@ func (c *custody) proves(about string) merkle.Receipt {
 	for _, name := range []string{evaluator, orchestrator, projector} {
 		seed := sha256.Sum256([]byte(name))
 		text, err := signed.Certificate{Origin: "log.example/lockbox", Identity: name,
-			Key: signed.PublicOf(ed25519.NewKeyFromSeed(seed[:])), From: morning, Until: morning.Add(30 * wholeDay)}.Issue(signer)
+			Key: signed.PublicOf(ed25519.NewKeyFromSeed(seed[:])), From: morning,
+			Until: morning.Add(30 * wholeDay)}.Issue(signer)
 		must(c.t, err)
 		r.Writers = append(r.Writers, string(text))
 	}

@@ -38,8 +38,8 @@ func (a *Approval) Extract(directory string) (commands []string, err error) {
 		if err := writeNew(directory, name+".sig", approval.Armor(blob)); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&signers, "# %s: %s, key %s\n%s namespaces=%q %s\n", name, clean(accountText(verified.Decision.By)), verified.KeyID,
-			name, namespace, line)
+		fmt.Fprintf(&signers, "# %s: %s, key %s\n%s namespaces=%q %s\n", name,
+			clean(accountText(verified.Decision.By)), verified.KeyID, name, namespace, line)
 		commands = append(commands, fmt.Sprintf(
 			"ssh-keygen -Y verify -f allowed_signers -I %s -n %s -s %s.sig < %s", name, namespace, name, name))
 	}
@@ -61,7 +61,8 @@ func sshLine(k approval.Key) string {
 
 // writeNew writes a file that was not there.
 func writeNew(directory, name string, data []byte) error {
-	f, err := os.OpenFile(filepath.Join(directory, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- our names
+	path := filepath.Join(directory, name)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- our names
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ type Statement struct {
 	By       string `json:"by"`
 	// Place is the event's place among the tenant's events.
 	Place uint64 `json:"tenant_sequence,string"`
-	// Signed says that there is a statement. Key is the key's id and Words stand for the statement, as people compare them;
-	// both are what it says of itself until Verified.
+	// Signed says that there is a statement. Key is the key's id and Words stand for the statement, as people compare
+	// them; both are what it says of itself until Verified.
 	Signed bool   `json:"signed"`
 	Key    string `json:"key,omitempty"`
 	With   string `json:"with,omitempty"`
@@ -30,7 +30,8 @@ type Statement struct {
 	RemovedAt uint64 `json:"key_removed_at,string,omitempty"`
 }
 
-// readStatement says what is known of a decision, and why its signature does not hold. Without a chain, no key is known.
+// readStatement says what is known of a decision, and why its signature does not hold. Without a chain, no key is
+// known.
 func readStatement(d logged.Decided, chain *approval.Chain, terms approval.Terms) (s Statement, err error) {
 	s = Statement{Decision: logged.VerbOf(d.Event), By: d.Event.GetActor().GetPerson().GetSubject(), Place: d.Sequence,
 		Signed: d.Signed != nil}
@@ -65,7 +66,8 @@ func readStatement(d logged.Decided, chain *approval.Chain, terms approval.Terms
 
 // Text says it in a sentence.
 func (s Statement) Text() string {
-	verb := map[string]string{approval.Approve: "approved", approval.Deny: "denied", approval.Revoke: "revoked"}[s.Decision]
+	verb := map[string]string{approval.Approve: "approved", approval.Deny: "denied",
+		approval.Revoke: "revoked"}[s.Decision]
 	text := fmt.Sprintf("%s by %s (event %d)", verb, s.By, s.Place)
 	switch {
 	case !s.Signed:

@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
+	"github.com/openlockbox/lockbox/pkg/approval/sighted"
 	"github.com/openlockbox/lockbox/pkg/approval/terms"
+	"github.com/openlockbox/lockbox/pkg/fact"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -167,9 +169,9 @@ func Receipts(requestReceipt, keysReceipt []byte, trust merkle.Trust) (*Shown, e
 	}
 	tenant, origin := s.Request.Tenant, s.Request.Signed.Origin
 	switch {
-	case !strings.HasPrefix(s.Request.About, "lockbox.event."+tenant+".request."):
+	case kindOf(s.Request.About) != fact.KindRequest:
 		return nil, proof("requestReceipt", "it is about %s, and no request of %s", s.Request.About, tenant)
-	case s.Keys.Tenant != tenant || s.Keys.About != Subject(tenant) || s.Keys.Signed.Origin != origin:
+	case s.Keys.Tenant != tenant || s.Keys.About != sighted.Subject(tenant) || s.Keys.Signed.Origin != origin:
 		return nil, proof("keysReceipt", "it is about %s in the log %s, and not about the keys of %s in %s", s.Keys.About,
 			s.Keys.Signed.Origin, tenant, origin)
 	}
@@ -187,6 +189,24 @@ func Receipts(requestReceipt, keysReceipt []byte, trust merkle.Trust) (*Shown, e
 		return nil, err
 	}
 	return s, s.decided()
+}
+
+// kindOf is the kind of what a verified receipt is about.
+func kindOf(about string) string {
+	if tokens := strings.Split(about, "."); len(tokens) == 5 {
+		return tokens[3]
+	}
+	return ""
+}
+
+// cosigned are the times that the witnesses of a policy vouch for whose names are their keys.
+func cosigned(s merkle.Signed) (all []approval.Cosigned) {
+	for _, c := range s.Cosigned {
+		if c.SaysTime() {
+			all = append(all, approval.Cosigned{Witness: c.Name, At: c.At})
+		}
+	}
+	return all
 }
 
 // opened verifies a receipt, and returns what was seen of the log with it.
@@ -238,14 +258,15 @@ func (s *Shown) sightings(about, own merkle.Seen, policy *merkle.Policy) error {
 		vouched := cosigned(signed)
 		if uint64(len(vouched)) < g.Quorum && (i == 0 || seen.Opening.Tree() != own.Opening.Tree()) {
 			return approval.Refuse(field, approval.RuleAsOf,
-				"%d of the witnesses that the genesis names have cosigned its checkpoint, and %d have to", len(vouched), g.Quorum)
+				"%d of the witnesses that the genesis names have cosigned its checkpoint, and %d have to",
+				len(vouched), g.Quorum)
 		}
 		s.Facts.Sightings = append(s.Facts.Sightings,
 			approval.Sighting{Size: uint64(seen.Opening.Size), Cosigned: vouched}) // #nosec G115 -- the opening was checked
 	}
 	for _, e := range s.Keys.Events {
 		if f := e.Event.GetKeysSighted(); f != nil {
-			if seen, _, err := Verify(g, f); err == nil { // else it proves nothing, and nothing rests on it
+			if seen, _, err := sighted.Verify(g, f); err == nil { // else it proves nothing, and nothing rests on it
 				s.Facts.Sightings = append(s.Facts.Sightings, seen)
 			}
 		}

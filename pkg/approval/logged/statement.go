@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"slices"
-	"time"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/erasable"
@@ -68,8 +67,10 @@ func Says(d approval.Decision, e *lockboxv1.Event) error {
 		return refuse("by", "signed by %q, and recorded as by %q", d.By.Subject, by.GetSubject())
 	case approved != nil && !slices.Equal(d.Resources, resources):
 		return refuse("resources", "other resources were signed than are recorded")
-	case approved != nil && time.Duration(d.Seconds)*time.Second != approved.GetDuration().AsDuration(): // #nosec G115 -- checked
-		return refuse("seconds", "%d seconds were signed, and %v recorded", d.Seconds, approved.GetDuration().AsDuration())
+	case approved != nil && d.Seconds != uint64(approved.GetDuration().GetSeconds()), // #nosec G115 -- then it differs
+		approved.GetDuration().GetNanos() != 0:
+		return refuse("seconds", "%d seconds were signed, and %v recorded", d.Seconds,
+			approved.GetDuration().AsDuration())
 	}
 	if _, sealed := erasable.KeyOf(reason); reason == "" || sealed || erasable.Gone(reason) {
 		return nil // nobody can read it here

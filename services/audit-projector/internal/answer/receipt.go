@@ -26,7 +26,9 @@ type Receipts interface {
 
 // getReceipt returns a receipt that proves what the log holds of a request, or of the customer's keys. It also returns
 // whose it is.
-func (v *viewer) getReceipt(ctx context.Context, ask *lockboxv1.GetReceipt) (_ *lockboxv1.Receipt, tenant string, err error) {
+func (v *viewer) getReceipt(
+	ctx context.Context, ask *lockboxv1.GetReceipt,
+) (_ *lockboxv1.Receipt, tenant string, err error) {
 	if ask.GetKeys() {
 		if ask.GetRequestId() != "" {
 			return nil, "", refusal.Invalid("get_receipt.request_id", "bad input", "is empty for the receipt of keys")
@@ -38,9 +40,11 @@ func (v *viewer) getReceipt(ctx context.Context, ask *lockboxv1.GetReceipt) (_ *
 	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, err
 }
 
-// getApprovalFile returns what proves the customer's approval of a request (R42): its receipt, and that of the keys as of
-// the same checkpoint or a later one. It also returns whose it is.
-func (v *viewer) getApprovalFile(ctx context.Context, id string) (_ *lockboxv1.ApprovalFile, tenant string, err error) {
+// getApprovalFile returns what proves the customer's approval of a request (R42): its receipt, and that of the keys as
+// of the same checkpoint or a later one. It also returns whose it is.
+func (v *viewer) getApprovalFile(
+	ctx context.Context, id string,
+) (_ *lockboxv1.ApprovalFile, tenant string, err error) {
 	row, request, err := v.requestReceipt(ctx, "get_approval_file.request_id", id)
 	if err != nil {
 		return nil, row.Tenant, err
@@ -53,10 +57,12 @@ func (v *viewer) getApprovalFile(ctx context.Context, id string) (_ *lockboxv1.A
 	return file, row.Tenant, err
 }
 
-// requestReceipt is the receipt of a request. Stored bytes are shown whole or not at all: an evaluation with counts over
-// all customers is withheld from the customer, and callers who may not see the customer's role assignments get no
+// requestReceipt is the receipt of a request. Stored bytes are shown whole or not at all: an evaluation with counts
+// over all customers is withheld from the customer, and callers who may not see the customer's role assignments get no
 // receipt.
-func (v *viewer) requestReceipt(ctx context.Context, field, id string) (row projection.Row, file []byte, err error) {
+func (v *viewer) requestReceipt(
+	ctx context.Context, field, id string,
+) (row projection.Row, file []byte, err error) {
 	row, events, err := v.history(ctx, field, id, false)
 	if err != nil {
 		return projection.Row{}, nil, err
@@ -68,8 +74,7 @@ func (v *viewer) requestReceipt(ctx context.Context, field, id string) (row proj
 	var wanted []ledger.Wanted
 	for _, e := range events {
 		if e.Event.GetKind() == aggregate.KindRequest {
-			counted := e.Event.GetAccessEvaluated().GetFacts().GetHistory() != nil
-			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && counted})
+			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && withheld(e.Event)})
 		}
 	}
 	file, err = v.proof(ctx, aggregate.Request(row.Tenant, row.ID), wanted)
@@ -93,16 +98,17 @@ func (v *viewer) keysReceipt(ctx context.Context) ([]byte, error) {
 }
 
 func (v *viewer) keysOf(ctx context.Context, tenant string) ([]byte, error) {
-	events, err := v.Keys(ctx, tenant)
+	entries, err := v.exact.LoadAtLeader(ctx, aggregate.Keys(tenant))
 	if err != nil {
 		return nil, err
 	}
-	if len(events) == 0 {
-		return nil, refusal.OfKind(refusal.Precondition("", "R42", "this customer has no keys: nothing is signed"), "no-keys")
+	if len(entries) == 0 {
+		return nil, refusal.OfKind(
+			refusal.Precondition("", "R42", "this customer has no keys: nothing is signed"), "no-keys")
 	}
-	wanted := make([]ledger.Wanted, len(events))
-	for i, e := range events {
-		wanted[i].Sequence = e.Sequence
+	wanted := make([]ledger.Wanted, len(entries))
+	for i, e := range entries {
+		wanted[i].Sequence = e.Seq
 	}
 	return v.proof(ctx, aggregate.Keys(tenant), wanted)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/fact"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/resource"
@@ -192,19 +191,6 @@ func (v *Snapshot) History(ctx context.Context, rows []Row, reports bool) (map[u
 	history := make(map[uint64][]Event, len(rows))
 	err = v.events(ctx, found, func(about uint64, e Event) { history[about] = append(history[about], e) })
 	return history, v.store.checked(err)
-}
-
-// Keys returns the events about a tenant's keys, in stream order.
-func (v *Snapshot) Keys(ctx context.Context, tenant string) (all []Event, err error) {
-	q := newSelect("SELECT 0, seq, bytes FROM events JOIN stored USING (seq)")
-	q.in("type", typeNumbers(fact.TypesOf(fact.KindKeys)))
-	q.and("tenant = (SELECT id FROM tenants WHERE name = ?)", tenant)
-	rows, err := v.query(ctx, q.text()+" ORDER BY seq", q.args...)
-	if err != nil {
-		return nil, v.store.checked(err)
-	}
-	err = v.events(ctx, rows, func(_ uint64, e Event) { all = append(all, e) })
-	return all, v.store.checked(err)
 }
 
 // subscriptionIDs returns the numbers of subscriptions, of one tenant or all. A request may spell a subscription's id

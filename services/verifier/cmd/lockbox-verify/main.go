@@ -1,5 +1,5 @@
-// Command lockbox-verify is the verifier under the name by which customers know it: it needs public keys, and no access to
-// Lockbox.
+// Command lockbox-verify is the verifier under the name by which customers know it: it needs public keys, and no
+// access to Lockbox.
 package main
 
 import (

@@ -1,4 +1,5 @@
-package logged
+// Package sighted verifies what witnesses saw of a customer's keys, for whoever folds a chain of them. It is pure.
+package sighted
 
 import (
 	"encoding/json"
@@ -29,7 +30,7 @@ func Verify(g approval.Genesis, f *lockboxv1.KeysSighted) (seen approval.Sightin
 	if shown.Tenant != g.Tenant || shown.Opening.Heads == nil {
 		return seen, 0, fmt.Errorf("it is not of %s, or says nothing about heads", g.Tenant)
 	}
-	policy, err := policyOf(f.GetLogKeys(), g.Witnesses)
+	policy, keys, err := policyOf(f.GetLogKeys(), g.Witnesses)
 	if err != nil {
 		return seen, 0, err
 	}
@@ -48,32 +49,29 @@ func Verify(g approval.Genesis, f *lockboxv1.KeysSighted) (seen approval.Sightin
 		return seen, 0, fmt.Errorf("the log had no events about keys of %s", g.Tenant)
 	}
 	seen.Size = uint64(shown.Opening.Size) // #nosec G115 -- verified: at least 1
-	seen.Cosigned = cosigned(signed)
+	for _, c := range signed.Cosigned {
+		if c.SaysTime() {
+			seen.Cosigned = append(seen.Cosigned, approval.Cosigned{Witness: keys[c.Name], At: c.At})
+		}
+	}
 	return seen, is.Version, nil
 }
 
 // policyOf is a policy of these witnesses, of which none is demanded: how many are enough is said by the genesis.
-func policyOf(logKeys string, witnesses []string) (*merkle.Policy, error) {
+func policyOf(logKeys string, witnesses []string) (*merkle.Policy, map[string]string, error) {
 	var text strings.Builder
+	keys := map[string]string{}
 	for line := range strings.Lines(logKeys) {
 		if line = strings.TrimSpace(line); line != "" {
 			fmt.Fprintf(&text, "log %s\n", line)
 		}
 	}
+	for i, w := range witnesses {
+		name := fmt.Sprintf("w%d", i)
+		fmt.Fprintf(&text, "witness %s %s\n", name, w)
+		keys[name] = w
+	}
 	text.WriteString("quorum none\n")
-	logs, err := merkle.ParsePolicy([]byte(text.String()))
-	if err != nil {
-		return nil, err
-	}
-	return logs.Among(witnesses)
-}
-
-// cosigned are the times that the witnesses of such a policy vouch for.
-func cosigned(s merkle.Signed) (all []approval.Cosigned) {
-	for _, c := range s.Cosigned {
-		if c.SaysTime() {
-			all = append(all, approval.Cosigned{Witness: c.Name, At: c.At})
-		}
-	}
-	return all
+	policy, err := merkle.ParsePolicy([]byte(text.String()))
+	return policy, keys, err
 }
