@@ -48,6 +48,8 @@ type world struct {
 	log   string // where the log is served
 	keys  string // the directory of its keys
 	vkey  string
+	// policy is the file that names the log's witnesses; empty for none.
+	policy string
 	// Each event type has one writer.
 	writers map[aggregate.Writer]*journal.Journal
 }
@@ -125,7 +127,7 @@ func (w *world) run(dir string) (stop func()) {
 	c := projector.Config{Dir: dir, Log: projector.LogConfig{
 		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)),
 		SaltsFile:      config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
-		Interval:       100 * time.Millisecond, RescanEvery: time.Second, Listener: listener,
+		Interval:       100 * time.Millisecond, RescanEvery: time.Second, Listener: listener, PolicyFile: w.policy,
 	}}
 	go func() { ended <- projector.Run(ctx, rt, c) }()
 	return func() {
