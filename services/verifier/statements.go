@@ -3,9 +3,11 @@ package verifier
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/approval/logged"
+	"github.com/openlockbox/lockbox/pkg/merkle"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -94,4 +96,99 @@ func keyKind(k approval.Key) string {
 		return "the security key at the command line (" + algorithm + ")"
 	}
 	return "the SSH key (" + algorithm + ")"
+}
+
+// unverified are the customer's decisions that a receipt shows, as they say of themselves.
+func unverified(report merkle.Report) (all []Statement) {
+	for _, e := range report.Events {
+		if d, is := logged.DecidedIn(e); is && d.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT {
+			s, _ := readStatement(d, nil, approval.Terms{}) // without keys, nothing is refused
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// CheckSigned is CheckWatched for a request's receipt with that of the customer's keys: it verifies each signed decision
+// under these keys. pin may be empty. The error is ErrNotProven if one of them does not hold.
+func CheckSigned(name, keys string, trust Trust, pin, state string, now time.Time) (*Receipt, error) {
+	r, err := CheckWatched(name, trust, state, now)
+	if err != nil {
+		return nil, err
+	}
+	trusted, _, err := trust.receipts()
+	if err != nil {
+		return nil, err
+	}
+	compared, err := pinned(pin)
+	if err != nil {
+		return nil, err
+	}
+	var files [2][]byte
+	for i, path := range []string{name, keys} {
+		if files[i], err = readFile(path, mostFile); err != nil {
+			return nil, err
+		}
+		files[i] = asWritten(files[i])
+	}
+	if err := r.under(files[0], files[1], trusted, compared); err != nil {
+		return nil, unproven(name, err)
+	}
+	return r, nil
+}
+
+// under verifies the statements under the keys of another receipt.
+func (r *Receipt) under(file, keys []byte, trust merkle.Trust, pin *approval.Pin) error {
+	proven, err := logged.Receipts(file, keys, trust)
+	if err != nil {
+		return err
+	}
+	chain, err := approval.Fold(proven.Facts.Keys, proven.Facts.Sightings)
+	if err != nil {
+		return err
+	}
+	fingerprint := chain.Fingerprint()
+	r.Keys, r.Pinned = approval.Text(fingerprint, approval.FingerprintWords), pin != nil
+	if pin != nil && !pin.Matches(fingerprint) {
+		return approval.Refuse("keys.0", approval.RulePin,
+			"the keys are those of %q, and not the ones that you pinned", r.Keys)
+	}
+	r.Statements = nil
+	for _, d := range proven.Decisions {
+		s, err := readStatement(d, chain, proven.Facts.Terms)
+		if err != nil {
+			return err
+		}
+		if s.Signed && proven.Facts.KeysSize < s.Place {
+			return approval.Refuse("keysReceipt", approval.RuleAsOf,
+				"it is not proven that these are all keys as of event %d", s.Place)
+		}
+		if d.Event.GetActor().GetSide() == lockboxv1.Side_SIDE_TENANT {
+			r.Statements = append(r.Statements, s)
+		}
+	}
+	return nil
+}
+
+// signatures says whose signatures the decisions carry.
+func (r *Receipt) signatures(b *strings.Builder) {
+	if len(r.Statements) == 0 {
+		return
+	}
+	b.WriteString("\nThe customer's decisions:\n")
+	signed := false
+	for _, s := range r.Statements {
+		signed = signed || s.Signed
+		fmt.Fprintf(b, "  %s\n", clean(s.Text()))
+	}
+	switch {
+	case !signed:
+	case r.Keys == "":
+		b.WriteString("Whose keys these are is not proven by this receipt: verify the approval file, or give the keys' receipt " +
+			"with --keys.\n")
+	case r.Pinned:
+		fmt.Fprintf(b, "Verified under the keys of the fingerprint that you gave: %s\n", r.Keys)
+	default:
+		fmt.Fprintf(b, "Verified under keys TRUSTED ON FIRST USE, which the receipt says are those of %s\n", r.Keys)
+	}
 }

@@ -274,17 +274,29 @@ func (s *Shown) sightings(about, own merkle.Seen, policy *merkle.Policy) error {
 	return nil
 }
 
+// DecidedIn is the decision that a proven event is, if it is one.
+func DecidedIn(e merkle.Proven) (d Decided, is bool) {
+	if e.Withheld || VerbOf(e.Event) == "" {
+		return d, false
+	}
+	d = Decided{Sequence: e.TenantSequence, Event: e.Event}
+	if e.Event.GetSigned() != nil {
+		signed := FromProto(e.Event.GetSigned())
+		d.Signed = &signed
+	}
+	return d, true
+}
+
 // decided takes the decisions, and what the request's events say of their terms.
 func (s *Shown) decided() error {
 	named := map[uint64]approval.Event{} // what the statements call what is withheld
 	for _, e := range s.Request.Events {
-		if e.Withheld || VerbOf(e.Event) == "" {
+		d, is := DecidedIn(e)
+		if !is {
 			continue
 		}
-		d := Decided{Sequence: e.TenantSequence, Event: e.Event}
-		if e.Event.GetSigned() != nil {
-			is := FromProto(e.Event.GetSigned())
-			d.Signed = &is
+		if d.Signed != nil {
+			is := *d.Signed
 			if e.Event.GetCustomerApproved() != nil {
 				s.Facts.Approvals = append(s.Facts.Approvals, approval.Given{Version: e.Event.GetVersion(),
 					Stored: approval.Stored{Sequence: e.TenantSequence, Signed: is}})

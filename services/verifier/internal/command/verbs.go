@@ -51,13 +51,22 @@ func receipt(_ context.Context, args []string, env Environment) error {
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	asJSON := f.Bool("json", false, "write what is proven as JSON")
 	state := f.String("state", "", "`file` of watch, to be compared with what was read there")
+	keys := f.String("keys", "", "`file` with the receipt of your organisation's keys: verify what was signed")
+	pin := f.String("pin", env.Getenv("LOCKBOX_PIN"),
+		"`fingerprint` of these keys, words or digits (LOCKBOX_PIN); only with --keys")
 	names, err := f.parse(args, env.Out, "FILE")
 	if err != nil {
 		return err
 	}
 	t := trusted()
 	t.Writers = *writers
-	r, err := verifier.CheckWatched(names[0], t, *state, time.Now())
+	check := func() (*verifier.Receipt, error) { return verifier.CheckWatched(names[0], t, *state, time.Now()) }
+	if *keys != "" {
+		check = func() (*verifier.Receipt, error) {
+			return verifier.CheckSigned(names[0], *keys, t, *pin, *state, time.Now())
+		}
+	}
+	r, err := check()
 	if err != nil {
 		return err
 	}
