@@ -74,7 +74,7 @@ func (v *viewer) requestReceipt(
 	var wanted []ledger.Wanted
 	for _, e := range events {
 		if e.Event.GetKind() == aggregate.KindRequest {
-			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && withheld(e.Event)})
+			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && ledger.Withholds(e.Event)})
 		}
 	}
 	file, err = v.proof(ctx, aggregate.Request(row.Tenant, row.ID), wanted)
@@ -133,7 +133,7 @@ func (v *viewer) proof(ctx context.Context, of aggregate.Key, wanted []ledger.Wa
 	return file, nil
 }
 
-// WholeLog refuses callers who may not see everything at a tenant: its log's tiles reveal all of it.
+// WholeLog refuses callers who may not see everything at a tenant: its log's tiles and bytes reveal all of it.
 func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err error) {
 	if err := a.Healthy(); err != nil {
 		return err
