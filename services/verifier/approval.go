@@ -86,7 +86,7 @@ func CheckApproval(name string, trust Trust, pin string) (*Approval, error) {
 	if err != nil {
 		return nil, err
 	}
-	compared, err := pinned(pin)
+	compared, err := ReadPin(pin)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +108,8 @@ func (a *Approval) TrustedBy(whom string) {
 	a.sentences()
 }
 
-// pinned parses a pin; nil if it is empty.
-func pinned(text string) (*approval.Pin, error) {
+// ReadPin reads a fingerprint that somebody compared; nil if it is empty.
+func ReadPin(text string) (*approval.Pin, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil //nolint:nilnil // there is none
 	}

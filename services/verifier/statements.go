@@ -120,7 +120,7 @@ func CheckSigned(name, keys string, trust Trust, pin, state string, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	compared, err := pinned(pin)
+	compared, err := ReadPin(pin)
 	if err != nil {
 		return nil, err
 	}

@@ -264,6 +264,12 @@ func (s *Shown) sightings(about, own merkle.Seen, policy *merkle.Policy) error {
 		s.Facts.Sightings = append(s.Facts.Sightings,
 			approval.Sighting{Size: uint64(seen.Opening.Size), Cosigned: vouched}) // #nosec G115 -- the opening was checked
 	}
+	s.evidence(g)
+	return nil
+}
+
+// evidence takes what the events about keys show of what witnesses saw.
+func (s *Shown) evidence(g approval.Genesis) {
 	for _, e := range s.Keys.Events {
 		if f := e.Event.GetKeysSighted(); f != nil {
 			if seen, _, err := sighted.Verify(g, f); err == nil { // else it proves nothing, and nothing rests on it
@@ -271,7 +277,27 @@ func (s *Shown) sightings(about, own merkle.Seen, policy *merkle.Policy) error {
 			}
 		}
 	}
-	return nil
+}
+
+// Chain folds the events about keys that whoever follows the log has read and proven, all of them.
+func Chain(keys []merkle.Proven) (*approval.Chain, error) {
+	s := &Shown{Keys: merkle.Report{Events: keys}}
+	if err := s.chain(); err != nil {
+		return nil, err
+	}
+	g, err := approval.ParseGenesis([]byte(s.Facts.Keys[0].Statement))
+	if err != nil {
+		return nil, err
+	}
+	s.evidence(g)
+	return approval.Fold(s.Facts.Keys, s.Facts.Sightings)
+}
+
+// Decisions are those in a request's events, version 1 first and none left out, with the terms that they are about.
+func Decisions(request []merkle.Proven) ([]Decided, approval.Terms, error) {
+	s := &Shown{Request: merkle.Report{Events: request}}
+	err := s.decided()
+	return s.Decisions, s.Facts.Terms, err
 }
 
 // DecidedIn is the decision that a proven event is, if it is one.

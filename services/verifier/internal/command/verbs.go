@@ -167,6 +167,7 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	acknowledge := f.Bool("acknowledge", false, "do not say again what was found before")
+	pin := f.String("pin", env.Getenv("LOCKBOX_PIN"), "`fingerprint` of your organisation's keys (LOCKBOX_PIN)")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
@@ -187,6 +188,9 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	}
 	w.Tenant, w.State, w.MaxAge, w.Acknowledge = *tenant, *state, *age, *acknowledge
 	w.Trust.Writers = *writers
+	if w.Pin, err = verifier.ReadPin(*pin); err != nil {
+		return err
+	}
 	w.Token = func(context.Context) (string, error) { return readToken(*token) }
 	return w.Watch(ctx, *every, *once)
 }
