@@ -2492,7 +2492,10 @@ type Decision struct {
 	// What they signed; absent if they signed nothing, and for the provider's people.
 	Signed *SignedStatement `protobuf:"bytes,8,opt,name=signed,proto3" json:"signed,omitempty"`
 	// The version of the event that holds it; 0 for an internal decision.
-	Version       uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether it is signed, with which key, and whether that holds. Absent in lists, for internal decisions, and as long as the
+	// customer had no keys.
+	Signature     *SignatureView `protobuf:"bytes,10,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2590,6 +2593,113 @@ func (x *Decision) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Decision) GetSignature() *SignatureView {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// What a decision's signature is worth, as the projector verified it from the stored bytes.
+type SignatureView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False if nothing is signed: then nothing below is set.
+	Signed bool `protobuf:"varint,1,opt,name=signed,proto3" json:"signed,omitempty"`
+	// True if it holds: a key of who decides, which counted there, signed exactly this about exactly this request.
+	Holds bool `protobuf:"varint,2,opt,name=holds,proto3" json:"holds,omitempty"`
+	// If it does not hold: the rule of pkg/approval that it breaks. It counts for nothing then.
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The id of the key that is named, 32 bytes; empty if it cannot be read.
+	KeyId []byte `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// What its owner calls the key; empty if nobody said, or if it is no key of the customer's.
+	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
+	// `webauthn` or `ssh`; empty if it is no key of the customer's.
+	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The first words of the statement's digest, as whoever signed it was shown them.
+	Words         string `protobuf:"bytes,7,opt,name=words,proto3" json:"words,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureView) Reset() {
+	*x = SignatureView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureView) ProtoMessage() {}
+
+func (x *SignatureView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureView.ProtoReflect.Descriptor instead.
+func (*SignatureView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SignatureView) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *SignatureView) GetHolds() bool {
+	if x != nil {
+		return x.Holds
+	}
+	return false
+}
+
+func (x *SignatureView) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SignatureView) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *SignatureView) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *SignatureView) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SignatureView) GetWords() string {
+	if x != nil {
+		return x.Words
+	}
+	return ""
+}
+
 // A question of an approver's, and its answer.
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2613,7 +2723,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2625,7 +2735,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,7 +2748,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Question) GetQuestionId() string {
@@ -2708,14 +2818,16 @@ type TimelineEntry struct {
 	// The aggregate's version that this event made; 0 for a report.
 	Version uint64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
 	// The action's name in the query's language.
-	Title         string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
+	Title string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
+	// Of a customer's decision or revocation, as in `Decision`; absent elsewhere.
+	Signature     *SignatureView `protobuf:"bytes,9,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TimelineEntry) Reset() {
 	*x = TimelineEntry{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2839,7 @@ func (x *TimelineEntry) String() string {
 func (*TimelineEntry) ProtoMessage() {}
 
 func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2852,7 @@ func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineEntry.ProtoReflect.Descriptor instead.
 func (*TimelineEntry) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TimelineEntry) GetSequence() uint64 {
@@ -2799,6 +2911,13 @@ func (x *TimelineEntry) GetTitle() string {
 	return ""
 }
 
+func (x *TimelineEntry) GetSignature() *SignatureView {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // The activity log of a tenant (R39).
 type ListActivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2831,7 +2950,7 @@ type ListActivity struct {
 
 func (x *ListActivity) Reset() {
 	*x = ListActivity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +2962,7 @@ func (x *ListActivity) String() string {
 func (*ListActivity) ProtoMessage() {}
 
 func (x *ListActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +2975,7 @@ func (x *ListActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivity.ProtoReflect.Descriptor instead.
 func (*ListActivity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListActivity) GetActions() []string {
@@ -2949,7 +3068,7 @@ type ActivityList struct {
 
 func (x *ActivityList) Reset() {
 	*x = ActivityList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3080,7 @@ func (x *ActivityList) String() string {
 func (*ActivityList) ProtoMessage() {}
 
 func (x *ActivityList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3093,7 @@ func (x *ActivityList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityList.ProtoReflect.Descriptor instead.
 func (*ActivityList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActivityList) GetActivities() []*Activity {
@@ -3024,7 +3143,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3155,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3168,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Activity) GetEntry() *TimelineEntry {
@@ -3145,7 +3264,7 @@ type GetTenant struct {
 
 func (x *GetTenant) Reset() {
 	*x = GetTenant{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3276,7 @@ func (x *GetTenant) String() string {
 func (*GetTenant) ProtoMessage() {}
 
 func (x *GetTenant) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3289,7 @@ func (x *GetTenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenant.ProtoReflect.Descriptor instead.
 func (*GetTenant) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 // A tenant with all its subscriptions.
@@ -3217,7 +3336,7 @@ type TenantView struct {
 
 func (x *TenantView) Reset() {
 	*x = TenantView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3348,7 @@ func (x *TenantView) String() string {
 func (*TenantView) ProtoMessage() {}
 
 func (x *TenantView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3361,7 @@ func (x *TenantView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantView.ProtoReflect.Descriptor instead.
 func (*TenantView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TenantView) GetTenant() string {
@@ -3394,7 +3513,7 @@ type InvitationView struct {
 
 func (x *InvitationView) Reset() {
 	*x = InvitationView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +3525,7 @@ func (x *InvitationView) String() string {
 func (*InvitationView) ProtoMessage() {}
 
 func (x *InvitationView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +3538,7 @@ func (x *InvitationView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
 func (*InvitationView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InvitationView) GetInvitation() *RoleInvitation {
@@ -3503,7 +3622,7 @@ type GetInvitation struct {
 
 func (x *GetInvitation) Reset() {
 	*x = GetInvitation{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3515,7 +3634,7 @@ func (x *GetInvitation) String() string {
 func (*GetInvitation) ProtoMessage() {}
 
 func (x *GetInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3528,7 +3647,7 @@ func (x *GetInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
 func (*GetInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetInvitation) GetProof() []byte {
@@ -3557,7 +3676,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3688,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3701,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -3635,7 +3754,7 @@ type IssuerKeys struct {
 
 func (x *IssuerKeys) Reset() {
 	*x = IssuerKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3766,7 @@ func (x *IssuerKeys) String() string {
 func (*IssuerKeys) ProtoMessage() {}
 
 func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3779,7 @@ func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerKeys.ProtoReflect.Descriptor instead.
 func (*IssuerKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *IssuerKeys) GetUsable() uint32 {
@@ -3707,7 +3826,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +3838,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +3851,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -3793,7 +3912,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +3924,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +3937,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 // How the portal signs a tenant's people in.
@@ -3835,7 +3954,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3847,7 +3966,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3860,7 +3979,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -3896,7 +4015,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4027,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4040,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -3980,7 +4099,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4111,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4124,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -4061,7 +4180,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4192,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4205,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -4107,7 +4226,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4238,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4251,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -4153,7 +4272,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4165,7 +4284,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4178,7 +4297,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -4227,7 +4346,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4239,7 +4358,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4252,7 +4371,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -4371,7 +4490,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4502,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4515,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -4425,7 +4544,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4437,7 +4556,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4450,7 +4569,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -4499,7 +4618,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4511,7 +4630,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4524,7 +4643,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -4545,7 +4664,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4676,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4689,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -4607,7 +4726,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4619,7 +4738,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,7 +4751,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -4712,7 +4831,7 @@ type ListErasures struct {
 
 func (x *ListErasures) Reset() {
 	*x = ListErasures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +4843,7 @@ func (x *ListErasures) String() string {
 func (*ListErasures) ProtoMessage() {}
 
 func (x *ListErasures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +4856,7 @@ func (x *ListErasures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasures.ProtoReflect.Descriptor instead.
 func (*ListErasures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListErasures) GetErasureId() string {
@@ -4765,7 +4884,7 @@ type ErasureList struct {
 
 func (x *ErasureList) Reset() {
 	*x = ErasureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +4896,7 @@ func (x *ErasureList) String() string {
 func (*ErasureList) ProtoMessage() {}
 
 func (x *ErasureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +4909,7 @@ func (x *ErasureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureList.ProtoReflect.Descriptor instead.
 func (*ErasureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ErasureList) GetErasures() []*ErasureView {
@@ -4839,7 +4958,7 @@ type ErasureView struct {
 
 func (x *ErasureView) Reset() {
 	*x = ErasureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4851,7 +4970,7 @@ func (x *ErasureView) String() string {
 func (*ErasureView) ProtoMessage() {}
 
 func (x *ErasureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4864,7 +4983,7 @@ func (x *ErasureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureView.ProtoReflect.Descriptor instead.
 func (*ErasureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ErasureView) GetErasureId() string {
@@ -4993,7 +5112,7 @@ type ErasureTargetView struct {
 
 func (x *ErasureTargetView) Reset() {
 	*x = ErasureTargetView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5005,7 +5124,7 @@ func (x *ErasureTargetView) String() string {
 func (*ErasureTargetView) ProtoMessage() {}
 
 func (x *ErasureTargetView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5018,7 +5137,7 @@ func (x *ErasureTargetView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureTargetView.ProtoReflect.Descriptor instead.
 func (*ErasureTargetView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ErasureTargetView) GetTarget() *ErasureTarget {
@@ -5084,7 +5203,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5096,7 +5215,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5109,7 +5228,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -5163,7 +5282,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5175,7 +5294,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5188,7 +5307,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 // Answers GetSelf.
@@ -5222,7 +5341,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5234,7 +5353,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5247,7 +5366,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -5340,7 +5459,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5352,7 +5471,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5365,7 +5484,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -5416,7 +5535,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5428,7 +5547,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5441,7 +5560,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -5477,7 +5596,7 @@ type LostRole struct {
 
 func (x *LostRole) Reset() {
 	*x = LostRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5489,7 +5608,7 @@ func (x *LostRole) String() string {
 func (*LostRole) ProtoMessage() {}
 
 func (x *LostRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5502,7 +5621,7 @@ func (x *LostRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostRole.ProtoReflect.Descriptor instead.
 func (*LostRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LostRole) GetRole() Role {
@@ -5549,7 +5668,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5561,7 +5680,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5574,7 +5693,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 // Answers ListServices.
@@ -5590,7 +5709,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[49]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5602,7 +5721,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[49]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5615,7 +5734,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -5647,7 +5766,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[50]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5659,7 +5778,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[50]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5672,7 +5791,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{50}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -5710,7 +5829,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[51]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5722,7 +5841,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[51]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5735,7 +5854,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{51}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -5765,7 +5884,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[52]
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5777,7 +5896,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[52]
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5790,7 +5909,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{52}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -5819,7 +5938,7 @@ type GetApprovalFile struct {
 
 func (x *GetApprovalFile) Reset() {
 	*x = GetApprovalFile{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5831,7 +5950,7 @@ func (x *GetApprovalFile) String() string {
 func (*GetApprovalFile) ProtoMessage() {}
 
 func (x *GetApprovalFile) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5844,7 +5963,7 @@ func (x *GetApprovalFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetApprovalFile.ProtoReflect.Descriptor instead.
 func (*GetApprovalFile) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetApprovalFile) GetRequestId() string {
@@ -5869,7 +5988,7 @@ type ApprovalFile struct {
 
 func (x *ApprovalFile) Reset() {
 	*x = ApprovalFile{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5881,7 +6000,7 @@ func (x *ApprovalFile) String() string {
 func (*ApprovalFile) ProtoMessage() {}
 
 func (x *ApprovalFile) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5894,7 +6013,7 @@ func (x *ApprovalFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalFile.ProtoReflect.Descriptor instead.
 func (*ApprovalFile) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ApprovalFile) GetFileName() string {
@@ -5928,7 +6047,7 @@ type GetKeys struct {
 
 func (x *GetKeys) Reset() {
 	*x = GetKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5940,7 +6059,7 @@ func (x *GetKeys) String() string {
 func (*GetKeys) ProtoMessage() {}
 
 func (x *GetKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5953,7 +6072,7 @@ func (x *GetKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeys.ProtoReflect.Descriptor instead.
 func (*GetKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 // One key.
@@ -5985,7 +6104,7 @@ type KeyView struct {
 
 func (x *KeyView) Reset() {
 	*x = KeyView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5997,7 +6116,7 @@ func (x *KeyView) String() string {
 func (*KeyView) ProtoMessage() {}
 
 func (x *KeyView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6010,7 +6129,7 @@ func (x *KeyView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyView.ProtoReflect.Descriptor instead.
 func (*KeyView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *KeyView) GetKeyId() []byte {
@@ -6100,7 +6219,7 @@ type OfferedChange struct {
 
 func (x *OfferedChange) Reset() {
 	*x = OfferedChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6112,7 +6231,7 @@ func (x *OfferedChange) String() string {
 func (*OfferedChange) ProtoMessage() {}
 
 func (x *OfferedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6125,7 +6244,7 @@ func (x *OfferedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedChange.ProtoReflect.Descriptor instead.
 func (*OfferedChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *OfferedChange) GetChange() *SignedStatement {
@@ -6193,7 +6312,7 @@ type KeysView struct {
 
 func (x *KeysView) Reset() {
 	*x = KeysView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6205,7 +6324,7 @@ func (x *KeysView) String() string {
 func (*KeysView) ProtoMessage() {}
 
 func (x *KeysView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6218,7 +6337,7 @@ func (x *KeysView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysView.ProtoReflect.Descriptor instead.
 func (*KeysView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *KeysView) GetOrigin() string {
@@ -6329,7 +6448,7 @@ type KeyEvent struct {
 
 func (x *KeyEvent) Reset() {
 	*x = KeyEvent{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6341,7 +6460,7 @@ func (x *KeyEvent) String() string {
 func (*KeyEvent) ProtoMessage() {}
 
 func (x *KeyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6354,7 +6473,7 @@ func (x *KeyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyEvent.ProtoReflect.Descriptor instead.
 func (*KeyEvent) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *KeyEvent) GetVersion() uint64 {
@@ -6403,7 +6522,7 @@ type GetSigning struct {
 
 func (x *GetSigning) Reset() {
 	*x = GetSigning{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6415,7 +6534,7 @@ func (x *GetSigning) String() string {
 func (*GetSigning) ProtoMessage() {}
 
 func (x *GetSigning) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6428,7 +6547,7 @@ func (x *GetSigning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigning.ProtoReflect.Descriptor instead.
 func (*GetSigning) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetSigning) GetAbout() isGetSigning_About {
@@ -6511,7 +6630,7 @@ type SigningView struct {
 
 func (x *SigningView) Reset() {
 	*x = SigningView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[61]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6523,7 +6642,7 @@ func (x *SigningView) String() string {
 func (*SigningView) ProtoMessage() {}
 
 func (x *SigningView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[61]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6536,7 +6655,7 @@ func (x *SigningView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningView.ProtoReflect.Descriptor instead.
 func (*SigningView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SigningView) GetOrigin() string {
@@ -6598,7 +6717,7 @@ type RestsOn struct {
 
 func (x *RestsOn) Reset() {
 	*x = RestsOn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[62]
+	mi := &file_lockbox_v1_query_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6610,7 +6729,7 @@ func (x *RestsOn) String() string {
 func (*RestsOn) ProtoMessage() {}
 
 func (x *RestsOn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[62]
+	mi := &file_lockbox_v1_query_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6623,7 +6742,7 @@ func (x *RestsOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestsOn.ProtoReflect.Descriptor instead.
 func (*RestsOn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{62}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RestsOn) GetVersion() uint64 {
@@ -6833,7 +6952,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
 	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
 	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\x12\x1a\n" +
-	"\berasable\x18d \x03(\x04R\berasable\"\xd6\x02\n" +
+	"\berasable\x18d \x03(\x04R\berasable\"\x8f\x03\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -6843,7 +6962,17 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\fresource_ids\x18\x06 \x03(\tR\vresourceIds\x12\x14\n" +
 	"\x05group\x18\a \x01(\tR\x05group\x123\n" +
 	"\x06signed\x18\b \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x18\n" +
-	"\aversion\x18\t \x01(\x04R\aversion\"\xa3\x02\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\x127\n" +
+	"\tsignature\x18\n" +
+	" \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xa8\x01\n" +
+	"\rSignatureView\x12\x16\n" +
+	"\x06signed\x18\x01 \x01(\bR\x06signed\x12\x14\n" +
+	"\x05holds\x18\x02 \x01(\bR\x05holds\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x15\n" +
+	"\x06key_id\x18\x04 \x01(\fR\x05keyId\x12\x14\n" +
+	"\x05label\x18\x05 \x01(\tR\x05label\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05words\x18\a \x01(\tR\x05words\"\xa3\x02\n" +
 	"\bQuestion\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12'\n" +
@@ -6853,7 +6982,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\banswerer\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\banswerer\x12;\n" +
 	"\vanswered_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"answeredAt\x12\x16\n" +
-	"\x06answer\x18\a \x01(\tR\x06answer\"\xfa\x01\n" +
+	"\x06answer\x18\a \x01(\tR\x06answer\"\xb3\x02\n" +
 	"\rTimelineEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -6862,7 +6991,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12\x18\n" +
 	"\asummary\x18\x06 \x01(\tR\asummary\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x12\x14\n" +
-	"\x05title\x18\b \x01(\tR\x05title\"\xf8\x02\n" +
+	"\x05title\x18\b \x01(\tR\x05title\x127\n" +
+	"\tsignature\x18\t \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xf8\x02\n" +
 	"\fListActivity\x12\x18\n" +
 	"\aactions\x18\x01 \x03(\tR\aactions\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -7246,7 +7376,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -7267,282 +7397,285 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*GetRequest)(nil),            // 16: lockbox.v1.GetRequest
 	(*RequestView)(nil),           // 17: lockbox.v1.RequestView
 	(*Decision)(nil),              // 18: lockbox.v1.Decision
-	(*Question)(nil),              // 19: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 20: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 21: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 22: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 23: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 24: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 25: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 26: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 27: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 28: lockbox.v1.SignInView
-	(*IssuerKeys)(nil),            // 29: lockbox.v1.IssuerKeys
-	(*PendingSignInChange)(nil),   // 30: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 31: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 32: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 33: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 34: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 35: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 36: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 37: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 38: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 39: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 40: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 41: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 42: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 43: lockbox.v1.DisclosureView
-	(*ListErasures)(nil),          // 44: lockbox.v1.ListErasures
-	(*ErasureList)(nil),           // 45: lockbox.v1.ErasureList
-	(*ErasureView)(nil),           // 46: lockbox.v1.ErasureView
-	(*ErasureTargetView)(nil),     // 47: lockbox.v1.ErasureTargetView
-	(*DeliveryView)(nil),          // 48: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 49: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 50: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 51: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 52: lockbox.v1.HeldRole
-	(*LostRole)(nil),              // 53: lockbox.v1.LostRole
-	(*ListServices)(nil),          // 54: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 55: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 56: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 57: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 58: lockbox.v1.Receipt
-	(*GetApprovalFile)(nil),       // 59: lockbox.v1.GetApprovalFile
-	(*ApprovalFile)(nil),          // 60: lockbox.v1.ApprovalFile
-	(*GetKeys)(nil),               // 61: lockbox.v1.GetKeys
-	(*KeyView)(nil),               // 62: lockbox.v1.KeyView
-	(*OfferedChange)(nil),         // 63: lockbox.v1.OfferedChange
-	(*KeysView)(nil),              // 64: lockbox.v1.KeysView
-	(*KeyEvent)(nil),              // 65: lockbox.v1.KeyEvent
-	(*GetSigning)(nil),            // 66: lockbox.v1.GetSigning
-	(*SigningView)(nil),           // 67: lockbox.v1.SigningView
-	(*RestsOn)(nil),               // 68: lockbox.v1.RestsOn
-	(*ListAccess)(nil),            // 69: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 70: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 71: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 72: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 73: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 74: lockbox.v1.AccessList
-	(*Overview)(nil),              // 75: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 76: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 77: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 78: google.protobuf.Timestamp
-	(*Person)(nil),                // 79: lockbox.v1.Person
-	(*Actor)(nil),                 // 80: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 81: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 82: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 83: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 84: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 85: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 86: google.protobuf.Duration
-	(*SignedStatement)(nil),       // 87: lockbox.v1.SignedStatement
-	(*Event)(nil),                 // 88: lockbox.v1.Event
-	(SupportPlan)(0),              // 89: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 90: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 91: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 92: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 93: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 94: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 95: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 96: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 97: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 98: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 99: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 100: lockbox.v1.Occurrence
-	(*ErasureTarget)(nil),         // 101: lockbox.v1.ErasureTarget
-	(Role)(0),                     // 102: lockbox.v1.Role
-	(ServiceStage)(0),             // 103: lockbox.v1.ServiceStage
+	(*SignatureView)(nil),         // 19: lockbox.v1.SignatureView
+	(*Question)(nil),              // 20: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 21: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 22: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 23: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 24: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 25: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 26: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 27: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 28: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 29: lockbox.v1.SignInView
+	(*IssuerKeys)(nil),            // 30: lockbox.v1.IssuerKeys
+	(*PendingSignInChange)(nil),   // 31: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 32: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 33: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 34: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 35: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 36: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 37: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 38: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 39: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 40: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 41: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 42: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 43: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 44: lockbox.v1.DisclosureView
+	(*ListErasures)(nil),          // 45: lockbox.v1.ListErasures
+	(*ErasureList)(nil),           // 46: lockbox.v1.ErasureList
+	(*ErasureView)(nil),           // 47: lockbox.v1.ErasureView
+	(*ErasureTargetView)(nil),     // 48: lockbox.v1.ErasureTargetView
+	(*DeliveryView)(nil),          // 49: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 50: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 51: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 52: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 53: lockbox.v1.HeldRole
+	(*LostRole)(nil),              // 54: lockbox.v1.LostRole
+	(*ListServices)(nil),          // 55: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 56: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 57: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 58: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 59: lockbox.v1.Receipt
+	(*GetApprovalFile)(nil),       // 60: lockbox.v1.GetApprovalFile
+	(*ApprovalFile)(nil),          // 61: lockbox.v1.ApprovalFile
+	(*GetKeys)(nil),               // 62: lockbox.v1.GetKeys
+	(*KeyView)(nil),               // 63: lockbox.v1.KeyView
+	(*OfferedChange)(nil),         // 64: lockbox.v1.OfferedChange
+	(*KeysView)(nil),              // 65: lockbox.v1.KeysView
+	(*KeyEvent)(nil),              // 66: lockbox.v1.KeyEvent
+	(*GetSigning)(nil),            // 67: lockbox.v1.GetSigning
+	(*SigningView)(nil),           // 68: lockbox.v1.SigningView
+	(*RestsOn)(nil),               // 69: lockbox.v1.RestsOn
+	(*ListAccess)(nil),            // 70: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 71: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 72: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 73: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 74: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 75: lockbox.v1.AccessList
+	(*Overview)(nil),              // 76: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 77: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 78: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 79: google.protobuf.Timestamp
+	(*Person)(nil),                // 80: lockbox.v1.Person
+	(*Actor)(nil),                 // 81: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 82: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 83: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 84: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 85: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 86: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 87: google.protobuf.Duration
+	(*SignedStatement)(nil),       // 88: lockbox.v1.SignedStatement
+	(*Event)(nil),                 // 89: lockbox.v1.Event
+	(SupportPlan)(0),              // 90: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 91: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 92: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 93: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 94: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 95: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 96: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 97: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 98: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 99: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 100: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 101: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 102: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 103: lockbox.v1.Role
+	(ServiceStage)(0),             // 104: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	8,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
 	16,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	21,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	24,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	35,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	36,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	39,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	49,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	54,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	31,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	41,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	57,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	27,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	69,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	22,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	25,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	36,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	37,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	40,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	50,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	55,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	32,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	42,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	58,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	28,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	70,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	12,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	9,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	70,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	71,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	72,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
-	44,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
-	61,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
-	66,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
-	59,  // 22: lockbox.v1.Query.get_approval_file:type_name -> lockbox.v1.GetApprovalFile
-	73,  // 23: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	71,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	72,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	73,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	45,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
+	62,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
+	67,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
+	60,  // 22: lockbox.v1.Query.get_approval_file:type_name -> lockbox.v1.GetApprovalFile
+	74,  // 23: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
 	15,  // 24: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
 	17,  // 25: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	22,  // 26: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	25,  // 27: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	38,  // 28: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	37,  // 29: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	40,  // 30: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	50,  // 31: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	55,  // 32: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	32,  // 33: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	42,  // 34: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	58,  // 35: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	26,  // 36: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	74,  // 37: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	23,  // 26: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	26,  // 27: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	39,  // 28: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	38,  // 29: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	41,  // 30: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	51,  // 31: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	56,  // 32: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	33,  // 33: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	43,  // 34: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	59,  // 35: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	27,  // 36: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	75,  // 37: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
 	13,  // 38: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
 	10,  // 39: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	75,  // 40: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	76,  // 41: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	77,  // 42: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	45,  // 43: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
-	64,  // 44: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
-	67,  // 45: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
-	60,  // 46: lockbox.v1.QueryReply.approval_file:type_name -> lockbox.v1.ApprovalFile
+	76,  // 40: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	77,  // 41: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	78,  // 42: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	46,  // 43: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	65,  // 44: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
+	68,  // 45: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
+	61,  // 46: lockbox.v1.QueryReply.approval_file:type_name -> lockbox.v1.ApprovalFile
 	0,   // 47: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	78,  // 48: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	79,  // 48: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
 	1,   // 49: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	79,  // 50: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	80,  // 50: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
 	8,   // 51: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
 	2,   // 52: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
 	11,  // 53: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	80,  // 54: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	78,  // 55: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	81,  // 54: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	79,  // 55: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
 	14,  // 56: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
 	0,   // 57: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	78,  // 58: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	78,  // 59: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	79,  // 58: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	79,  // 59: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
 	17,  // 60: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
 	0,   // 61: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	81,  // 62: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	80,  // 63: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	78,  // 64: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	82,  // 65: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	83,  // 66: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	82,  // 62: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	81,  // 63: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	79,  // 64: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	83,  // 65: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	84,  // 66: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
 	18,  // 67: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
 	18,  // 68: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	19,  // 69: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	84,  // 70: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	78,  // 71: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	20,  // 72: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	78,  // 73: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	48,  // 74: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	85,  // 75: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	79,  // 76: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	80,  // 77: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	80,  // 78: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	80,  // 79: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	78,  // 80: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	86,  // 81: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	87,  // 82: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
-	80,  // 83: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	78,  // 84: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	80,  // 85: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	78,  // 86: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	78,  // 87: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	80,  // 88: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	78,  // 89: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	78,  // 90: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	23,  // 91: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	20,  // 92: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	88,  // 93: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	80,  // 94: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	89,  // 95: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	90,  // 96: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	34,  // 97: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	33,  // 98: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	28,  // 99: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	85,  // 100: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	91,  // 101: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	26,  // 102: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	92,  // 103: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 104: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	80,  // 105: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	78,  // 106: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	79,  // 107: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	78,  // 108: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	80,  // 109: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	78,  // 110: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	93,  // 111: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	93,  // 112: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	30,  // 113: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	29,  // 114: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	85,  // 115: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	94,  // 116: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	95,  // 117: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	80,  // 118: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	78,  // 119: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	80,  // 120: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	78,  // 121: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	93,  // 122: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	34,  // 123: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	26,  // 124: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	96,  // 125: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	78,  // 126: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	85,  // 127: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	38,  // 128: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	79,  // 129: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	78,  // 130: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	80,  // 131: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	20,  // 132: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	78,  // 133: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	80,  // 134: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	97,  // 135: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	98,  // 136: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	99,  // 137: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	79,  // 138: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	43,  // 139: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	100, // 140: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	78,  // 141: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	78,  // 142: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	80,  // 143: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	78,  // 144: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 145: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
-	4,   // 146: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
-	47,  // 147: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
-	80,  // 148: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
-	78,  // 149: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
-	80,  // 150: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
-	78,  // 151: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
-	80,  // 152: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
-	78,  // 153: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
-	101, // 154: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
-	79,  // 155: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
-	78,  // 156: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
-	80,  // 157: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
-	78,  // 158: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	85,  // 159: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	80,  // 160: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	52,  // 161: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	86,  // 162: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	51,  // 163: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	53,  // 164: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	102, // 165: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	102, // 166: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	80,  // 167: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	78,  // 168: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	56,  // 169: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	103, // 170: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	79,  // 171: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
-	5,   // 172: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
-	78,  // 173: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
-	78,  // 174: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
-	78,  // 175: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
-	87,  // 176: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
-	80,  // 177: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
-	78,  // 178: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
-	65,  // 179: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
-	62,  // 180: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
-	63,  // 181: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
-	68,  // 182: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
-	62,  // 183: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
-	184, // [184:184] is the sub-list for method output_type
-	184, // [184:184] is the sub-list for method input_type
-	184, // [184:184] is the sub-list for extension type_name
-	184, // [184:184] is the sub-list for extension extendee
-	0,   // [0:184] is the sub-list for field type_name
+	20,  // 69: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	85,  // 70: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	79,  // 71: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	21,  // 72: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	79,  // 73: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	49,  // 74: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	86,  // 75: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	80,  // 76: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	81,  // 77: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	81,  // 78: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	81,  // 79: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	79,  // 80: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	87,  // 81: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	88,  // 82: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
+	19,  // 83: lockbox.v1.Decision.signature:type_name -> lockbox.v1.SignatureView
+	81,  // 84: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	79,  // 85: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	81,  // 86: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	79,  // 87: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	79,  // 88: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	81,  // 89: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	19,  // 90: lockbox.v1.TimelineEntry.signature:type_name -> lockbox.v1.SignatureView
+	79,  // 91: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	79,  // 92: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	24,  // 93: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	21,  // 94: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	89,  // 95: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	81,  // 96: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	90,  // 97: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	91,  // 98: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	35,  // 99: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	34,  // 100: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	29,  // 101: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	86,  // 102: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	92,  // 103: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	27,  // 104: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	93,  // 105: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 106: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	81,  // 107: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	79,  // 108: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	80,  // 109: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	79,  // 110: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	81,  // 111: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	79,  // 112: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	94,  // 113: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	94,  // 114: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	31,  // 115: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	30,  // 116: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	86,  // 117: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	95,  // 118: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	96,  // 119: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	81,  // 120: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	79,  // 121: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	81,  // 122: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	79,  // 123: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	94,  // 124: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	35,  // 125: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	27,  // 126: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	97,  // 127: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	79,  // 128: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	86,  // 129: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	39,  // 130: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	80,  // 131: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	79,  // 132: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	81,  // 133: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	21,  // 134: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	79,  // 135: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	81,  // 136: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	98,  // 137: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	99,  // 138: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	100, // 139: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	80,  // 140: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	44,  // 141: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	101, // 142: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	79,  // 143: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	79,  // 144: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	81,  // 145: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	79,  // 146: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	47,  // 147: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 148: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	48,  // 149: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	81,  // 150: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	79,  // 151: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	81,  // 152: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	79,  // 153: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	81,  // 154: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	79,  // 155: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	102, // 156: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	80,  // 157: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	79,  // 158: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	81,  // 159: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	79,  // 160: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	86,  // 161: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	81,  // 162: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	53,  // 163: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	87,  // 164: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	52,  // 165: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	54,  // 166: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	103, // 167: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	103, // 168: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	81,  // 169: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	79,  // 170: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	57,  // 171: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	104, // 172: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	80,  // 173: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
+	5,   // 174: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
+	79,  // 175: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
+	79,  // 176: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
+	79,  // 177: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
+	88,  // 178: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	81,  // 179: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	79,  // 180: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	66,  // 181: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	63,  // 182: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	64,  // 183: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	69,  // 184: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	63,  // 185: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	186, // [186:186] is the sub-list for method output_type
+	186, // [186:186] is the sub-list for method input_type
+	186, // [186:186] is the sub-list for extension type_name
+	186, // [186:186] is the sub-list for extension extendee
+	0,   // [0:186] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -7612,7 +7745,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Signing)(nil),
 		(*QueryReply_ApprovalFile)(nil),
 	}
-	file_lockbox_v1_query_proto_msgTypes[60].OneofWrappers = []any{
+	file_lockbox_v1_query_proto_msgTypes[61].OneofWrappers = []any{
 		(*GetSigning_RequestId)(nil),
 		(*GetSigning_SubscriptionId)(nil),
 		(*GetSigning_TenantItself)(nil),
@@ -7623,7 +7756,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   63,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
