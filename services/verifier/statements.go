@@ -109,8 +109,8 @@ func unverified(report merkle.Report) (all []Statement) {
 	return all
 }
 
-// CheckSigned is CheckWatched for a request's receipt with that of the customer's keys: it verifies each signed decision
-// under these keys. pin may be empty. The error is ErrNotProven if one of them does not hold.
+// CheckSigned is CheckWatched for a request's receipt with that of the customer's keys: it verifies each signed
+// decision under these keys. pin may be empty. The error is ErrNotProven if one of them does not hold.
 func CheckSigned(name, keys string, trust Trust, pin, state string, now time.Time) (*Receipt, error) {
 	r, err := CheckWatched(name, trust, state, now)
 	if err != nil {

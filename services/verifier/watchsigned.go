@@ -15,8 +15,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// readSigned says what the customer's people have signed in the events that are new, made from the statements alone, and
-// what of it does not hold under their keys. The events about keys are read again each time: there are few.
+// readSigned says what the customer's people have signed in the events that are new, made from the statements alone,
+// and what of it does not hold under their keys. The events about keys are read again each time: there are few.
 func (p *pass) readSigned(ctx context.Context) (faults []string, err error) {
 	tree, told := uint64(p.tree.N), p.c.Told //nolint:gosec // G115: a size
 	about := aboutOf(aggregate.Keys(p.w.Tenant))
@@ -73,7 +73,9 @@ func (p *pass) proven(ctx context.Context, places []uint64) (all []merkle.Proven
 }
 
 // saidOfKeys says which of these events, after a place, change whose keys count. The chain is nil if it does not hold.
-func saidOfKeys(keys []merkle.Proven, after uint64, pin *approval.Pin) (said []string, c *approval.Chain, faults []string) {
+func saidOfKeys(
+	keys []merkle.Proven, after uint64, pin *approval.Pin,
+) (said []string, c *approval.Chain, faults []string) {
 	any := false
 	for _, e := range keys {
 		var is *lockboxv1.SignedStatement
