@@ -184,8 +184,8 @@ func (r *Receipt) signatures(b *strings.Builder) {
 	switch {
 	case !signed:
 	case r.Keys == "":
-		b.WriteString("Whose keys these are is not proven by this receipt: verify the approval file, or give the keys' receipt " +
-			"with --keys.\n")
+		b.WriteString("Whose keys these are is not proven by this receipt: verify the approval file, or give the keys' " +
+			"receipt with --keys.\n")
 	case r.Pinned:
 		fmt.Fprintf(b, "Verified under the keys of the fingerprint that you gave: %s\n", r.Keys)
 	default:

@@ -79,7 +79,8 @@ func TestAnApprovalFileOfThisLockboxIsVerifiedOffline(t *testing.T) {
 	is, err := verifier.CheckApproval(file, trust, pin)
 	must(t, err)
 	if !is.Pinned || !is.OnTime || !is.WritersChecked || len(is.Approvals) != 1 ||
-		is.Approvals[0].Key != l.otto.key.ID() || is.Approvals[0].RemovedAt != 0 || is.Demand != string(approval.DemandSignatures) ||
+		is.Approvals[0].Key != l.otto.key.ID() || is.Approvals[0].RemovedAt != 0 ||
+		is.Demand != string(approval.DemandSignatures) ||
 		!slices.Contains(is.Later, "AccessGranted") {
 		t.Errorf("it proves %s", is.Text())
 	}
