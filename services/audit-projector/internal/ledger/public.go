@@ -227,7 +227,7 @@ func (p Public) Seen(tenant, about string) (seen merkle.Seen, head merkle.HeadPr
 }
 
 // Tile returns a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here, because it
-// contains what receipts withhold.
+// contains what receipts withhold; see Events.
 func (p Public) Tile(tenant, path string) (data []byte, err error) {
 	t, err := merkle.ParsePath(path)
 	if err != nil {
@@ -302,7 +302,11 @@ func (p Public) Receipt(
 		return err
 	})
 	if err == nil && r.Proof != nil {
-		r.Writers, err = p.certificates(ctx, r.Events)
+		stored := make([][]byte, len(r.Events))
+		for i, e := range r.Events {
+			stored[i] = e.Bytes
+		}
+		r.Writers, err = p.certificates(ctx, stored)
 	}
 	if err != nil {
 		return nil, err
