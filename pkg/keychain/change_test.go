@@ -161,7 +161,8 @@ change.issuer.leeway = 1s
 change.issuer.url = https://login.bank.example
 change.reason = `
 	if got := lines.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "moved") ||
-		strings.Contains(got, "Dora") || !strings.Contains(got, "\ncommand = propose_sign_in_change\nroute = SIGN_IN_ROUTE_CUSTOMER\n") {
+		strings.Contains(got, "Dora") ||
+		!strings.Contains(got, "\ncommand = propose_sign_in_change\nroute = SIGN_IN_ROUTE_CUSTOMER\n") {
 		t.Error(got)
 	}
 	if _, err := Change(c, nil); err == nil {
