@@ -97,8 +97,8 @@ func TestSettingsThatGetAroundNothingAreNotSigned(t *testing.T) {
 		next *lockboxv1.TenantSettings
 		want bool
 	}{
-		"more approvals":                  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
-		"fewer approvals":                 {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
+		"more approvals":  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
+		"fewer approvals": {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
 		"more approvals, another address": {edit(func(s *lockboxv1.TenantSettings) {
 			s.RequiredApprovals, s.Alternates = 3, nil
 		}), true},
