@@ -36,7 +36,7 @@ func (w World) required(s State) uint64 {
 // not hold, and the decision if it has to be signed and is not (R42): an approval wherever that is demanded, a denial
 // of whoever has a key, never a revocation.
 func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
-	g, decides := decisionIn(e)
+	g, decides := Given(e)
 	if !decides || !aggregate.Customer(c.By) {
 		return nil
 	}
@@ -63,9 +63,9 @@ func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) erro
 	return nil
 }
 
-// decisionIn returns the decision of a customer's that an event is.
-func decisionIn(e *lockboxv1.Event) (g keychain.Given, is bool) {
-	g.By, g.Version = e.GetActor().GetPerson(), e.GetVersion()
+// Given returns the decision that an event is, and what it is signed with; false if it is none.
+func Given(e *lockboxv1.Event) (g keychain.Given, is bool) {
+	g.Signed, g.By, g.Version = e.GetSigned(), e.GetActor().GetPerson(), e.GetVersion()
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerApproved:
 		g.Verb, g.Reason = approval.Approve, f.CustomerApproved.GetReason()
