@@ -128,8 +128,9 @@ func (w *world) keyView(e approval.Enrolled) *lockboxv1.KeyView {
 	enrolment, err := e.Enrolment.Bytes()
 	check(err)
 	v := &lockboxv1.KeyView{KeyId: unhex(e.ID), Person: w.issuer.Person(e.Person.Subject),
-		Label: w.keys.state.Labels[e.ID], Kind: e.Key.Kind, Role: e.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING, Enrolment: enrolment,
-		Since: timestamppb.New(w.keys.state.Enrolled[e.ID])}
+		Label: w.keys.state.Labels[e.ID], Kind: e.Key.Kind, Role: e.Role, Enrolment: enrolment,
+		Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING,
+		Since:    timestamppb.New(w.keys.state.Enrolled[e.ID])}
 	switch {
 	case e.Removed != 0:
 		v.Standing = lockboxv1.KeyStanding_KEY_STANDING_REMOVED

@@ -406,8 +406,8 @@ func (a *app) signOffline(c *cobra.Command, o *keySigning, file, to string) erro
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Signed with %s, words %s. The signature is in %s. Where there is a network: lockbox key submit %s",
-		with.Where, st.words(), to, file)
+	text := fmt.Sprintf("Signed with %s, words %s. The signature is in %s. Where there is a network: "+
+		"lockbox key submit %s", with.Where, st.words(), to, file)
 	return a.say("%s", strings.TrimSuffix(render.Paragraphs(a.look(), text), "\n"))
 }
 

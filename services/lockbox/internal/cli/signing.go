@@ -357,8 +357,8 @@ func (a *app) signature(
 	made := approval.Signature{Key: id, Bytes: base64.RawURLEncoding.EncodeToString(blob)}
 	_, err = key.Verify(made, format, statement)
 	if approval.RuleOf(err) == approval.RuleVerification {
-		return made, errors.New("the security key did not verify you, and was enrolled as one that does: it has to be made with " +
-			"`ssh-keygen -O verify-required`, and asks for its PIN")
+		return made, errors.New("the security key did not verify you, and was enrolled as one that does: it has to be " +
+			"made with `ssh-keygen -O verify-required`, and asks for its PIN")
 	}
 	if err != nil {
 		return made, fmt.Errorf("the signature of %s does not hold: %w", with.Where, err)

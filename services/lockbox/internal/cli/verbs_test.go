@@ -51,7 +51,8 @@ var verbs = map[string]struct {
 	"request list":  {}, "request show": {}, "request watch": {}, "request withdraw": {kind: asks},
 	"request release": {kind: asks}, "internal list": {}, "internal refuse": {kind: asks},
 	"internal approve": {kind: asks}, // dangerous where it starts access: see below
-	"approval list":    {}, "approval show": {}, "approval signatures": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
+	"approval list":    {}, "approval show": {}, "approval signatures": {},
+	"approval ask": {kind: adds}, "approval answer": {kind: adds},
 	"ask": {kind: adds}, "approve": {kind: asks}, "deny": {kind: asks}, "revoke": {kind: asks},
 	"approval approve": {kind: asks}, "approval deny": {kind: asks}, "approval revoke": {kind: asks},
 	"tenant show": {}, "tenant approvers": {}, "tenant create": {kind: adds}, "tenant invite": {kind: adds},
@@ -87,7 +88,7 @@ var verbs = map[string]struct {
 	"key sign":             {dangerous, "--as grace key sign --offline STATEMENT --sign-with PRIVATE", "You remove a key"},
 	"key enrol":            {dangerous, "--as grace key enrol fleur", "You enrol a key"},
 	"key remove":           {dangerous, "--as grace key remove blue", "It no longer counts from now on"},
-	"key demand":           {dangerous, "--as grace key demand none", "You change which signatures your organisation demands"},
+	"key demand":           {dangerous, "--as grace key demand none", "which signatures your organisation demands"},
 	"key recover":          {dangerous, "--as grace key recover third", "with the recovery key"},
 	"key replace-recovery": {dangerous, "--as grace key replace-recovery RECOVERY", "You replace the recovery key"},
 	"ticket list":          {}, "ticket show": {}, "ticket open": {kind: adds}, "ticket assign": {kind: adds},
