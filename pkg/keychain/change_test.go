@@ -97,8 +97,8 @@ func TestSettingsThatGetAroundNothingAreNotSigned(t *testing.T) {
 		next *lockboxv1.TenantSettings
 		want bool
 	}{
-		"more approvals":                  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
-		"fewer approvals":                 {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
+		"more approvals":  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
+		"fewer approvals": {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
 		"more approvals, another address": {edit(func(s *lockboxv1.TenantSettings) {
 			s.RequiredApprovals, s.Alternates = 3, nil
 		}), true},
@@ -161,7 +161,8 @@ change.issuer.leeway = 1s
 change.issuer.url = https://login.bank.example
 change.reason = `
 	if got := lines.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "moved") ||
-		strings.Contains(got, "Dora") || !strings.Contains(got, "\ncommand = propose_sign_in_change\nroute = SIGN_IN_ROUTE_CUSTOMER\n") {
+		strings.Contains(got, "Dora") ||
+		!strings.Contains(got, "\ncommand = propose_sign_in_change\nroute = SIGN_IN_ROUTE_CUSTOMER\n") {
 		t.Error(got)
 	}
 	if _, err := Change(c, nil); err == nil {

@@ -32,7 +32,7 @@ func (a *app) requestCommand() *cobra.Command {
 	return group("request", "See requests and take back your own", `A request is what an intent becomes once it is recorded. Everybody sees what concerns them: the customer's people those of
 their tenant, the provider's people those of all customers. A request is named by its id, or by at least four characters
 from either end of it.`, "",
-		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(),
+		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(), a.requestApprovalFileCommand(),
 		a.verb(request.Withdraw, offer{
 			from:   a.requests(request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified),
 			reason: "`why`; the customer reads it", done: "Withdrawn: no access will be given.",

@@ -96,6 +96,7 @@ var verbs = map[string]struct {
 	"audit list": {}, "audit access": {}, "audit export": {}, "audit replay": {}, "audit state-at": {},
 	"audit verify":  {},
 	"audit receipt": {}, "audit watch": {}, "audit compare": {},
+	"request approval-file": {}, "approval verify": {},
 	"audit forward": {kind: adds}, "audit forward key": {kind: adds},
 	"audit dead-letters": {},
 	"audit set-aside":    {dangerous, "--as olga audit set-aside 4 --reason x", "access is granted again"},

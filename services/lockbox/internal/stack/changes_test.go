@@ -76,7 +76,8 @@ func TestWhatCouldGetAroundADemandIsSigned(t *testing.T) {
 	must(t, err)
 	l.requested(l.intent("erin"), request.CustomerNotified)
 
-	l.does("grace", &lockboxv1.Command{Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
+	l.does("grace", &lockboxv1.Command{
+		Action: &lockboxv1.Command_EnableLockbox{EnableLockbox: &lockboxv1.EnableLockbox{}}})
 	l.does("grace", l.changes(l.grace, aggregate.Tenant(bank), switchOff()))
 	id := l.requested(l.intent("erin"), request.Active)
 
