@@ -223,7 +223,7 @@ code is 8.`,
 func (s *session) follow(ctx context.Context, v *lockboxv1.RequestView, until []lockboxv1.RequestStatus) error {
 	a := s.app
 	live := a.OutTerminal && a.output == formatTable
-	if err := a.say("%s", render.Headline(a.look(), v)); err != nil {
+	if err := a.say(render.Headline(a.look(), v)); err != nil {
 		return err
 	}
 	seen, day := uint64(0), ""

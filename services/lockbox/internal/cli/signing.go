@@ -389,7 +389,7 @@ type pinError struct{ why string }
 
 func (e *pinError) Error() string { return e.why }
 
-func (*pinError) Is(target error) bool { return target == ErrNotTrue } //nolint:errorlint // the interface of errors.Is
+func (*pinError) Is(target error) bool { return target == ErrNotTrue }
 
 // shows has a person at a terminal read what they sign, and confirm it if there is a question.
 func (a *app) shows(ctx context.Context, statement, sentence, question string, yes bool) error {
