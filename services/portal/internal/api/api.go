@@ -46,6 +46,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/requests", Serve: listRequests},
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}", Serve: getRequest},
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/receipt", Serve: getReceipt},
+		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/approval-file", Serve: getApprovalFile},
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 		{Method: http.MethodGet, Path: prefix + "/overview", Serve: getOverview},
