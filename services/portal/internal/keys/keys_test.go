@@ -140,7 +140,8 @@ func TestAKeyIsMadeOnThePage(t *testing.T) {
 	sitetest.Get(h, page+"/enrol")
 	w := sitetest.Post(h, page+"/enrol", url.Values{"label": {"blue"}, "attestation": {`{"id":"AAAA","rawId":"AAAA",` +
 		`"type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`}})
-	if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "was not made on this page") || len(b.Done) > 0 {
+	if w.Code != http.StatusConflict || len(b.Done) > 0 ||
+		!strings.Contains(w.Body.String(), "was not made on this page") {
 		t.Errorf("%d: %d commands", w.Code, len(b.Done))
 	}
 }
@@ -174,7 +175,8 @@ func TestARevocationNeedsNoSession(t *testing.T) {
 	}
 	w := sitetest.Post(h, "/revoke", url.Values{"saved": {string(saved)}, "reason": {"We have seen enough."}})
 	body := html.UnescapeString(w.Body.String())
-	for _, want := range []string{d.Request, "You revoke this access", story.Anna.Credential, sitetest.Now.Format("2006-01-02")} {
+	for _, want := range []string{d.Request, "You revoke this access", story.Anna.Credential,
+		sitetest.Now.Format("2006-01-02")} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%d: the page does not show %q", w.Code, want)
 		}
