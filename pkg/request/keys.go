@@ -10,8 +10,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// given are the customer's approvals so far, as they were given.
-func (s State) given() (all []keychain.Given) {
+// Given are the customer's approvals so far, as they were given.
+func (s State) Given() (all []keychain.Given) {
 	for _, d := range s.Approvals() {
 		all = append(all, keychain.Given{Signed: d.GetSigned(), Verb: approval.Approve, By: d.GetActor().GetPerson(),
 			Version: d.GetVersion(), Reason: d.GetReason(), Resources: d.GetResourceIds(),
@@ -24,7 +24,7 @@ func (s State) given() (all []keychain.Given) {
 // not hold, and the decision if it has to be signed and is not (R42): an approval wherever that is demanded, a denial
 // of whoever has a key, never a revocation.
 func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
-	g, decides := decisionIn(e)
+	g, decides := DecisionIn(e)
 	if !decides || !aggregate.Customer(c.By) {
 		return nil
 	}
@@ -51,8 +51,8 @@ func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) erro
 	return nil
 }
 
-// decisionIn returns the decision of a customer's that an event is.
-func decisionIn(e *lockboxv1.Event) (g keychain.Given, is bool) {
+// DecisionIn returns the decision of a customer's that an event is, without its signature.
+func DecisionIn(e *lockboxv1.Event) (g keychain.Given, is bool) {
 	g.By, g.Version = e.GetActor().GetPerson(), e.GetVersion()
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerApproved:
