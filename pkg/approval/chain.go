@@ -109,6 +109,23 @@ func (c *Chain) Keys() []Enrolled {
 	return keys
 }
 
+// Recovery are all recovery keys that there ever were, in their order.
+func (c *Chain) Recovery() []Enrolled {
+	keys := make([]Enrolled, len(c.recovery))
+	for i, k := range c.recovery {
+		keys[i] = *k
+	}
+	return keys
+}
+
+// Offline is the id of the recovery key at a place; empty before there is one.
+func (c *Chain) Offline(sequence uint64) string {
+	if k := c.offlineAt(sequence); k != nil {
+		return k.ID
+	}
+	return ""
+}
+
 // Last is the digest of the last statement, its number, and its sequence: what the next change names as its previous
 // one.
 func (c *Chain) Last() (digest [32]byte, number, sequence uint64) {

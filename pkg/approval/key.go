@@ -32,14 +32,19 @@ type Key struct {
 
 // ID is the key's id: a hash of all of it, in hexadecimal digits.
 func (k Key) ID() (string, error) {
-	if _, err := k.open(); err != nil {
-		return "", err
-	}
-	text, err := canonical(k)
+	text, err := k.Bytes()
 	if err != nil {
 		return "", err
 	}
 	return hash64("lockbox-key/v1", text), nil
+}
+
+// Bytes is the key's one spelling. It refuses one that could not sign.
+func (k Key) Bytes() ([]byte, error) {
+	if _, err := k.open(); err != nil {
+		return nil, err
+	}
+	return canonical(k)
 }
 
 // opened is a key that is ready to verify.

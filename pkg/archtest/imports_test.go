@@ -27,8 +27,9 @@ var (
 		"./pkg/accesstext",
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
-		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/erasable", "./pkg/erasure",
-		"./pkg/keychain",
+		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/sighted",
+		"./pkg/approval/shown", "./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
+		"./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -44,7 +45,7 @@ var (
 	forTests = []string{
 		"./pkg/archtest/...", "./pkg/durable/durabletest",
 		"./pkg/goldentest", "./pkg/longtest", "./pkg/story", "./pkg/merkle/oracletest",
-		"./pkg/approval/approvaltest", "./pkg/approval/oracletest",
+		"./pkg/approval/approvaltest", "./pkg/approval/oracletest", "./pkg/keychain/keychaintest",
 		"./pkg/journal/journaltest", "./pkg/lease/leasetest", "./pkg/signed/signedtest", "./pkg/identity/jwks/glewlwydtest",
 		"./pkg/observe/trace/tracetest",
 		"./services/notifier/internal/mail/mailtest", "./services/notifier/internal/smtptest",

@@ -21,6 +21,8 @@ type Recorded struct {
 	// Stored is when the bus stored it; zero if unknown.
 	Stored time.Time
 	Event  *lockboxv1.Event
+	// Bytes are the event exactly as it is stored; nil if they are not known, and then no hash of them is compared.
+	Bytes []byte
 }
 
 // Violation is an event that is invalid at its position, and the invariant of pkg/REQUIREMENTS.md that it breaks.
@@ -37,7 +39,8 @@ func (v Violation) String() string {
 // every check that needs only the events.
 var every = []check{oneTenant, grantHasOneBasis, basisHeld, oneDecision, nothingPastDeadline, deadlineInTerms, timely,
 	grantWithinPolicy, nobodyForThemselves, eachHasOneOwner, toldOfWaived, signInChangesRightly,
-	rightlyInvited, namesOneTicket, endsWithItsTicket, rolesByGroup, erasedRightly}
+	rightlyInvited, namesOneTicket, endsWithItsTicket, rolesByGroup, erasedRightly,
+	signedByThem}
 
 // Check checks every invariant that needs only the events, over the history of one tenant or of all, in stream order
 // and from the beginning. It returns the violations.
@@ -69,6 +72,8 @@ type book struct {
 	holders sync.Map
 	// signIns caches where each tenant's people sign in: *signIns by tenant.
 	signIns sync.Map
+	// keychains caches each tenant's keys: func() *keys by tenant.
+	keychains sync.Map
 	// owned is the sequence of the first event that says whose a subscription is; 0 if there is none.
 	owned uint64
 	// spelled are the tenants' subscriptions by their ids in lower case.

@@ -277,7 +277,7 @@ func (b *Book) findOpening(a aggregate.Key) {
 // restedOn reports whether events of this kind are needed to check aggregates of other kinds.
 func restedOn(kind string) bool {
 	return slices.Contains([]string{aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindOwnership,
-		aggregate.KindPolicy, aggregate.KindAlarm, aggregate.KindDigest}, kind)
+		aggregate.KindPolicy, aggregate.KindAlarm, aggregate.KindDigest, aggregate.KindKeys}, kind)
 }
 
 // checkOne checks one aggregate.
@@ -321,7 +321,8 @@ func (b *Book) decode(a aggregate.Key) (events []Recorded, broken *Violation, er
 		case what == "" && e.GetFact() == nil:
 			return nil, nil, fmt.Errorf("event %d: %w", l.sequence, input.ErrUnknownFact)
 		case what == "":
-			events = append(events, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e})
+			_, data := b.stored(l)
+			events = append(events, Recorded{Sequence: l.sequence, Stored: time.Unix(0, l.at), Event: e, Bytes: data})
 		case !b.stray(a, l, what) && broken == nil:
 			broken = &Violation{b.rule(l), l.sequence, what}
 		}

@@ -21,7 +21,8 @@ type Choice struct {
 	Reason string
 	Salt   [32]byte
 	// Resources and Duration are what an approval allows: all that was asked for, and the whole time, if they are zero.
-	// The time is in whole seconds.
+	// The time is in whole seconds. It has to be named where the evaluation is withheld, which says how long was asked
+	// for.
 	Resources []string
 	Duration  time.Duration
 	// Nonce is random, Now the signer's clock, Language a BCP 47 tag.
@@ -62,6 +63,9 @@ func Compose(
 		}
 		if c.Duration > 0 {
 			d.Seconds = uint64(c.Duration / time.Second)
+		}
+		if d.Seconds == terms.Longest {
+			return d, refuse("seconds", approval.RuleValue, "for how long has to be said, since the evaluation is withheld")
 		}
 	}
 	if c.Reason != "" {

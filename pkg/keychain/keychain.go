@@ -17,6 +17,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
+	"github.com/openlockbox/lockbox/pkg/approval/sighted"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -166,7 +167,7 @@ func (s *State) chained(signed approval.Signed, at time.Time) (broken string) {
 		return "a statement about keys is signed by those who may, with keys that count where it stands (R42)"
 	}
 	enrolled, removed := map[string]time.Time{}, map[string]time.Time{}
-	for _, k := range chain.Keys() {
+	for _, k := range slices.Concat(chain.Keys(), chain.Recovery()) {
 		enrolled[k.ID] = s.time(s.Enrolled, k.ID, at)
 		if k.Removed != 0 {
 			removed[k.ID] = s.time(s.Removed, k.ID, at)
@@ -205,7 +206,7 @@ func (s *State) sighted(f *lockboxv1.KeysSighted) (broken string) {
 	if s.Chain == nil {
 		return "" // no genesis says whose witnesses count
 	}
-	seen, version, err := Verify(s.Chain.Genesis(), f)
+	seen, version, err := sighted.Verify(s.Chain.Genesis(), f)
 	if err != nil || version == 0 || version >= s.Version {
 		return ""
 	}

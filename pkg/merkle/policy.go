@@ -25,7 +25,9 @@ type Policy struct {
 
 type witness struct {
 	name, url string
-	key       note.Verifier
+	// vkey is the key as the policy spells it.
+	vkey string
+	key  note.Verifier
 }
 
 // rule is a witness, or so many of other rules.
@@ -74,6 +76,16 @@ func (p *Policy) Witnesses() map[string]string {
 		}
 	}
 	return urls
+}
+
+// WitnessKeys returns the verifier keys of all witnesses of the policy, in the order of their bytes.
+func (p *Policy) WitnessKeys() []string {
+	keys := make([]string, len(p.witnesses))
+	for i, w := range p.witnesses {
+		keys[i] = w.vkey
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // Quorum returns how many witnesses must have cosigned at least. With groups in groups, not any so many are enough.

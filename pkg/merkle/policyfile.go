@@ -111,7 +111,7 @@ func (b *policyBuilder) witness(name, vkey, url string) error {
 	if err := b.unique("witness", vkey, key); err != nil {
 		return err
 	}
-	b.policy.witnesses = append(b.policy.witnesses, witness{name, url, key})
+	b.policy.witnesses = append(b.policy.witnesses, witness{name, url, vkey, key})
 	return b.define(name, &rule{witness: name})
 }
 

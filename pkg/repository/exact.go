@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 )
 
@@ -41,12 +42,20 @@ func (r *Repository) readExactly(ctx context.Context, states States, about []agg
 		if uint64(len(entries)) != state.Folded().Version {
 			return false, nil
 		}
-		is := &exact{History: *state.Folded()}
-		for _, e := range entries {
-			is.events = append(is.events, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
-				Type: aggregate.TypeOf(e.Event), Data: e.Data})
-		}
-		states[exactKey(key)] = is
+		states.Exactly(key, entries)
 	}
 	return true, nil
 }
+
+// Exactly adds the events of an aggregate as they are stored, all of them.
+func (s States) Exactly(of aggregate.Key, entries []journal.Entry) {
+	is := new(exact)
+	for _, e := range entries {
+		is.events = append(is.events, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
+			Type: aggregate.TypeOf(e.Event), Data: e.Data})
+	}
+	s[exactKey(of)] = is
+}
+
+// Signable reports whether people sign statements about aggregates of this kind.
+func Signable(kind string) bool { return signable[kind] }

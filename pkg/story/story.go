@@ -282,6 +282,25 @@ func (s *Story) Record(e *lockboxv1.Event) {
 	if after := s.States.Add(s.last, e); after != nil && after.Folded().Fault != nil {
 		panic(fmt.Sprintf("story: %s: %s", aggregate.TypeOf(e), after.Folded().Fault.Rule))
 	}
+	switch {
+	case e.GetKeyChainBegan() != nil:
+		for about := range maps.Clone(s.States) {
+			if about.Tenant == e.GetTenant() {
+				s.exactly(about)
+			}
+		}
+	case s.States.Keys(e.GetTenant()).Chain != nil:
+		s.exactly(aggregate.KeyOf(e))
+	}
+}
+
+// exactly gives decisions the events of an aggregate as they are stored, as the repository does for tenants with keys.
+func (s *Story) exactly(about aggregate.Key) {
+	if repository.Signable(about.Kind) {
+		s.States.Exactly(about, slices.DeleteFunc(slices.Clone(s.Entries), func(e journal.Entry) bool {
+			return aggregate.KeyOf(e.Event) != about
+		}))
+	}
 }
 
 // report tells customers of what they were not asked about, where that is due.

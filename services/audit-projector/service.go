@@ -213,7 +213,8 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			a := &answer.Answerer{
 				Store: store, Verifier: rt.Verifier, Catalogue: repository.CatalogueInForce(), Now: rt.Now,
 				Healthy:  rt.Clock.Healthy,
-				Receipts: log.Public(), Callers: fair.NewCallers(), Trail: trail, Access: access,
+				Receipts: log.Public(), Exact: rt.Journal, Log: named(log, policy),
+				Callers: fair.NewCallers(), Trail: trail, Access: access,
 				Health: health(log, watching, witnesses), Zone: timetext.Zone(c.TimeZone),
 			}
 			stopAnswers, err := queries(rt, a).Serve(ctx, rt.Conn)
@@ -265,6 +266,15 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		return fmt.Errorf("%s: %w", Name, err)
 	}
 	return nil
+}
+
+// named is what a customer's keys are told of the log; the policy of its witnesses is nil if it is shown to none.
+func named(log *ledger.Ledger, policy *merkle.Policy) answer.Log {
+	is := answer.Log{Origin: log.Origin(), Keys: log.PublicKey()}
+	if policy != nil {
+		is.Witnesses, is.Quorum = policy.WitnessKeys(), policy.Quorum()
+	}
+	return is
 }
 
 // openWitnesses returns the witnesses of a policy's file, and the policy; nil if none is named.

@@ -31,8 +31,9 @@ type Shown struct {
 	Event  approval.Event
 }
 
-// longest stands for the duration of an evaluation that is withheld: how long somebody asked for is not known then.
-const longest = 366 * 24 * 60 * 60
+// Longest stands for the duration of an evaluation that is withheld, in seconds: how long somebody asked for is not
+// known then.
+const Longest = 366 * 24 * 60 * 60
 
 // OfShown is Of for whoever is not shown all events: an evaluation may be withheld, and what says nothing of the terms.
 func OfShown(shown []Shown) (t approval.Terms, err error) {
@@ -81,7 +82,7 @@ func withheld(t *approval.Terms, i int, e approval.Event) error {
 	case e.Type == "AccessEvaluated" && t.Seconds != 0:
 		return refuse(i, "a second evaluation")
 	case e.Type == "AccessEvaluated":
-		t.Seconds = longest
+		t.Seconds = Longest
 	}
 	t.Events = append(t.Events, e)
 	return nil

@@ -117,6 +117,13 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 	case *lockboxv1.Query_GetReceipt:
 		r.Kind, r.Format = exports, "receipt"
 		return about(aggregate.KindRequest, ask.GetReceipt.GetRequestId())
+	case *lockboxv1.Query_GetSigning:
+		switch of := ask.GetSigning.GetAbout().(type) {
+		case *lockboxv1.GetSigning_RequestId:
+			return about(aggregate.KindRequest, of.RequestId)
+		case *lockboxv1.GetSigning_SubscriptionId:
+			return about(aggregate.KindSubscription, of.SubscriptionId)
+		}
 	case *lockboxv1.Query_GetTicket:
 		return about(aggregate.KindTicket, ask.GetTicket.GetTicketId())
 	case *lockboxv1.Query_PreviewApprovers:

@@ -1,4 +1,5 @@
-// Package answer authorises and answers queries (R25, R39, I9). It reads only the projection, and writes nothing.
+// Package answer authorises and answers queries (R25, R39, I9). It reads the projection; only what somebody is about to
+// sign, and the keys to sign with, it reads from the stream (R42). It writes nothing.
 //
 // Whatever a caller may not see looks missing: one refusal, with one wording, for what does not exist, what belongs to
 // another tenant, and what the caller's role does not cover.
@@ -52,6 +53,9 @@ type Answerer struct {
 	Healthy func() error
 	// Receipts builds proofs for events of the log.
 	Receipts Receipts
+	// Exact reads what statements rest on; Log is what they name.
+	Exact Exact
+	Log   Log
 	// Callers remembers whose tokens were verified.
 	Callers *fair.Callers
 	// Trail records who asked what (R69); nil: nobody does. Access are the records that can be listed.
@@ -138,6 +142,7 @@ func (a *Answerer) answer(
 		language = language.Timed(a.zone(v))
 	}
 	v.language, v.catalogue, v.receipts, v.access, v.health = language, a.Catalogue, a.Receipts, a.Access, a.Health
+	v.exact, v.log = a.Exact, a.Log
 	if c, err := a.Catalogue.After(snapshot.Catalogue()); err == nil { // else by the names that the built-in one has
 		v.language = language.Naming(c)
 	}
@@ -288,6 +293,14 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 	case *lockboxv1.Query_ListAccess:
 		list, err := v.listAccess(ctx, ask.ListAccess)
 		reply.Answer = &lockboxv1.QueryReply_Access{Access: list}
+		return err
+	case *lockboxv1.Query_GetKeys:
+		keys, err := v.getKeys(ctx)
+		reply.Answer = &lockboxv1.QueryReply_Keys{Keys: keys}
+		return err
+	case *lockboxv1.Query_GetSigning:
+		s, err := v.getSigning(ctx, ask.GetSigning)
+		reply.Answer = &lockboxv1.QueryReply_Signing{Signing: s}
 		return err
 	}
 	return refusal.Invalid("ask", "bad input", "this version knows no such query")

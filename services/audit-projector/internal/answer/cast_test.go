@@ -1,12 +1,15 @@
 package answer_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/identity"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/story"
@@ -59,8 +62,29 @@ func newCast(t *testing.T) *cast {
 	c.answerer = &answer.Answerer{
 		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(),
 		Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil }, Callers: fair.NewCallers(),
+		Exact: leader{c}, Log: answer.Log{Origin: "log.example", Keys: "log.example+key", Quorum: 1,
+			Witnesses: []string{"alpha.example+11111111+BAE="}},
 	}
 	return c
+}
+
+// leader is the stream as its leader has it: all of the story, however much of it is projected.
+type leader struct{ *cast }
+
+func (l leader) LoadAtLeader(_ context.Context, agg aggregate.Key) (found []journal.Entry, err error) {
+	for _, e := range l.story.Entries {
+		if aggregate.KeyOf(e.Event) == agg {
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
+
+func (l leader) Latest(ctx context.Context, agg aggregate.Key) (last journal.Entry, err error) {
+	if all, _ := l.LoadAtLeader(ctx, agg); len(all) > 0 {
+		last = all[len(all)-1]
+	}
+	return last, nil
 }
 
 // begin begins the story.

@@ -130,23 +130,29 @@ func (v *viewer) called(
 	if p.Erased = s.Status == erasure.Destroyed; p.GetErased() {
 		return p, nil
 	}
-	if c := v.Customer(s.Tenant); c != nil {
+	name, err := v.displayName(ctx, s.Tenant, p)
+	p.DisplayName = name
+	return p, err
+}
+
+// displayName is the name that a person has at a tenant: of a role, or else when they acted last.
+func (v *viewer) displayName(ctx context.Context, tenantID string, p *lockboxv1.Person) (string, error) {
+	if c := v.Customer(tenantID); c != nil {
 		all := c.Tenant.Roles.All()
 		for _, sub := range c.Subscriptions {
 			all = append(slices.Clip(all), sub.Roles.All()...)
 		}
 		for _, a := range all {
 			if tenant.SamePerson(a.GetPerson(), p) {
-				p.DisplayName = a.GetPerson().GetDisplayName()
-				return p, nil
+				return a.GetPerson().GetDisplayName(), nil
 			}
 		}
 	}
-	e, err := v.LastOf(ctx, s.Tenant, p)
+	e, err := v.LastOf(ctx, tenantID, p)
 	if e != nil && tenant.SamePerson(e.Event.GetActor().GetPerson(), p) {
-		p.DisplayName = e.Event.GetActor().GetPerson().GetDisplayName()
+		return e.Event.GetActor().GetPerson().GetDisplayName(), err
 	}
-	return p, err
+	return "", err
 }
 
 // allowedOn lists the verbs of the commands about an erasure that the viewer could give now.

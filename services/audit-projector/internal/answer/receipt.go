@@ -37,8 +37,7 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 	var wanted []ledger.Wanted
 	for _, e := range events {
 		if e.Event.GetKind() == aggregate.KindRequest {
-			counted := e.Event.GetAccessEvaluated().GetFacts().GetHistory() != nil
-			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && counted})
+			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && withheld(e.Event)})
 		}
 	}
 	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")

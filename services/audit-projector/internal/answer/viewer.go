@@ -32,6 +32,8 @@ type viewer struct {
 	language  *activity.Language
 	catalogue *repository.InForce[*catalogue.Catalogue]
 	receipts  Receipts
+	exact     Exact
+	log       Log
 	access    AccessRecords
 	health    func() Health
 	// customer is the tenant that the query names; nil if it names none or one that does not exist.

@@ -149,6 +149,9 @@ type Wanted struct {
 	Withhold bool
 }
 
+// Origin returns the log's name.
+func (l *Ledger) Origin() string { return l.policy.Origin() }
+
 // PublicKey returns the log's public key, in the form that policies use, with former ones on further lines.
 func (l *Ledger) PublicKey() string { return strings.Join(l.Keys.Verifiers, "\n") }
 

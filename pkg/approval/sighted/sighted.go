@@ -1,4 +1,5 @@
-package keychain
+// Package sighted verifies what witnesses saw of a customer's keys, for whoever folds a chain of them. It is pure.
+package sighted
 
 import (
 	"encoding/json"

@@ -1,0 +1,284 @@
+package answer_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/approval"
+	"github.com/openlockbox/lockbox/pkg/approval/approvaltest"
+	"github.com/openlockbox/lockbox/pkg/keychain"
+	"github.com/openlockbox/lockbox/pkg/story"
+	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func getKeys(tenant string) *lockboxv1.Query {
+	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetKeys{GetKeys: &lockboxv1.GetKeys{}}}
+}
+
+func getSigning(tenant string, about *lockboxv1.GetSigning) *lockboxv1.Query {
+	return &lockboxv1.Query{Tenant: tenant, Ask: &lockboxv1.Query_GetSigning{GetSigning: about}}
+}
+
+func signingOf(id string) *lockboxv1.GetSigning {
+	return &lockboxv1.GetSigning{About: &lockboxv1.GetSigning_RequestId{RequestId: id}}
+}
+
+// fresh is a persona who has just signed in.
+func (c *cast) fresh(name string) *lockboxv1.Actor {
+	by := c.actor(name)
+	by.AuthenticatedAt = timestamppb.New(c.story.Now)
+	return by
+}
+
+// offers has somebody offer a key of their own, which is called as they are.
+func (c *cast) offers(name string, k *approvaltest.Key, role string) approval.Enrolment {
+	c.t.Helper()
+	by := c.fresh(name)
+	e := approval.Enrolment{Key: k.Key, Role: role,
+		Person: approval.Person{Account: keychain.AccountOf(by.GetPerson()), Human: by.GetPerson().GetHuman()}}
+	text, err := e.Bytes()
+	must(c.t, err)
+	c.story.Command(by, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_OfferKey{
+		OfferKey: &lockboxv1.OfferKey{Enrolment: text, Label: "key of " + name}}})
+	return e
+}
+
+func (c *cast) signsKeys(name, format string, statement []byte, keys ...*approvaltest.Key) {
+	c.t.Helper()
+	c.story.Command(c.fresh(name), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_SignKeys{
+		SignKeys: &lockboxv1.SignKeys{Change: keychain.ToProto(approvaltest.Signed(format, statement, keys...))}}})
+}
+
+// genesis begins the bank's chain with the keys of Grace and Otto, and returns them and the recovery key.
+func (c *cast) genesis() (grace, otto, offline *approvaltest.Key) {
+	c.t.Helper()
+	grace, otto = approvaltest.New("grace", approvaltest.ES256), approvaltest.New("otto", approvaltest.SKEd25519)
+	offline = approvaltest.New("offline", approvaltest.Ed25519)
+	g := approval.Genesis{
+		Format: approval.FormatGenesis, Origin: "log.example", Tenant: bank, Administrators: []approval.Enrolment{
+			c.offers("grace", grace, approval.Administrator), c.offers("otto", otto, approval.Administrator)},
+		Recovery: offline.Key, Threshold: 2, Demand: approval.DemandSignatures, DelaySeconds: 60, RecoverySeconds: 120,
+		Witnesses: []string{"alpha.example+11111111+BAE="}, Quorum: 1, IssuedAt: approval.TimeText(c.story.Now),
+		Nonce: strings.Repeat("0", 64),
+	}
+	text, err := g.Bytes()
+	must(c.t, err)
+	c.signsKeys("grace", approval.FormatGenesis, text, grace, offline)
+	c.signsKeys("otto", approval.FormatGenesis, text, otto)
+	return grace, otto, offline
+}
+
+// R42: the customer's people and security officers see whose keys count; whoever else asks learns nothing.
+func TestR42WhoSeesKeysAndWhatTheySay(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", tenantRole, globalAdmin, false)
+	c.assign("audrey", tenantRole, auditor, false)
+	before := c.query("grace", getKeys(bank)).GetKeys()
+	if before.GetFingerprint() != nil || before.GetDemand() != "" || len(before.GetKeys()) != 0 ||
+		before.GetOrigin() != "log.example" || before.GetLogKeys() != "log.example+key" || before.GetQuorum() != 1 ||
+		len(before.GetWitnesses()) != 1 {
+		t.Errorf("before there are keys: %v", before)
+	}
+	grace, otto, offline := c.genesis()
+	c.offers("audrey", approvaltest.New("audrey", approvaltest.ES256), approval.Approver)
+	for _, who := range []string{"grace", "otto", "audrey"} {
+		v := c.query(who, getKeys(bank)).GetKeys()
+		words := strings.Fields(v.GetFingerprintWords())
+		if len(v.GetFingerprint()) != 32 || len(words) != approval.FingerprintWords || v.GetDemand() != "signatures" ||
+			v.GetDemandWaiting() != "" || v.GetFault() != "" || v.GetVersion() != 5 || len(v.GetOffered()) != 0 {
+			t.Errorf("%s sees %v", who, v)
+		}
+		var keys []string
+		for _, k := range v.GetKeys() {
+			keys = append(keys, strings.Join([]string{hex.EncodeToString(k.GetKeyId()), k.GetKind(), k.GetRole(),
+				k.GetPerson().GetDisplayName(), k.GetLabel(), k.GetStanding().String()}, " "))
+			if k.GetSince().AsTime().IsZero() || k.GetRemovedAt() != nil || k.GetCountsFrom() != nil {
+				t.Errorf("%v", k)
+			}
+		}
+		audrey := v.GetKeys()[3]
+		want := []string{
+			grace.ID() + " webauthn administrator Grace Green key of grace KEY_STANDING_COUNTS",
+			otto.ID() + " ssh administrator Otto Owens key of otto KEY_STANDING_COUNTS",
+			offline.ID() + " ssh recovery   KEY_STANDING_COUNTS",
+			hex.EncodeToString(audrey.GetKeyId()) + " webauthn approver Audrey Abbott key of audrey KEY_STANDING_OFFERED",
+		}
+		if !slices.Equal(keys, want) {
+			t.Errorf("%s sees\n%s", who, strings.Join(keys, "\n"))
+		}
+		if e, err := approval.ParseEnrolment(audrey.GetEnrolment()); err != nil || e.Role != approval.Approver {
+			t.Errorf("%v, %v", e, err)
+		}
+		// Whoever does not believe it folds the events.
+		if len(v.GetEvents()) != 1 || v.GetEvents()[0].GetType() != "KeyChainBegan" || v.GetEvents()[0].GetVersion() != 4 {
+			t.Fatalf("%v", v.GetEvents())
+		}
+		var e lockboxv1.Event
+		must(t, proto.Unmarshal(v.GetEvents()[0].GetStored(), &e))
+		chain, err := approval.Fold([]approval.Stored{{Sequence: v.GetEvents()[0].GetSequence(),
+			Signed: keychain.FromProto(e.GetKeyChainBegan().GetGenesis())}}, nil)
+		must(t, err)
+		if print := chain.Fingerprint(); !bytes.Equal(print[:], v.GetFingerprint()) {
+			t.Error("the events have another fingerprint")
+		}
+	}
+	if v := c.query("olga", getKeys(bank)).GetKeys(); len(v.GetKeys()) != 4 {
+		t.Errorf("a security officer sees %v", v)
+	}
+	for who, of := range map[string]string{"erin": bank, "lena": bank, "hana": bank, "olga": "", "onboarding": bank} {
+		if r := c.query(who, getKeys(of)).GetRefusal(); r.GetCode() != notFound {
+			t.Errorf("%s: %v", who, r)
+		}
+	}
+}
+
+// A key that two administrators added waits until witnesses say that its delay is over; a demand that is to be less
+// waits likewise, and a statement that not everybody signed is shown with who began it.
+func TestR42WhatWaitsIsShownToWait(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", tenantRole, globalAdmin, false)
+	c.assign("audrey", tenantRole, auditor, false)
+	grace, otto, _ := c.genesis()
+	audrey := approvaltest.New("audrey", approvaltest.ES256)
+	e := c.offers("audrey", audrey, approval.Approver)
+	change := func(is approval.KeyChange) []byte {
+		chain := c.story.States.Keys(bank).Chain
+		print := chain.Fingerprint()
+		previous, number := last(chain)
+		is.Format, is.Origin, is.Tenant, is.Nonce = approval.FormatKeys, "log.example", bank, strings.Repeat("1", 64)
+		is.Genesis, is.Previous, is.Number = hex.EncodeToString(print[:]), hex.EncodeToString(previous[:]), number+1
+		is.IssuedAt = approval.TimeText(c.story.Now)
+		text, err := is.Bytes()
+		must(t, err)
+		return text
+	}
+	text := change(approval.KeyChange{Change: approval.AddKey, Keys: []approval.Enrolment{e}})
+	c.signsKeys("audrey", approval.FormatKeys, text, audrey)
+	offered := c.query("audrey", getKeys(bank)).GetKeys().GetOffered()
+	if len(offered) != 1 || !bytes.Equal(offered[0].GetChange().GetStatement(), text) ||
+		offered[0].GetBy().GetPerson().GetSubject() != "audrey" || len(offered[0].GetChange().GetSignatures()) != 1 ||
+		offered[0].GetVersion() != 6 {
+		t.Errorf("%v", offered)
+	}
+	c.signsKeys("otto", approval.FormatKeys, text, otto, grace)
+	c.signsKeys("otto", approval.FormatKeys,
+		change(approval.KeyChange{Change: approval.SetDemand, Demand: approval.DemandNone}), otto, grace)
+	v := c.query("audrey", getKeys(bank)).GetKeys()
+	if k := v.GetKeys()[2]; k.GetStanding() != lockboxv1.KeyStanding_KEY_STANDING_WAITING ||
+		k.GetPerson().GetSubject() != "audrey" || len(v.GetOffered()) != 0 || v.GetDemand() != "signatures" ||
+		v.GetDemandWaiting() != "none" {
+		t.Errorf("%v", v)
+	}
+	if keys := c.query("audrey", getSigning(bank, &lockboxv1.GetSigning{
+		About: &lockboxv1.GetSigning_TenantItself{TenantItself: true}})).GetSigning(); len(keys.GetKeys()) != 0 {
+		t.Errorf("a key that waits is offered to sign with: %v", keys)
+	}
+}
+
+// R42: whoever decides is given the exact bytes that their statement rests on, as of the leader, and their own keys.
+func TestR42WhatIsSignedRestsOnTheExactBytes(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", tenantRole, globalAdmin, false)
+	c.assign("audrey", tenantRole, auditor, false)
+	id := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
+	none := c.query("otto", getSigning(bank, signingOf(id))).GetSigning()
+	if none.GetGenesis() != nil || none.GetDemand() != "none" || len(none.GetEvents()) == 0 || len(none.GetKeys()) != 0 {
+		t.Errorf("without keys: %v", none)
+	}
+	_, otto, _ := c.genesis()
+	v := c.query("otto", getSigning(bank, signingOf(id))).GetSigning()
+	entries, err := leader{c}.LoadAtLeader(t.Context(), aggregate.Request(bank, id))
+	must(t, err)
+	if len(v.GetEvents()) != len(entries) || v.GetTenant() != bank || v.GetOrigin() != "log.example" ||
+		v.GetDemand() != "signatures" || len(v.GetKeys()) != 1 || hex.EncodeToString(v.GetKeys()[0].GetKeyId()) != otto.ID() {
+		t.Fatalf("%v", v)
+	}
+	for i, e := range v.GetEvents() {
+		sum := sha256.Sum256(entries[i].Data)
+		counted := e.GetType() == "AccessEvaluated"
+		if e.GetVersion() != uint64(i+1) || !bytes.Equal(e.GetSha256(), sum[:]) || counted != (len(e.GetStored()) == 0) ||
+			!counted && !bytes.Equal(e.GetStored(), entries[i].Data) {
+			t.Errorf("event %d: %v", i, e)
+		}
+	}
+	by := keychain.AccountOf(c.actor("otto").GetPerson())
+	choice := keychain.Choice{Verb: approval.Approve, By: by, Key: otto.ID(), Now: c.story.Now, Language: "en"}
+	words := func(approval.Decision) string { return "words" }
+	if _, err := keychain.Compose(v, choice, words); approval.RuleOf(err) != approval.RuleValue {
+		t.Errorf("how long was asked for is withheld, and yet: %v", err)
+	}
+	choice.Duration = time.Hour
+	d, err := keychain.Compose(v, choice, words)
+	must(t, err)
+	text, err := d.Bytes()
+	must(t, err)
+	var exact []keychain.Exact
+	for _, e := range entries {
+		exact = append(exact, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
+			Type: aggregate.TypeOf(e.Event), Data: e.Data})
+	}
+	given := keychain.Given{Signed: keychain.ToProto(approvaltest.Signed(approval.FormatDecision, text, otto)),
+		Verb: approval.Approve, By: c.actor("otto").GetPerson(), Version: uint64(len(exact)) + 1,
+		Resources: d.Resources, Duration: time.Duration(d.Seconds) * time.Second}
+	if _, err := c.story.States.Keys(bank).Decides(given, exact); err != nil {
+		t.Errorf("what was made of it does not count: %v", err)
+	}
+}
+
+// Of the tenant and of subscriptions only the last event is needed, and its bytes are for those who may see it.
+func TestR42SettingsRestOnTheLastEvent(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", "prod", owner, false)
+	ask := func(who string, about *lockboxv1.GetSigning) *lockboxv1.QueryReply {
+		return c.query(who, getSigning(bank, about))
+	}
+	tenant := &lockboxv1.GetSigning{About: &lockboxv1.GetSigning_TenantItself{TenantItself: true}}
+	of := func(sub string) *lockboxv1.GetSigning {
+		return &lockboxv1.GetSigning{About: &lockboxv1.GetSigning_SubscriptionId{SubscriptionId: sub}}
+	}
+	for _, row := range []struct {
+		who   string
+		about *lockboxv1.GetSigning
+		key   aggregate.Key
+		whole bool
+	}{
+		{"grace", tenant, aggregate.Tenant(bank), true}, {"otto", tenant, aggregate.Tenant(bank), false},
+		{"grace", of("PROD"), aggregate.Subscription(bank, "prod"), true},
+		{"otto", of("prod"), aggregate.Subscription(bank, "prod"), true},
+	} {
+		want, err := leader{c}.Latest(t.Context(), row.key)
+		must(t, err)
+		sum := sha256.Sum256(want.Data)
+		got := ask(row.who, row.about).GetSigning().GetEvents()
+		if len(got) != 1 || !bytes.Equal(got[0].GetSha256(), sum[:]) || got[0].GetVersion() != want.Event.GetVersion() ||
+			row.whole != bytes.Equal(got[0].GetStored(), want.Data) || !row.whole && len(got[0].GetStored()) != 0 {
+			t.Errorf("%s: %v", row.who, got)
+		}
+	}
+	id := c.story.Submit(c.actor("erin"), story.Dump(bank, "test", "a"))
+	for who, about := range map[string]*lockboxv1.GetSigning{"otto": of("test"), "hana": tenant, "olga": tenant,
+		"erin": signingOf(id), "audrey": tenant} {
+		if r := ask(who, about).GetRefusal(); r.GetCode() != notFound {
+			t.Errorf("%s: %v", who, r)
+		}
+	}
+	if r := ask("otto", signingOf(id)).GetRefusal(); r.GetCode() != notFound {
+		t.Errorf("of another subscription's request: %v", r)
+	}
+	if r := ask("grace", &lockboxv1.GetSigning{}).GetRefusal(); r.GetCode() != invalid {
+		t.Errorf("about nothing: %v", r)
+	}
+}
+
+func last(c *approval.Chain) (digest [32]byte, number uint64) {
+	digest, number, _ = c.Last()
+	return digest, number
+}
