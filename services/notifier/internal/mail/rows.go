@@ -22,8 +22,8 @@ var (
 		"label/reason-type", "label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources", "label/ticket", "label/duration",
 	}
-	pending = append(request[:len(request):len(request)], "label/approvals", "label/signed", "label/respond-by", "label/others",
-		"label/asked", "label/status", "label/request")
+	pending = append(request[:len(request):len(request)], "label/approvals", "label/signed", "label/respond-by",
+		"label/others", "label/asked", "label/status", "label/request")
 	outcome = []string{"label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources", "label/ticket", "label/request"}
 	ended   = append(outcome[:len(outcome):len(outcome)], "label/by", "label/signed", "label/at")

@@ -33,7 +33,8 @@ type keyed struct {
 }
 
 func enrolment(who *lockboxv1.Actor, k *approvaltest.Key, role string) approval.Enrolment {
-	return approval.Enrolment{Key: k.Key, Person: approval.Person{Account: keychain.AccountOf(who.GetPerson())}, Role: role}
+	return approval.Enrolment{Key: k.Key, Role: role,
+		Person: approval.Person{Account: keychain.AccountOf(who.GetPerson())}}
 }
 
 func (s *telling) offers(who *lockboxv1.Actor, k *approvaltest.Key, role, label string) *telling {
@@ -42,7 +43,8 @@ func (s *telling) offers(who *lockboxv1.Actor, k *approvaltest.Key, role, label 
 	if err != nil {
 		s.Fatal(err)
 	}
-	return s.happens(ofKeys, who, &lockboxv1.Event_KeyOffered{KeyOffered: &lockboxv1.KeyOffered{Enrolment: b, Label: label}})
+	return s.happens(ofKeys, who, &lockboxv1.Event_KeyOffered{
+		KeyOffered: &lockboxv1.KeyOffered{Enrolment: b, Label: label}})
 }
 
 func signed(format string, statement []byte, by ...*approvaltest.Key) *lockboxv1.SignedStatement {
@@ -122,7 +124,8 @@ func TestR42AdministratorsHearOfKeys(t *testing.T) {
 	k.told() // they know that it waits
 
 	k.began().told("key-chain-began: grace/fr otto/en")
-	if d := k.data("grace"); d.Keys.Fingerprint != words || d.Keys.Demand != approval.DemandNone || !k.last[0].Urgent(k.Now) {
+	if d := k.data("grace"); d.Keys.Fingerprint != words || d.Keys.Demand != approval.DemandNone ||
+		!k.last[0].Urgent(k.Now) {
 		t.Errorf("the keys begin: %+v", d.Keys)
 	}
 
@@ -140,7 +143,8 @@ func TestR42AdministratorsHearOfKeys(t *testing.T) {
 	if d := k.data("grace"); !d.Keys.From.IsZero() || d.Keys.Keys[0].Holder != "Fleur Martin" {
 		t.Errorf("a key is removed: %+v", d.Keys)
 	}
-	k.changes(grace, k.change(approval.KeyChange{Change: approval.SetDemand, Demand: approval.DemandSignatures}), gracesKey)
+	k.changes(grace, k.change(approval.KeyChange{Change: approval.SetDemand, Demand: approval.DemandSignatures}),
+		gracesKey)
 	if d := k.data("grace"); !d.Keys.From.IsZero() || d.Keys.Less || d.Keys.Demand != approval.DemandSignatures {
 		t.Errorf("more is demanded: %+v", d.Keys)
 	}
