@@ -404,6 +404,9 @@ var table = []row{
 				return l.say("DifferenceFound/mail-overdue", "Count", l.count("event", int(f.GetCount())),
 					"First", decimal(f.GetFirstSequence()), "Last", decimal(f.GetLastSequence()))
 			}
+			if f.GetWhere() == aggregate.AlarmSignature {
+				return l.say("DifferenceFound/signature", "Sequence", decimal(f.GetFirstSequence()))
+			}
 			if aggregate.ContradictsItself(f) {
 				return l.say("DifferenceFound/history", "Sequence", decimal(f.GetFirstSequence()))
 			}

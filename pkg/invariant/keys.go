@@ -40,6 +40,15 @@ func signedByThem(b *book, of aggregate.Key, events []Recorded, broken say) {
 	}
 }
 
+// Signed is I23 for one aggregate of a tenant: its events, and those of the tenant's keys.
+func Signed(keys, events []Recorded) []Violation {
+	if len(events) == 0 {
+		return nil
+	}
+	b := read(keys)
+	return b.look(signedByThem, aggregate.KeyOf(events[0].Event), events)
+}
+
 // keysOf verifies a tenant's chain of keys, at every place of the stream.
 func (b *book) keysOf(tenant string) *keys {
 	once, _ := b.keychains.LoadOrStore(tenant, sync.OnceValue(func() *keys {

@@ -170,7 +170,7 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 			return nil
 		},
 	}
-	log.Judge, log.Order, log.Say = watching.Judge, watching.Order, watching.Say
+	log.Judge, log.Order, log.Signed, log.Say = watching.Judge, watching.Order, watching.Signed, watching.Say
 	building, stop := context.WithCancel(ctx)
 	rt.Keeps(building, c.Dir)
 	var running sync.WaitGroup

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/lease"
@@ -71,9 +70,12 @@ type Guard struct {
 	misfits  misfits
 	state    State
 
+	holders holders
+
 	histories sync.Mutex
-	// contradictions are aggregates whose events contradict each other, found since the start.
-	contradictions map[aggregate.Key]*lockboxv1.DifferenceFound
+	// contradictions are aggregates whose events contradict each other or what their customer demands, found since the
+	// start.
+	contradictions map[wrongAbout]*lockboxv1.DifferenceFound
 }
 
 // State is what the guard knows of the stream, for metrics.

@@ -28,12 +28,7 @@ func (g *Guard) Order(ctx context.Context, s journal.Stored) error {
 	if err != nil || wrong == nil {
 		return err
 	}
-	g.histories.Lock()
-	defer g.histories.Unlock()
-	if g.contradictions == nil {
-		g.contradictions = map[aggregate.Key]*lockboxv1.DifferenceFound{}
-	}
-	g.contradictions[at.Key] = wrong
+	g.contradicts(at.Key, wrong)
 	return nil
 }
 

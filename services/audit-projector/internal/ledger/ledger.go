@@ -61,6 +61,9 @@ type Options struct {
 	// Order is called for each message that is not the next version of what its subject is about, as far as the trees
 	// know; nil: nobody looks. Its error is retried.
 	Order func(ctx context.Context, s journal.Stored) error
+	// Signed is called for each message, before anything is signed that covers it; nil: nobody looks at what customers
+	// sign. Its error is retried.
+	Signed func(ctx context.Context, s journal.Stored) error
 	// Say records in the stream what was found of it, and returns the sequence of the last such record: nothing is signed
 	// that covers less. It is called before anything is signed; nil: nobody finds anything.
 	Say func(ctx context.Context) (through uint64, err error)
@@ -237,6 +240,11 @@ func (l *Ledger) pass(ctx context.Context) error {
 		}
 		if l.Order != nil && !l.trees.follows(e.Subject) {
 			if err := l.Order(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
+				return err
+			}
+		}
+		if l.Signed != nil && !refused {
+			if err := l.Signed(ctx, journal.Stored{Sequence: e.Seq, Subject: e.Subject, Data: e.Data}); err != nil {
 				return err
 			}
 		}
