@@ -143,6 +143,9 @@ func (o *orchestrator) command(
 		} else {
 			by, err = o.verify(c, states.Tenant(c.GetTenant()))
 		}
+		if err == nil {
+			err = bus.ByCustomer(sender, aggregate.Customer(by))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -305,7 +308,12 @@ func check(subject string, c *lockboxv1.Command) (about aggregate.Key, sender st
 			return about, sender, err
 		}
 	}
-	about, err = aggregate.Of(c)
+	if about, err = aggregate.Of(c); err != nil {
+		return about, sender, err
+	}
+	if err = bus.Within(sender, c.GetTenant()); err == nil {
+		err = bus.Within(sender, about.Tenant)
+	}
 	return about, sender, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -146,6 +147,11 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := bus.CustomerKeys(s.keysDir())
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(public, own)
 	options := bus.ServerOptions{
 		StoreDir: store, PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
 		TLS: c.TLS, PlainStore: true, StageIn: c.StageIn,
