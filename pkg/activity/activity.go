@@ -80,6 +80,10 @@ func Concerned(e *lockboxv1.Event) Concern {
 		c.ResourceIDs = f.ExposureDisclosed.GetOccurrence().GetResourceIds()
 	case *lockboxv1.Event_LegalDemandDisclosed:
 		c.ResourceIDs = f.LegalDemandDisclosed.GetOccurrence().GetResourceIds()
+	case *lockboxv1.Event_SignatureRefused:
+		if f.SignatureRefused.GetKind() == aggregate.KindSubscription {
+			c.SubscriptionID = f.SignatureRefused.GetAbout()
+		}
 	case *lockboxv1.Event_TicketOpened:
 		c.SubscriptionID = f.TicketOpened.GetSubscriptionId()
 	}

@@ -84,7 +84,7 @@ func texts(l *Language) map[string]string {
 // shared are words of English that are also French, or a name: of the product, of a support plan.
 var shared = []string{
 	"Webhook", "Lockbox", "invitation", "Customer",
-	"JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "message",
+	"JIT", "ticket", "support", "plan", "service", "catalogue", "change", "notification", "message", "signature",
 	"UTC",
 	"Basic", "Developer", "Standard", "Professional", "Direct", "Premier",
 }
@@ -103,9 +103,13 @@ func vocabulary() map[string]bool {
 	return words
 }
 
+// fingerprintWords are of no language, and the same in all.
+var fingerprintWords = regexp.MustCompile(`[a-z]{6}( [a-z]{6}){11}`)
+
 // foreign says which words of a text are not of the language.
 func foreign(tag, text string, english map[string]bool) (found []string) {
-	for _, w := range word.FindAllString(strings.ReplaceAll(text, "adresse e-mail", "adresse"), -1) {
+	text = fingerprintWords.ReplaceAllString(strings.ReplaceAll(text, "adresse e-mail", "adresse"), "")
+	for _, w := range word.FindAllString(text, -1) {
 		latin := strings.ContainsFunc(w, func(r rune) bool { return r <= unicode.MaxASCII })
 		switch {
 		case slices.Contains(shared, w): // as a name is written

@@ -350,6 +350,32 @@ var table = []row{
 			return l.say("KeysDestroyed", "Count", l.count("key", int(f.GetCount())))
 		}),
 
+	fact((*lockboxv1.Event).GetKeyOffered,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.KeyOffered) string {
+			return l.say("KeyOffered", "Who", who, "Label", l.quote(f.GetLabel()))
+		}),
+	fact((*lockboxv1.Event).GetKeyChangeOffered,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.KeyChangeOffered) string {
+			return l.say("KeyChangeOffered", "Who", who, "Change", l.keyChange(f.GetChange()))
+		}),
+	fact((*lockboxv1.Event).GetKeyChainBegan,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.KeyChainBegan) string {
+			return l.say("KeyChainBegan", "Who", who, "Words", fingerprint(f.GetGenesis()))
+		}),
+	fact((*lockboxv1.Event).GetKeyChainChanged,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.KeyChainChanged) string {
+			return l.say("KeyChainChanged", "Who", who, "Change", l.keyChange(f.GetChange()))
+		}),
+	plain((*lockboxv1.Event).GetKeysSighted),
+	fact((*lockboxv1.Event).GetSignatureRefused,
+		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.SignatureRefused) string {
+			key, what := "SignatureRefused", "tried/"+f.GetVerb()
+			if len(f.GetStatementSha256()) == 0 {
+				key = "SignatureRefused/missing"
+			}
+			return l.say(key, "Who", who, "What", cmp.Or(l.say(what), l.say("tried/other")))
+		}),
+
 	fact((*lockboxv1.Event).GetExposureDisclosed,
 		func(l speaker, who string, _ *lockboxv1.Event, f *lockboxv1.ExposureDisclosed) string {
 			return l.say("ExposureDisclosed", "Who", who, "What", l.quote(f.GetOccurrence().GetWhat()))

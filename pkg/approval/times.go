@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -40,25 +41,15 @@ type timed struct {
 func newClock(witnesses []string, quorum int, sightings []Sighting) clock {
 	c := clock{quorum: quorum}
 	for _, s := range sightings {
-		first := map[string]time.Time{}
-		for _, w := range s.Cosigned {
-			if earlier, is := first[w.Witness]; slices.Contains(witnesses, w.Witness) && (!is || w.At.Before(earlier)) {
-				first[w.Witness] = w.At
-			}
-		}
-		if len(first) < quorum {
+		by, since, is := s.times(witnesses, quorum)
+		if !is {
 			continue
 		}
-		var times []time.Time
-		for _, t := range first {
-			times = append(times, t)
-		}
-		slices.SortFunc(times, time.Time.Compare)
 		next := s.Next
 		if next == 0 {
 			next = s.Size + 1
 		}
-		c.sightings = append(c.sightings, timed{s.Size, next, times[quorum-1], times[len(times)-quorum]})
+		c.sightings = append(c.sightings, timed{s.Size, next, by, since})
 	}
 	slices.SortStableFunc(c.sightings, func(a, b timed) int {
 		switch {
@@ -70,6 +61,29 @@ func newClock(witnesses []string, quorum int, sightings []Sighting) clock {
 		return a.by.Compare(b.by)
 	})
 	return c
+}
+
+// times are when a quorum of the witnesses had cosigned, and a time that a quorum had reached when they did; false if
+// fewer did.
+func (s Sighting) times(witnesses []string, quorum int) (by, since time.Time, is bool) {
+	first := map[string]time.Time{}
+	for _, w := range s.Cosigned {
+		if earlier, is := first[w.Witness]; slices.Contains(witnesses, w.Witness) && (!is || w.At.Before(earlier)) {
+			first[w.Witness] = w.At
+		}
+	}
+	if len(first) < max(quorum, 1) {
+		return by, since, false
+	}
+	times := slices.SortedFunc(maps.Values(first), time.Time.Compare)
+	return times[quorum-1], times[len(times)-quorum], true
+}
+
+// Since is a time that a quorum of the genesis's witnesses had reached when they cosigned; false if too few of them
+// did.
+func (g Genesis) Since(s Sighting) (at time.Time, is bool) {
+	_, at, is = s.times(g.Witnesses, int(g.Quorum)) // #nosec G115 -- at most maxWitnesses
+	return at, is
 }
 
 // published is the earliest time by which it is proven that the tenant's event stood in the log.

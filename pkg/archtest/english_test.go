@@ -27,7 +27,7 @@ var (
 // named are the words in Latin letters that Japanese texts have: products, formats, and what protocols call things.
 var named = strings.Fields(`Lockbox Customer Microsoft Azure Slack Teams Workflows Webhook Webhooks Standard Incoming
 	Developer DevOps JSON Lines CSV CloudEvents OCSF Activity Log UTC UTF- SHA- ID SSH JIT ASCII Base64 Base API URL https
-	UUID U x Bearer Authorization GET HEAD POST
+	UUID U x Bearer Authorization GET HEAD POST WebAuthn PIN ssh-keygen
 	sub iss aud kid crit jwks uri audience meadowbank status decision and or Approve Deny SR- e Content-Type application
 	json MiB KB GB SQL VM DNS IP TLS OS CPU PaaS Kubernetes Cosmos DB Data Explorer Machine Learning Functions App Service
 	Logic Apps Synapse Databricks HDInsight Batch Redis PostgreSQL MySQL MariaDB Spring Cognitive OpenAI Site Recovery

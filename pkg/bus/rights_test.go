@@ -44,6 +44,9 @@ var publish = map[string][]bus.Identity{
 	"lockbox.event.acme.delivery.r.n.NotificationSent":   {bus.Notifier},
 	"lockbox.event.acme.delivery.r.n.NotificationFailed": {bus.Notifier},
 	"lockbox.event._.checkpoint.log.17.CheckpointSigned": {bus.Projector},
+	"lockbox.event.acme.keys.keys.3.KeysSighted":         {bus.Projector},
+	"lockbox.event.acme.keys.keys.3.KeyChainChanged":     {bus.Orchestrator},
+	"lockbox.event.acme.attempt.r.k.SignatureRefused":    {bus.Orchestrator},
 	"lockbox.event._.alarm.guard.k.DifferenceFound":      {bus.Projector},
 	"lockbox.event._.alarm.guard.k.CheckpointSigned":     nil,
 	// but in a repair, on a server that nobody else reaches

@@ -123,6 +123,13 @@ var ocsfTable = map[string]struct {
 	"ErasureDeclined": {updates, medium},
 	"KeysDestroyed":   {updates, high},
 
+	"KeyOffered":       {creates, medium},
+	"KeyChangeOffered": {updates, medium},
+	"KeyChainBegan":    {creates, high},
+	"KeyChainChanged":  {updates, high},
+	"KeysSighted":      {updates, informational},
+	"SignatureRefused": {updates, high},
+
 	"ExposureDisclosed":    {creates, high},
 	"LegalDemandDisclosed": {creates, medium},
 	"DisclosureTold":       {updates, informational},

@@ -88,29 +88,52 @@ func passes(r Recorded) bool {
 // nothingPastDeadline is I3 as far as the events' own times show it: only an expiry follows a deadline, and no expiry
 // comes early.
 func nothingPastDeadline(_ *book, of aggregate.Key, events []Recorded, broken say) {
-	q, waits := request{of, events}, wait{}
-	for i, r := range events {
-		early := instant(r).Before(waits.until)
-		switch {
-		case passes(r) && (!waits.open || early):
-			broken("I3", r, "said to be over before %s", waits.until)
-		case waits.open && !passes(r) && !early:
-			broken("I3", r, "at or after the deadline %s", waits.until)
-		}
-		if due := r.Event.GetApprovalReminderDue(); due != nil {
-			if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) ||
-				instant(r).Before(at[due.GetIndex()].AsTime()) {
-				broken("I3", r, "reminds before the time")
-			}
-		}
-		if due := r.Event.GetInternalReminderDue(); due != nil {
-			before := q.evaluation().GetInternalRemindBefore()
-			if !waits.open || int(due.GetIndex()) >= len(before) ||
-				instant(r).Before(waits.until.Add(-before[due.GetIndex()].AsDuration())) {
-				broken("I3", r, "reminds before the time")
-			}
+	request{of, events}.pastDeadline(0, broken)
+}
+
+// afterAsking is nothingPastDeadline from the customer's being asked or the grant on: what was before has its deadline
+// from the evaluation.
+func (q request) afterAsking(broken say) {
+	if from := slices.IndexFunc(q.events, func(r Recorded) bool {
+		return r.Event.GetCustomerNotified() != nil || r.Event.GetAccessGranted() != nil
+	}); from >= 0 {
+		q.pastDeadline(from+1, broken)
+	}
+}
+
+// pastDeadline checks the events from one on.
+func (q request) pastDeadline(from int, broken say) {
+	waits := wait{}
+	for i := range q.events {
+		if i >= from {
+			q.inTime(i, waits, broken)
 		}
 		waits = q.next(i, waits)
+	}
+}
+
+// inTime checks event i, for which the request was waiting until a deadline.
+func (q request) inTime(i int, waits wait, broken say) {
+	r := q.events[i]
+	early := instant(r).Before(waits.until)
+	switch {
+	case passes(r) && (!waits.open || early):
+		broken("I3", r, "said to be over before %s", waits.until)
+	case waits.open && !passes(r) && !early:
+		broken("I3", r, "at or after the deadline %s", waits.until)
+	}
+	if due := r.Event.GetApprovalReminderDue(); due != nil {
+		if at := q.before(i).notified().GetRemindAt(); int(due.GetIndex()) >= len(at) ||
+			instant(r).Before(at[due.GetIndex()].AsTime()) {
+			broken("I3", r, "reminds before the time")
+		}
+	}
+	if due := r.Event.GetInternalReminderDue(); due != nil {
+		before := q.evaluation().GetInternalRemindBefore()
+		if !waits.open || int(due.GetIndex()) >= len(before) ||
+			instant(r).Before(waits.until.Add(-before[due.GetIndex()].AsDuration())) {
+			broken("I3", r, "reminds before the time")
+		}
 	}
 }
 
@@ -135,37 +158,45 @@ func Late(history []Recorded, within time.Duration, now time.Time) []Violation {
 }
 
 // grantWithinPolicy is I4: a grant is no longer and no wider than requested, evaluated and approved (R27).
-func grantWithinPolicy(_ *book, of aggregate.Key, events []Recorded, broken say) {
+func grantWithinPolicy(b *book, of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
 		g := r.Event.GetAccessGranted()
 		if g == nil {
 			continue
 		}
 		q := request{of, events}.before(i)
-		limits := []time.Duration{q.evaluation().GetDuration().AsDuration()}
-		if asked := q.intent().GetDuration(); asked != nil {
-			limits = append(limits, asked.AsDuration())
-		}
-		reach := [][]string{q.intent().GetResourceIds()}
-		for _, yes := range q.approvals() {
-			limits = append(limits, yes.Event.GetCustomerApproved().GetDuration().AsDuration())
-			reach = append(reach, yes.Event.GetCustomerApproved().GetResourceIds())
-		}
-		if lasts := g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime()); lasts <= 0 || lasts > slices.Min(limits) {
-			broken("I4", r, "lasts %s where %s was allowed", lasts, slices.Min(limits))
-		}
-		if !g.GetStartsAt().AsTime().Equal(instant(r)) {
-			broken("I4", r, "begins at another time than it was given")
-		}
+		b.within(q, r, []time.Duration{q.evaluation().GetDuration().AsDuration()}, broken)
 		if !q.names(g) {
 			broken("I4", r, "is for %s of %s, %s, and that was not evaluated", g.GetScenario(), g.GetResourceType(),
 				g.GetMode())
 		}
-		for _, id := range g.GetResourceIds() {
-			sameAs := func(other string) bool { return plain(other) == plain(id) }
-			if slices.ContainsFunc(reach, func(allowed []string) bool { return !slices.ContainsFunc(allowed, sameAs) }) {
-				broken("I4", r, "reaches %s, which not everybody allowed", id)
-			}
+	}
+}
+
+// within checks that a grant is no longer and no wider than requested and approved, nor longer than any of the limits.
+func (b *book) within(q request, grant Recorded, limits []time.Duration, broken say) {
+	g := grant.Event.GetAccessGranted()
+	if asked := q.intent().GetDuration(); asked != nil {
+		limits = append(limits, asked.AsDuration())
+	}
+	reach := [][]string{q.intent().GetResourceIds()}
+	for _, yes := range q.approvals() {
+		limits = append(limits, yes.Event.GetCustomerApproved().GetDuration().AsDuration())
+		reach = append(reach, yes.Event.GetCustomerApproved().GetResourceIds())
+	}
+	lasts := g.GetEndsAt().AsTime().Sub(g.GetStartsAt().AsTime())
+	if lasts <= 0 {
+		broken("I4", grant, "lasts %s", lasts)
+	} else if len(limits) > 0 && lasts > slices.Min(limits) {
+		broken("I4", grant, "lasts %s where %s was allowed", lasts, slices.Min(limits))
+	}
+	if !g.GetStartsAt().AsTime().Equal(instant(grant)) {
+		broken("I4", grant, "begins at another time than it was given")
+	}
+	for _, id := range g.GetResourceIds() {
+		sameAs := func(other string) bool { return plain(other) == plain(id) }
+		if slices.ContainsFunc(reach, func(allowed []string) bool { return !slices.ContainsFunc(allowed, sameAs) }) {
+			broken("I4", grant, "reaches %s, which not everybody allowed", id)
 		}
 	}
 }
@@ -232,6 +263,10 @@ const (
 	maxAhead = 2 * time.Second
 	maxLate  = 2 * time.Minute
 )
+
+// Backwards is by how much an event's time may be before that of one that was stored earlier: either may differ from
+// its own storage time.
+const Backwards = maxAhead + maxLate
 
 // timely compares each event's own time, which decides about deadlines (I3), with the time at which the bus stored it,
 // if known: it detects backdated and postdated events.

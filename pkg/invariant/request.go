@@ -171,10 +171,14 @@ func grantHasOneBasis(_ *book, of aggregate.Key, events []Recorded, broken say) 
 		case waived && !q.agrees(g.GetWaiver(), v.GetFacts()):
 			broken("I1", r, "the facts that were weighed are against %s", g.GetWaiver())
 		case !waived && !q.quorum():
-			broken("I1", r, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()),
-				q.notified().GetRequiredApprovals())
+			q.unapproved(r, broken)
 		}
 	}
+}
+
+func (q request) unapproved(grant Recorded, broken say) {
+	broken("I1", grant, "%d of the frozen approvers agreed in time; %d had to", len(q.approvals()),
+		max(1, q.notified().GetRequiredApprovals()))
 }
 
 // agrees reports whether the evaluated facts justify the waiver (R2, R3, R8, R43).
@@ -206,27 +210,33 @@ func basisHeld(b *book, of aggregate.Key, events []Recorded, broken say) {
 	if of.Kind == aggregate.KindTenant {
 		administeredFreshly(events, broken)
 	}
-	for i, r := range events {
-		on := readingOf(r.Event)
-		if on == nil {
-			continue
+	for i := range events {
+		b.rests(of, events, i, broken)
+	}
+}
+
+// rests checks what event i rests on.
+func (b *book) rests(of aggregate.Key, events []Recorded, i int, broken say) {
+	r := events[i]
+	on := readingOf(r.Event)
+	if on == nil {
+		return
+	}
+	q := request{of, events}.before(i)
+	b.readOwn(q, r, on, broken)
+	if n := r.Event.GetCustomerNotified(); n != nil {
+		b.askedRightly(q, n, r, broken)
+	}
+	n := q.notified()
+	if r.Event.GetCustomerApproved() != nil || r.Event.GetCustomerDenied() != nil {
+		if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
+			broken("I1", r, "%s held no role to decide by", p.GetSubject())
 		}
-		q := request{of, events}.before(i)
-		b.readOwn(q, r, on, broken)
-		if n := r.Event.GetCustomerNotified(); n != nil {
-			b.askedRightly(q, n, r, broken)
-		}
-		n := q.notified()
-		if r.Event.GetCustomerApproved() != nil || r.Event.GetCustomerDenied() != nil {
-			if p := r.Event.GetActor().GetPerson(); !b.decides(q, n, on, p, instant(r)) {
-				broken("I1", r, "%s held no role to decide by", p.GetSubject())
-			}
-			_, _, longest := b.tenantAt(of.Tenant, on.GetTenantSequence())
-			signedInRecently(r, longest, broken)
-		}
-		if g := r.Event.GetAccessGranted(); g != nil {
-			b.grantedRightly(q, n, g, r, broken)
-		}
+		_, _, longest := b.tenantAt(of.Tenant, on.GetTenantSequence())
+		signedInRecently(r, longest, broken)
+	}
+	if g := r.Event.GetAccessGranted(); g != nil {
+		b.grantedRightly(q, n, g, r, broken)
 	}
 }
 

@@ -256,8 +256,8 @@ func (s State) Wants(version uint64, now time.Time) bool {
 		due, published := s.Chain.Due(added, delay)
 		return added <= seen && (!published || !now.Before(due))
 	}
-	for _, k := range s.Chain.Keys() {
-		if k.From == 0 && k.Removed == 0 && wants(k.Added, s.delayOf(k, change, recovery)) {
+	for _, k := range s.waiting() {
+		if wants(k.Added, s.delayOf(k, change, recovery)) {
 			return true
 		}
 	}
@@ -266,6 +266,35 @@ func (s State) Wants(version uint64, now time.Time) bool {
 		return wants(last, change)
 	}
 	return false
+}
+
+// Waits reports whether a delay is not proven to be over: of a key, or of a demand that is less than before.
+func (s State) Waits() bool {
+	if s.Chain == nil || s.Fault != nil {
+		return false
+	}
+	_, waits := s.Chain.Awaited()
+	return waits || len(s.waiting()) > 0
+}
+
+// waiting are the keys, those of recovery included, whose delay is not proven to be over.
+func (s State) waiting() []approval.Enrolled {
+	return slices.DeleteFunc(slices.Concat(s.Chain.Keys(), s.Chain.Recovery()),
+		func(k approval.Enrolled) bool { return k.From != 0 || k.Removed != 0 })
+}
+
+// Helps reports whether what witnesses saw would make more keys count, or bring the day nearer, if it were the next of
+// these events. The time is that for which the witnesses vouch: whoever writes it down would not be believed.
+func (s State) Helps(f *lockboxv1.KeysSighted) bool {
+	if !s.Waits() {
+		return false
+	}
+	seen, version, err := sighted.Verify(s.Chain.Genesis(), f)
+	if err != nil {
+		return false
+	}
+	since, enough := s.Chain.Genesis().Since(seen)
+	return enough && s.Wants(version, since)
 }
 
 // delayOf is how long a key waits: longer if the recovery key enrolled it.

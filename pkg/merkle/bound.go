@@ -1,6 +1,7 @@
 package merkle
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ const (
 )
 
 // reportedKinds have keys instead of versions, so nothing can be versions 1 to n of one.
-var reportedKinds = []string{"delivery", "checkpoint", "alarm", "digest", "session"}
+var reportedKinds = []string{"delivery", "checkpoint", "alarm", "digest", "attempt", "session"}
 
 // checkSubjects checks that a receipt is about one aggregate of the tenant in whose tree it is.
 func checkSubjects(r Receipt) error {
@@ -98,16 +99,9 @@ func (r *Report) bind(of Receipt, writers Writers) error {
 			before = nil
 			continue
 		}
-		is, err := eventOf(e.Bytes)
+		is, err := eventOn(e.Subject, e.Bytes)
 		if err != nil {
 			return brokenAt(Binding, e.TenantSequence, "%v", err)
-		}
-		typ := string(is.ProtoReflect().WhichOneof(facts).Message().Name())
-		says := strings.Join([]string{"lockbox", "event", is.GetTenant(), is.GetKind(), is.GetAggregateId(),
-			strconv.FormatUint(is.GetVersion(), 10), typ}, ".")
-		if says != e.Subject || is.GetReportKey() != "" {
-			return brokenAt(Binding, e.TenantSequence, "it is recorded so, and is not what its subject says: it is %q, on %q",
-				says, e.Subject)
 		}
 		if judge != nil {
 			if e.Writer, err = judge(e.Subject, is, e.Bytes, before); err != nil {
@@ -118,6 +112,24 @@ func (r *Report) bind(of Receipt, writers Writers) error {
 	}
 	r.Judged = judge != nil
 	return nil
+}
+
+// eventOn returns the event that stored bytes are, if it is that of a subject.
+func eventOn(subject string, stored []byte) (*lockboxv1.Event, error) {
+	is, err := eventOf(stored)
+	if err != nil {
+		return nil, err
+	}
+	typ := string(is.ProtoReflect().WhichOneof(facts).Message().Name())
+	key, other := strconv.FormatUint(is.GetVersion(), 10), is.GetReportKey() != ""
+	if slices.Contains(reportedKinds, is.GetKind()) {
+		key, other = is.GetReportKey(), is.GetVersion() != 0
+	}
+	says := strings.Join([]string{"lockbox", "event", is.GetTenant(), is.GetKind(), is.GetAggregateId(), key, typ}, ".")
+	if says != subject || other {
+		return nil, fmt.Errorf("it is recorded so, and is not what its subject says: it is %q, on %q", says, subject)
+	}
+	return is, nil
 }
 
 var (

@@ -77,13 +77,23 @@ func (v *HeadsView) Receipt(about string) (*ReceiptHead, error) {
 	return &ReceiptHead{is.Version, is.Count, is.Running, proof.Path}, nil
 }
 
-// statement returns what the leaf says.
-func (e ReceiptEvent) statement() Statement {
+// Statement returns what the leaf says.
+func (e ReceiptEvent) Statement() Statement {
 	s := Statement{Format1, e.TenantSequence, e.StreamSequence, tlog.Hash{}, e.Commitment, e.Subject}
 	if e.Position != nil {
 		s.Format, s.Position = Format2, *e.Position
 	}
 	return s
+}
+
+// Receipt returns an event of which nothing is shown yet, and nothing proved.
+func (s Statement) Receipt() ReceiptEvent {
+	e := ReceiptEvent{StreamSequence: s.StreamSequence, TenantSequence: s.TenantSequence, Subject: s.Subject,
+		Commitment: s.Commitment, Withheld: true}
+	if s.Format == Format2 {
+		e.Position = &s.Position
+	}
+	return e
 }
 
 // Wanted selects an event for a receipt.
@@ -118,14 +128,8 @@ func readEvents(from Reader, tree tlog.Tree, wanted []Wanted) ([]ReceiptEvent, e
 			return nil, err
 		}
 		is := whole[n%tileWidth]
-		e := ReceiptEvent{
-			StreamSequence: is.StreamSequence, TenantSequence: is.TenantSequence, Subject: is.Subject,
-			Commitment: is.Commitment, Withheld: w.Withhold,
-		}
-		if is.Format == Format2 {
-			e.Position = &is.Position
-		}
-		if !w.Withhold {
+		e := is.Receipt()
+		if e.Withheld = w.Withhold; !w.Withhold {
 			salt := tlog.Hash(is.Salt)
 			e.Salt, e.Bytes = &salt, is.Bytes
 		}

@@ -45,7 +45,7 @@ func (r Receipt) check() error {
 		if e.Withheld != (e.Salt == nil) || e.Withheld && e.Bytes != nil {
 			return brokenAt(Format, e.TenantSequence, "it is either shown or withheld")
 		}
-		if e.statement().Format > r.Opening.Format() {
+		if e.Statement().Format > r.Opening.Format() {
 			return brokenAt(Format, e.TenantSequence, "it is of a later format than the directory")
 		}
 	}

@@ -33,7 +33,7 @@ func TestSeveralLeavesHaveOneProof(t *testing.T) {
 		events, proof, err := ProveTogether(store, tree, wanted)
 		must(t, err)
 		for _, e := range events {
-			leaves = append(leaves, tlog.RecordHash(e.statement().Append(nil)))
+			leaves = append(leaves, tlog.RecordHash(e.Statement().Append(nil)))
 		}
 		must(t, checkTogether(tree, numbers, leaves, proof))
 

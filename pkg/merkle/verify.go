@@ -65,7 +65,7 @@ func verifyProofs(r Receipt, policy *Policy) (Report, error) {
 	}
 	report.Events = make([]Proven, 0, len(r.Events))
 	for _, e := range r.Events {
-		if !e.Withheld && Commit(e.statement().Format, Salt(*e.Salt), e.Bytes) != e.Commitment {
+		if !e.Withheld && Commit(e.Statement().Format, Salt(*e.Salt), e.Bytes) != e.Commitment {
 			return Report{}, brokenAt(Content, e.TenantSequence, "what is shown is not what was recorded")
 		}
 		report.Events = append(report.Events, Proven{
@@ -118,7 +118,7 @@ func verifyLeaves(r Receipt, tree tlog.Tree) ([]tlog.Hash, error) {
 		if err := verifyPlace(r, i); err != nil {
 			return nil, err
 		}
-		s := e.statement()
+		s := e.Statement()
 		if err := s.Check(); err != nil {
 			return nil, brokenAt(Format, e.TenantSequence, "%v", err)
 		}
@@ -152,7 +152,7 @@ func verifyPlace(r Receipt, i int) error {
 	was := r.Events[i-1]
 	switch {
 	case e.TenantSequence <= was.TenantSequence, e.Position == nil && e.StreamSequence <= was.StreamSequence,
-		e.statement().Format < was.statement().Format:
+		e.Statement().Format < was.Statement().Format:
 		return brokenAt(Order, e.TenantSequence, "it does not come after the one before it")
 	case e.Position == nil && e.StreamSequence-was.StreamSequence < e.TenantSequence-was.TenantSequence:
 		return brokenAt(Order, e.TenantSequence, "more events of the tenant lie before it than the stream has room for")

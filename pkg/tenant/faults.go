@@ -69,7 +69,7 @@ func settingsFaults(in *lockboxv1.TenantSettings) []error {
 	faults := []error{language(field+".default_language", in.GetDefaultLanguage(), false)}
 	if in.GetSignedApprovalsOnly() {
 		faults = append(faults, refusal.Precondition(field+".signed_approvals_only", "R42",
-			"signed approvals are not available yet, so they cannot be demanded"))
+			"signed approvals are demanded with the customer's keys, not with a setting"))
 	}
 	if in.GetRequiredApprovals() > maxApprovals {
 		faults = append(faults, refusal.Naming(

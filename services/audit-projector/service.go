@@ -1,7 +1,8 @@
 // Package projector answers queries about requests, tickets, tenants and their history. It follows all of EVENTS into a
 // disposable SQLite projection (internal/projection) and answers queries from it, with access control for each caller
-// (internal/answer). It also builds the Merkle log over the stream (internal/ledger), whose checkpoints are the only
-// events that it writes, and serves the log over HTTP (internal/logserver). It decides nothing.
+// (internal/answer). It also builds the Merkle log over the stream (internal/ledger), and serves it over HTTP
+// (internal/logserver). It writes what it found itself: checkpoints, differences, and what witnesses saw of customers'
+// keys. It decides nothing.
 package projector
 
 import (
@@ -186,6 +187,11 @@ func Run(ctx context.Context, rt *service.Runtime, c Config) (err error) {
 		running.Go(func() { witnesses.Run(building) })
 	}
 	running.Go(func() { watching.Run(building) })
+	if witnesses != nil {
+		s := &sightings{public: log.Public(), journal: rt.Journal, now: rt.Now, log: rt.Log,
+			customers: func() map[string]*projection.Customer { return customersOf(answering.Load()) }}
+		running.Go(func() { s.run(building) })
+	}
 	rt.Counters.Disk("projection", c.Dir)
 	readLog(rt.Counters, log)
 	readGuard(rt.Counters, watching)
@@ -335,6 +341,15 @@ func serveLog(
 		return refusal.OfKind(refusal.Unavailable("", "I11", "the projection is being built"), "being-built")
 	}
 	return (&logserver.Server{Log: log.Public(), Allow: allow, Logger: rt.Log}).Start(listener), nil
+}
+
+// customersOf are those that the projection shows; none while it is being built.
+func customersOf(a *answer.Answerer) map[string]*projection.Customer {
+	if a == nil {
+		return nil
+	}
+	all, _ := a.Store.Customers() // or it is being closed
+	return all
 }
 
 // hint publishes that something about tenants has changed. A lost hint is made up for by the next.

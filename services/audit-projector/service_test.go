@@ -1,6 +1,7 @@
 package projector_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,8 @@ type world struct {
 	log   string // where the log is served
 	keys  string // the directory of its keys
 	vkey  string
+	// policy is the file that names the log's witnesses; empty for none.
+	policy string
 	// Each event type has one writer.
 	writers map[aggregate.Writer]*journal.Journal
 }
@@ -125,7 +128,7 @@ func (w *world) run(dir string) (stop func()) {
 	c := projector.Config{Dir: dir, Log: projector.LogConfig{
 		SigningKeyFile: config.SecretFile(filepath.Join(w.keys, logkeys.SigningKeyFile)),
 		SaltsFile:      config.SecretFile(filepath.Join(w.keys, logkeys.SaltsFile)),
-		Interval:       100 * time.Millisecond, RescanEvery: time.Second, Listener: listener,
+		Interval:       100 * time.Millisecond, RescanEvery: time.Second, Listener: listener, PolicyFile: w.policy,
 	}}
 	go func() { ended <- projector.Run(ctx, rt, c) }()
 	return func() {
@@ -298,6 +301,18 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 		{"grace", "/tenants/" + bank + "/tile/0/000.p/1", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/tile/entries/000.p/1", http.StatusOK},
 		{"grace", "/tenants/" + bank + "/events/000.p/1", http.StatusNotFound},
+		{"grace", "/tenants/" + bank + "/events/1", http.StatusOK},
+		{"olga", "/tenants/" + bank + "/events/1?count=1", http.StatusOK},
+		{"grace", "/tenants/" + bank + "/events/0", http.StatusNotFound},
+		{"grace", "/tenants/" + bank + "/events/01", http.StatusNotFound},
+		{"grace", "/tenants/" + bank + "/events/99999", http.StatusNotFound},
+		{"grace", "/tenants/" + bank + "/events/1?count=x", http.StatusBadRequest},
+		{"grace", "/tenants/_/events/1", http.StatusNotFound},
+		{"grace", "/tenants/" + devissuer.TenantHealth + "/events/1", http.StatusNotFound},
+		{"otto", "/tenants/" + bank + "/events/1", http.StatusNotFound}, // owns a subscription, and sees no more than that
+		{"erin", "/tenants/" + bank + "/events/1", http.StatusNotFound},
+		{"hana", "/tenants/" + bank + "/events/1", http.StatusNotFound},
+		{"", "/tenants/" + bank + "/events/1", http.StatusUnauthorized},
 		{"grace", "/tenants/" + bank + "/tile/%2e%2e/events/000.p/1", http.StatusNotFound},
 		{"grace", "/tenants/" + devissuer.TenantHealth + "/sighting", http.StatusNotFound},
 		{"grace", "/tenants/nobody/sighting", http.StatusNotFound},
@@ -321,6 +336,20 @@ func TestTheLogToWhomItConcerns(t *testing.T) {
 	w.tiled("", "", "log.example/lockbox")
 	if tree := w.tiled("grace", "/tenants/"+bank, "log.example/lockbox/tenants/"+bank); tree.N < int64(len(told)) {
 		t.Errorf("the tenant's tree has %d entries", tree.N)
+	}
+	var bundle merkle.Bundle
+	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/events/1").body), &bundle))
+	place := 0
+	for _, e := range w.story.Entries {
+		if e.Event.GetTenant() != bank {
+			continue
+		}
+		is := bundle.Events[place]
+		counted := e.Event.GetAccessEvaluated().GetFacts().GetHistory() != nil
+		if is.Withheld != counted || counted == (is.Salt != nil) || !counted && !bytes.Equal(is.Bytes, e.Data) {
+			t.Errorf("of %s it shows %+v", e.Subject, is)
+		}
+		place++
 	}
 	var next merkle.Sighting
 	must(t, json.Unmarshal([]byte(w.get("grace", "/tenants/"+bank+"/sighting?format=2").body), &next))

@@ -5,6 +5,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/administration"
 	"github.com/openlockbox/lockbox/services/portal/internal/asking"
 	"github.com/openlockbox/lockbox/services/portal/internal/erasing"
+	"github.com/openlockbox/lockbox/services/portal/internal/keys"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/overview"
 	"github.com/openlockbox/lockbox/services/portal/internal/requests"
@@ -16,7 +17,7 @@ import (
 func routes(s *site.Site, hub *live.Hub) ([]site.Route, error) {
 	all := hub.Routes(append(requests.Live(), overview.Live()...)...)
 	for _, part := range []func(*site.Site) ([]site.Route, error){requests.Routes, activitylog.Routes,
-		administration.Routes, overview.Routes, asking.Routes, erasing.Routes} {
+		administration.Routes, overview.Routes, asking.Routes, erasing.Routes, keys.Routes} {
 		of, err := part(s)
 		if err != nil {
 			return nil, err

@@ -295,6 +295,10 @@ func CheckWatched(name string, trust Trust, stateFile string, now time.Time) (*R
 func (s *state) says(r merkle.Report) string {
 	head, found := s.Read.heads.Head(r.About)
 	seen := fmt.Sprintf("%d entries of %s, as of size %d of the log", s.Read.Size, clean(s.Tenant), sizeOf(s.Checkpoint))
+	if s.Bytes != nil {
+		seen = fmt.Sprintf("%d entries of %s and the bytes of %d, as of size %d of the log", s.Read.Size, clean(s.Tenant),
+			s.Bytes.Size-s.Bytes.Withheld, sizeOf(s.Checkpoint))
+	}
 	switch {
 	case r.Head.Count == 0:
 		return "The watcher has read " + seen + ". This receipt has no head, so that what it shows cannot be compared with " +

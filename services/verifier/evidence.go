@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -31,6 +32,14 @@ type evidence struct {
 	Entries [][]byte `json:"entries,omitempty"`
 	// Receipt is a receipt that the heads at Seen contradict.
 	Receipt []byte `json:"receipt,omitempty"`
+	// Events are events of the tree at Shown whose bytes contradict what was promised, or are not signed by their writers,
+	// each with its proof; Heads are those of the aggregates of which they are all events, and Writers the certificates.
+	Events  []merkle.ReceiptEvent `json:"events,omitempty"`
+	Heads   []headOf              `json:"heads,omitempty"`
+	Writers []string              `json:"writers,omitempty"`
+
+	// pinned is the writers' key of whoever checks it; nil: they have none.
+	pinned *signed.Pinned
 }
 
 // growth is what a log answers about the beginning of its tree.
@@ -75,6 +84,8 @@ func (e *evidence) check(policy *merkle.Policy) ([]string, error) {
 		return e.receipt(policy)
 	case e.Shown == nil:
 		return nil, errNoEvidence
+	case e.Events != nil:
+		return e.facts(policy)
 	case e.Entries != nil:
 		return e.entries(policy)
 	case e.Seen == nil:
@@ -122,7 +133,12 @@ func (e *evidence) entries(policy *merkle.Policy) ([]string, error) {
 			return nil, err
 		}
 	}
-	return proved(before.readOn(seen, e.Entries, *e.Shown))
+	found, err := before.readOn(seen, e.Entries, *e.Shown)
+	var what []string
+	for _, one := range found {
+		what = append(what, one.what)
+	}
+	return proved(what, err)
 }
 
 // signed checks that these are the entries and heads that a checkpoint commits to.
@@ -184,8 +200,16 @@ func (e *evidence) save(name string, policy *merkle.Policy) error {
 	}
 	e.Format, e.What = evidenceFormat, strings.Join(found, "; ")
 	err = keep(name, e)
+	keys := "the log’s key"
+	if e.pinned != nil {
+		alone := *e
+		alone.pinned = nil
+		if _, err := alone.check(policy); err != nil {
+			keys = "the keys of log and writers"
+		}
+	}
 	return errors.Join(fmt.Errorf("%w: %s. Keep %s: the log signed all that is in it, and it convinces anybody who knows "+
-		"the log’s key", ErrContradiction, e.What, name), err)
+		"%s", ErrContradiction, e.What, name, keys), err)
 }
 
 // Evidence is evidence against a log that was checked.
@@ -204,10 +228,11 @@ func IsEvidence(file []byte) bool {
 // CheckEvidence checks the evidence in a file, offline, by the log's key alone. The error is ErrNotProven if it
 // convicts nobody.
 func CheckEvidence(name string, trust Trust) (*Evidence, error) {
-	policy, from, err := trust.Read()
+	trusted, from, err := trust.receipts()
 	if err != nil {
 		return nil, err
 	}
+	policy := trusted.Policy
 	file, err := os.ReadFile(name) // #nosec G304 -- the user names it
 	if err != nil {
 		return nil, err
@@ -215,12 +240,16 @@ func CheckEvidence(name string, trust Trust) (*Evidence, error) {
 	var e evidence
 	decoder := json.NewDecoder(bytes.NewReader(file))
 	decoder.DisallowUnknownFields()
+	e.pinned, _ = trusted.Writers.(*signed.Pinned)
 	if err = decoder.Decode(&e); err == nil {
 		found, failed := e.check(policy)
 		if failed == nil {
 			return &Evidence{Trusted: from, Log: policy.Origin(), Proves: found}, nil
 		}
 		err = failed
+	}
+	if e.Events != nil && e.pinned == nil {
+		err = fmt.Errorf("%w, without --writers-key", err)
 	}
 	return nil, fmt.Errorf("%w: %s convicts nobody: %w", ErrNotProven, name, err)
 }

@@ -13,6 +13,7 @@ import (
 // decidedKinds are those whose events have the versions 1, 2, 3 … once each (pkg/merkle/FORMATS.md, "Subjects").
 var decidedKinds = []string{
 	"request", "tenant", "subscription", "ownership", "ticket", disclosures, "policy", "signing",
+	"erasure", "keys",
 }
 
 // disclosures are the only ones whose first event may stand in another tree, under an embargo.
@@ -123,13 +124,14 @@ func (e *entries) subject(tenant string, s merkle.Statement) string {
 // readOn reads the entries from one checkpoint to a later one, both of which were verified and begin with the same
 // tree. It returns what contradicts what. An error that is no *merkle.ConvictionError says that the entries are not
 // those of the later checkpoint.
-func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (found []string, err error) {
+func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (found []contradiction, err error) {
 	floor := uint8(merkle.Format1)
 	for i, entry := range all {
 		if before.Opening.Size > 0 && e.Size == before.Opening.Size {
 			if e.Tree() != before.Opening.Tree() {
-				found = append(found, fmt.Sprintf("the first %d entries have the root %v, and the log signed %v for them",
-					e.Size, e.Tree().Hash, before.Opening.Root))
+				found = append(found, contradiction{fmt.Sprintf(
+					"the first %d entries have the root %v, and the log signed %v for them", e.Size, e.Tree().Hash,
+					before.Opening.Root), 0})
 			}
 			floor = before.Opening.Format()
 		}
@@ -144,7 +146,7 @@ func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (f
 			return nil, err
 		}
 		if one != "" {
-			found = append(found, one)
+			found = append(found, contradiction{one, uint64(e.Size)}) //nolint:gosec // G115: a size
 		}
 	}
 	if e.Tree() != after.Opening.Tree() {
@@ -155,6 +157,12 @@ func (e *entries) readOn(before merkle.Seen, all [][]byte, after merkle.Seen) (f
 			"the heads of the tenant's %d entries are not those that the log signed: it counts others than there are", e.Size)}
 	}
 	return found, nil
+}
+
+// contradiction is what about an entry contradicts what was read before it; the entry is 0 if it is none of them.
+type contradiction struct {
+	what  string
+	entry uint64
 }
 
 var errOtherEntries = fmt.Errorf("%w, ask again: the entries are not those of the signed tree", ErrInconclusive)

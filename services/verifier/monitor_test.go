@@ -118,7 +118,8 @@ func TestAMonitorReadsAnHonestLog(t *testing.T) {
 	h.asked()
 	h.add("lockbox.event.contoso.delivery.e1.erin.MailSent", nil)
 	must(t, once(t, w))
-	if out := said(w); !strings.Contains(out, "first seen") || !strings.Contains(out, "; 5 entries read") {
+	if out := said(w); !strings.Contains(out, "first seen") || !strings.Contains(out, "; 5 entries read") ||
+		!strings.Contains(out, "the log serves no bytes of events") {
 		t.Errorf("it says %s", out)
 	}
 	for i := range 700 { // several bundles, none of which is read twice

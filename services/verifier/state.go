@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,11 +34,17 @@ type state struct {
 	Earlier []string `json:"earlier"`
 	// Times are the last times of the witnesses' cosignatures, in seconds since 1970.
 	Times map[string]int64 `json:"times"`
-	// Found is what was found in entries, and not acknowledged yet.
+	// Found is what was found in entries and their bytes, and not acknowledged yet.
 	Found []finding `json:"found"`
+	// Bytes is how far the bytes were checked; nil: nothing was, as by earlier versions.
+	Bytes *checked `json:"bytes,omitempty"`
+
+	// file is what was read, which need not be written again.
+	file []byte
 }
 
-// finding is a contradiction between entries, and the file of its evidence.
+// finding is a contradiction between entries or in their bytes, and the file of its evidence; without one it cannot be
+// proved to others.
 type finding struct {
 	What     string `json:"what"`
 	Evidence string `json:"evidence"`
@@ -51,6 +58,7 @@ func readState(name, tenant string) (*state, error) {
 	case errors.Is(err, fs.ErrNotExist) && tenant != "":
 		return s, s.complete()
 	case err == nil:
+		s.file = data
 		err = json.Unmarshal(data, s)
 	}
 	if err == nil && s.Format != "" && s.Format != stateFormat {
@@ -119,11 +127,15 @@ func (s *state) oddTimes(signed merkle.Signed, now time.Time) (odd []string) {
 	return odd
 }
 
-// keep atomically replaces the file with v as JSON and returns once it is on disk.
+// keep atomically replaces the file with v as JSON and returns once it is on disk. A state that is as it was read is
+// not written again.
 func keep(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
+	}
+	if s, is := v.(*state); is && bytes.Equal(s.file, append(data, '\n')) {
+		return nil
 	}
 	return durable.Replace(name, append(data, '\n'), 0o600)
 }

@@ -22,9 +22,9 @@ func (e *UsageError) Error() string { return e.Message }
 
 func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-// Message returns an error's text for people; for a refusal, its message without the code and rule.
+// Message returns an error's text for people; for a refusal that is no verdict, its message without the code and rule.
 func Message(err error) string {
-	if r, refused := refusal.As(err); refused {
+	if r, refused := refusal.As(err); refused && Verdict(err) == nil {
 		return r.GetMessage()
 	}
 	return err.Error()

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -18,12 +20,16 @@ import (
 const WatchHelp = `Asks the log for its newest checkpoint again and again, keeps it in a file of yours, and each time proves that the log grew from
 the last one: that no event was changed, taken out or put in before the end. It reads every new entry of your tree: that each
 is yours, that versions are 1, 2, 3 … once each, and that what the log signed about how far each request has come is what its
-entries say. It does not see the events' own bytes; receipts show those, and who signed them.
+entries say. It reads the events' own bytes: that they are what the entries stand for, with --writers-key that each is signed by
+the service that writes such events, and that they keep the rules that you can check: access only after the approvals that were
+due, by people who held the role and were asked, no longer and no wider than approved, and nothing after the end. What is withheld
+from you leaves unchecked what rests on it, which is said once.
 
 Besides "all is well" there are four verdicts. The exit code is 10 only if the log signed two things that cannot both be
-true; they are kept in a file beside yours, which convinces anybody who knows the log's key (lockbox audit verify, verifier
-evidence). It is 14 while fewer witnesses than your policy demands have cosigned, 15 if what is shown is older than what you
-saw, or than --max-age, and nothing contradicts it, and 16 if what is shown proves nothing, perhaps because it was changed on
+true, or an event that breaks the rules or is not signed by its writer; it is kept in a file beside yours, which convinces
+anybody who knows the log's key, and the writers' where it is about signatures (lockbox audit verify, verifier evidence). It is
+14 while fewer witnesses than your policy demands have cosigned, 15 if what is shown is older than what you saw, or than
+--max-age, and nothing contradicts it, and 16 if what is shown proves nothing, perhaps because it was changed or held back on
 its way. Those say nothing against the log: ask again. Without --once it is asked again, until there is a contradiction.`
 
 const (
@@ -54,6 +60,13 @@ type Watcher struct {
 	Zone *time.Location
 
 	policy *merkle.Policy
+	// pinned is the writers' key; nil: who signed events is not checked.
+	pinned *signed.Pinned
+	// fold is what is in memory of the events that were checked, folded how many of them, and remarks what is said of
+	// this look.
+	fold    *fold
+	folded  int64
+	remarks []string
 }
 
 // Watch checks the log once, or repeatedly until ctx ends or the log contradicts itself (ErrContradiction). With once,
@@ -65,9 +78,12 @@ func (w *Watcher) Watch(ctx context.Context, every time.Duration, once bool) (er
 	if w.MaxAge < 0 {
 		return usage("--max-age is a time")
 	}
-	if w.policy, _, err = w.Trust.Read(); err != nil {
+	trusted, _, err := w.Trust.receipts()
+	if err != nil {
 		return err
 	}
+	w.policy = trusted.Policy
+	w.pinned, _ = trusted.Writers.(*signed.Pinned)
 	if w.State == "" {
 		w.State = "lockbox-log-" + w.Tenant + ".json"
 	}
@@ -226,13 +242,18 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 		return err
 	}
 	said := error(nil)
+	earlier := slices.Clone(known.Found)
 	if convicted != nil || len(found) > 0 {
 		name := w.evidenceFile()
 		said = w.entriesConvict(ctx, old, before, all, shown, name)
 		if convicted != nil || !errors.Is(said, ErrContradiction) {
 			return said // nothing can be read on from there
 		}
-		known.Found = append(known.Found, finding{strings.Join(found, "; "), name})
+		var what []string
+		for _, one := range found {
+			what = append(what, one.what)
+		}
+		known.Found = append(known.Found, finding{strings.Join(what, "; "), name})
 	}
 	known.Read.close()
 	line := w.line(known, shown, signed, known.Read.Size-before.Size)
@@ -243,17 +264,54 @@ func (w *Watcher) read(ctx context.Context, known *state, shown merkle.Seen, sig
 		line += fmt.Sprintf("  odd: %d entries are no events by their subject\n", n)
 	}
 	known.saw(shown, signed)
+	w.remarks = nil
+	grown := known.Read.Size > before.Size
+	said = errors.Join(said, w.readBytes(ctx, known, shown, grown), w.explain(ctx, known, shown, found))
+	for _, remark := range w.remarks {
+		line += "  " + remark + "\n"
+	}
 	if err := keep(w.State, known); err != nil {
 		return errors.Join(said, err)
 	}
 	if _, err := io.WriteString(w.Out, line); err != nil || said != nil {
 		return errors.Join(said, err)
 	}
-	if len(known.Found) > 0 {
-		return fmt.Errorf("%w, as was found before: %s. The evidence is %s; with --acknowledge this is not said again",
-			ErrContradiction, known.Found[0].What, known.Found[0].Evidence)
+	for _, f := range earlier {
+		if f.Evidence != "" {
+			return fmt.Errorf("%w, as was found before: %s. The evidence is %s; with --acknowledge this is not said again",
+				ErrContradiction, f.What, f.Evidence)
+		}
+	}
+	if len(earlier) > 0 {
+		return unprovable(earlier[0])
 	}
 	return w.fresh(shown.Checkpoint)
+}
+
+// explain asks what the provider recorded about entries that contradict those before them.
+func (w *Watcher) explain(ctx context.Context, known *state, shown merkle.Seen, found []contradiction) error {
+	if known.Bytes == nil {
+		return nil
+	}
+	p := w.pass(ctx, known.Bytes, shown.Opening.Tree())
+	for i, one := range found {
+		if one.entry == 0 || i >= 8 {
+			continue
+		}
+		first := int64(one.entry) - 1 //nolint:gosec // G115: a size
+		statements, err := p.statements(first)
+		if err != nil {
+			return err
+		}
+		b, err := p.bundle(ctx, first, 1, true)
+		if err != nil {
+			return err
+		}
+		if said := explanation(statements[0], b.Events[0]); said != "" {
+			w.remarks = append(w.remarks, said)
+		}
+	}
+	return nil
 }
 
 // entriesConvict saves entries that contradict what was read before. What was read is evidence only as far as the log

@@ -64,6 +64,11 @@ type history struct {
 	public string
 	// beside is who stands before the tenant in the directory.
 	beside []merkle.TenantTree
+	// shows is what the log shows of an event; nil: it serves no bytes, as earlier versions.
+	shows func(merkle.Whole, *lockboxv1.Event) merkle.Shown
+	// certificates are shown with all bytes, and said is what the log says of messages that are no events.
+	certificates []string
+	said         map[uint64]merkle.Shown
 }
 
 func begin(t *testing.T, signer note.Signer) *history {
@@ -150,6 +155,10 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(data)
 		return
 	}
+	if from, is := strings.CutPrefix(r.URL.Path, "/tenants/contoso/events/"); is {
+		h.events(w, r, from)
+		return
+	}
 	if global > h.tree.N || size > h.own.N {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
@@ -165,6 +174,36 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.TenantGrowth, err = merkle.ProveGrowth(h.leaves, size, h.own)
 	must(h.t, err)
 	must(h.t, json.NewEncoder(w).Encode(s))
+}
+
+// events serves bytes as the projector's ledger does.
+func (h *history) events(w http.ResponseWriter, r *http.Request, from string) {
+	var first, count int64
+	_, _ = fmt.Sscan(from, &first)
+	_, _ = fmt.Sscan(r.URL.Query().Get("count"), &count)
+	if h.shows == nil || first < 1 || first > h.own.N {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	shown, err := merkle.ShowEvents(h.leaves, h.own, first-1, count,
+		func(w merkle.Whole, e *lockboxv1.Event) (merkle.Shown, error) {
+			is := h.shows(w, e)
+			if said, known := h.said[w.TenantSequence]; known && r.URL.Query().Get("explained") != "" {
+				is.Alarm, is.SetAside = said.Alarm, said.SetAside
+			}
+			return is, nil
+		})
+	must(h.t, err)
+	must(h.t, json.NewEncoder(w).Encode(merkle.Bundle{Events: shown, Writers: h.certificates}))
+}
+
+// honestly shows what an honest log shows.
+func honestly(w merkle.Whole, e *lockboxv1.Event) merkle.Shown {
+	if e == nil || e.GetAccessEvaluated().GetFacts().GetHistory() != nil {
+		return merkle.Shown{Withheld: true}
+	}
+	salt := tlog.Hash(w.Salt)
+	return merkle.Shown{Salt: &salt, Bytes: w.Bytes}
 }
 
 func must(t *testing.T, err error) {

@@ -1424,7 +1424,8 @@ type TenantSettings struct {
 	RequiredApprovals uint32 `protobuf:"varint,3,opt,name=required_approvals,json=requiredApprovals,proto3" json:"required_approvals,omitempty"`
 	// Who is asked about a subscription's request when too few approvers resolve (R23).
 	Fallback Fallback `protobuf:"varint,4,opt,name=fallback,proto3,enum=lockbox.v1.Fallback" json:"fallback,omitempty"`
-	// Only approvals signed with the approver's own key count (R42).
+	// Nobody can set it: that approvals are signed is demanded with the customer's keys (R42), which no setting can get
+	// around.
 	SignedApprovalsOnly bool `protobuf:"varint,5,opt,name=signed_approvals_only,json=signedApprovalsOnly,proto3" json:"signed_approvals_only,omitempty"`
 	// A customer's decision counts only if its maker signed in (`auth_time`) at most this long before; else they are asked to
 	// sign in again. Absent: any sign-in that is still good will do. Between one minute and twelve hours.

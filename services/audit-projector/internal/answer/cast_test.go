@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/fair"
 	"github.com/openlockbox/lockbox/pkg/identity"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/keychain/keychaintest"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/story"
@@ -62,7 +63,7 @@ func newCast(t *testing.T) *cast {
 	c.answerer = &answer.Answerer{
 		Store: c.store, Verifier: verifier, Catalogue: repository.CatalogueInForce(),
 		Now: func() time.Time { return c.story.Now }, Healthy: func() error { return nil }, Callers: fair.NewCallers(),
-		Exact: leader{c}, Log: answer.Log{Origin: "log.example", Keys: "log.example+key", Quorum: 1,
+		Exact: leader{c}, Log: answer.Log{Origin: keychaintest.Origin, Keys: "log.example+key", Quorum: 1,
 			Witnesses: []string{"alpha.example+11111111+BAE="}},
 	}
 	return c

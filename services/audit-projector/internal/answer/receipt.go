@@ -37,7 +37,7 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 	var wanted []ledger.Wanted
 	for _, e := range events {
 		if e.Event.GetKind() == aggregate.KindRequest {
-			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && withheld(e.Event)})
+			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && ledger.Withholds(e.Event)})
 		}
 	}
 	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")
@@ -58,7 +58,7 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, nil
 }
 
-// WholeLog refuses callers who may not see everything at a tenant: its log's tiles reveal all of it.
+// WholeLog refuses callers who may not see everything at a tenant: its log's tiles and bytes reveal all of it.
 func (a *Answerer) WholeLog(ctx context.Context, tenant, token string) (err error) {
 	if err := a.Healthy(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
 )
 
 // Exact reads aggregates as of the stream's leader, exactly as they are stored: *journal.Journal. Whoever signs has to
@@ -86,14 +87,10 @@ func (v *viewer) requestExactly(ctx context.Context, id string) (list []*lockbox
 	}
 	entries, err := v.exact.LoadAtLeader(ctx, aggregate.Request(row.Tenant, row.ID))
 	for _, e := range entries {
-		list = append(list, restsOn(e, !withheld(e.Event)))
+		list = append(list, restsOn(e, !ledger.Withholds(e.Event)))
 	}
 	return list, err
 }
-
-// withheld reports whether the bytes of a request's event are not for the customer: an evaluation with counts over all
-// customers.
-func withheld(e *lockboxv1.Event) bool { return e.GetAccessEvaluated().GetFacts().GetHistory() != nil }
 
 func (v *viewer) subscriptionExactly(ctx context.Context, id string) ([]*lockboxv1.RestsOn, error) {
 	if err := input.Token("get_signing.subscription_id", id); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/approval/approvaltest"
 	"github.com/openlockbox/lockbox/pkg/keychain"
+	"github.com/openlockbox/lockbox/pkg/keychain/keychaintest"
 	"github.com/openlockbox/lockbox/pkg/story"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
@@ -38,42 +39,15 @@ func (c *cast) fresh(name string) *lockboxv1.Actor {
 	return by
 }
 
-// offers has somebody offer a key of their own, which is called as they are.
-func (c *cast) offers(name string, k *approvaltest.Key, role string) approval.Enrolment {
-	c.t.Helper()
-	by := c.fresh(name)
-	e := approval.Enrolment{Key: k.Key, Role: role,
-		Person: approval.Person{Account: keychain.AccountOf(by.GetPerson()), Human: by.GetPerson().GetHuman()}}
-	text, err := e.Bytes()
-	must(c.t, err)
-	c.story.Command(by, &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_OfferKey{
-		OfferKey: &lockboxv1.OfferKey{Enrolment: text, Label: "key of " + name}}})
-	return e
+func (c *cast) holder(name, algorithm string) story.Keyholder {
+	return story.Keyholder{By: c.fresh(name), Key: approvaltest.New(name, algorithm)}
 }
 
-func (c *cast) signsKeys(name, format string, statement []byte, keys ...*approvaltest.Key) {
-	c.t.Helper()
-	c.story.Command(c.fresh(name), &lockboxv1.Command{Tenant: bank, Action: &lockboxv1.Command_SignKeys{
-		SignKeys: &lockboxv1.SignKeys{Change: keychain.ToProto(approvaltest.Signed(format, statement, keys...))}}})
-}
-
-// genesis begins the bank's chain with the keys of Grace and Otto, and returns them and the recovery key.
-func (c *cast) genesis() (grace, otto, offline *approvaltest.Key) {
-	c.t.Helper()
-	grace, otto = approvaltest.New("grace", approvaltest.ES256), approvaltest.New("otto", approvaltest.SKEd25519)
-	offline = approvaltest.New("offline", approvaltest.Ed25519)
-	g := approval.Genesis{
-		Format: approval.FormatGenesis, Origin: "log.example", Tenant: bank, Administrators: []approval.Enrolment{
-			c.offers("grace", grace, approval.Administrator), c.offers("otto", otto, approval.Administrator)},
-		Recovery: offline.Key, Threshold: 2, Demand: approval.DemandSignatures, DelaySeconds: 60, RecoverySeconds: 120,
-		Witnesses: []string{"alpha.example+11111111+BAE="}, Quorum: 1, IssuedAt: approval.TimeText(c.story.Now),
-		Nonce: strings.Repeat("0", 64),
-	}
-	text, err := g.Bytes()
-	must(c.t, err)
-	c.signsKeys("grace", approval.FormatGenesis, text, grace, offline)
-	c.signsKeys("otto", approval.FormatGenesis, text, otto)
-	return grace, otto, offline
+// genesis begins the bank's chain with the keys of Grace and Otto.
+func (c *cast) genesis() (grace, otto *approvaltest.Key) {
+	g, o := c.holder("grace", approvaltest.ES256), c.holder("otto", approvaltest.SKEd25519)
+	c.story.Genesis(bank, approval.DemandSignatures, g, o)
+	return g.Key, o.Key
 }
 
 // R42: the customer's people and security officers see whose keys count; whoever else asks learns nothing.
@@ -83,17 +57,17 @@ func TestR42WhoSeesKeysAndWhatTheySay(t *testing.T) {
 	c.assign("audrey", tenantRole, auditor, false)
 	before := c.query("grace", getKeys(bank)).GetKeys()
 	if before.GetFingerprint() != nil || before.GetDemand() != "" || len(before.GetKeys()) != 0 ||
-		before.GetOrigin() != "log.example" || before.GetLogKeys() != "log.example+key" || before.GetQuorum() != 1 ||
+		before.GetOrigin() != keychaintest.Origin || before.GetLogKeys() != "log.example+key" || before.GetQuorum() != 1 ||
 		len(before.GetWitnesses()) != 1 {
 		t.Errorf("before there are keys: %v", before)
 	}
-	grace, otto, offline := c.genesis()
-	c.offers("audrey", approvaltest.New("audrey", approvaltest.ES256), approval.Approver)
+	grace, otto := c.genesis()
+	must(t, c.story.Offer(c.holder("audrey", approvaltest.ES256), bank, approval.Approver))
 	for _, who := range []string{"grace", "otto", "audrey"} {
 		v := c.query(who, getKeys(bank)).GetKeys()
 		words := strings.Fields(v.GetFingerprintWords())
 		if len(v.GetFingerprint()) != 32 || len(words) != approval.FingerprintWords || v.GetDemand() != "signatures" ||
-			v.GetDemandWaiting() != "" || v.GetFault() != "" || v.GetVersion() != 5 || len(v.GetOffered()) != 0 {
+			v.GetDemandWaiting() != "" || v.GetFault() != "" || v.GetVersion() != 6 || len(v.GetOffered()) != 0 {
 			t.Errorf("%s sees %v", who, v)
 		}
 		var keys []string
@@ -106,10 +80,10 @@ func TestR42WhoSeesKeysAndWhatTheySay(t *testing.T) {
 		}
 		audrey := v.GetKeys()[3]
 		want := []string{
-			grace.ID() + " webauthn administrator Grace Green key of grace KEY_STANDING_COUNTS",
-			otto.ID() + " ssh administrator Otto Owens key of otto KEY_STANDING_COUNTS",
-			offline.ID() + " ssh recovery   KEY_STANDING_COUNTS",
-			hex.EncodeToString(audrey.GetKeyId()) + " webauthn approver Audrey Abbott key of audrey KEY_STANDING_OFFERED",
+			grace.ID() + " webauthn administrator Grace Green Key of grace KEY_STANDING_COUNTS",
+			otto.ID() + " ssh administrator Otto Owens Key of otto KEY_STANDING_COUNTS",
+			story.Recovery().ID() + " ssh recovery   KEY_STANDING_COUNTS",
+			hex.EncodeToString(audrey.GetKeyId()) + " webauthn approver Audrey Abbott Key of audrey KEY_STANDING_OFFERED",
 		}
 		if !slices.Equal(keys, want) {
 			t.Errorf("%s sees\n%s", who, strings.Join(keys, "\n"))
@@ -118,7 +92,7 @@ func TestR42WhoSeesKeysAndWhatTheySay(t *testing.T) {
 			t.Errorf("%v, %v", e, err)
 		}
 		// Whoever does not believe it folds the events.
-		if len(v.GetEvents()) != 1 || v.GetEvents()[0].GetType() != "KeyChainBegan" || v.GetEvents()[0].GetVersion() != 4 {
+		if len(v.GetEvents()) != 1 || v.GetEvents()[0].GetType() != "KeyChainBegan" || v.GetEvents()[0].GetVersion() != 5 {
 			t.Fatalf("%v", v.GetEvents())
 		}
 		var e lockboxv1.Event
@@ -146,31 +120,24 @@ func TestR42WhatWaitsIsShownToWait(t *testing.T) {
 	c := newCast(t)
 	c.assign("otto", tenantRole, globalAdmin, false)
 	c.assign("audrey", tenantRole, auditor, false)
-	grace, otto, _ := c.genesis()
-	audrey := approvaltest.New("audrey", approvaltest.ES256)
-	e := c.offers("audrey", audrey, approval.Approver)
-	change := func(is approval.KeyChange) []byte {
-		chain := c.story.States.Keys(bank).Chain
-		print := chain.Fingerprint()
-		previous, number := last(chain)
-		is.Format, is.Origin, is.Tenant, is.Nonce = approval.FormatKeys, "log.example", bank, strings.Repeat("1", 64)
-		is.Genesis, is.Previous, is.Number = hex.EncodeToString(print[:]), hex.EncodeToString(previous[:]), number+1
-		is.IssuedAt = approval.TimeText(c.story.Now)
-		text, err := is.Bytes()
-		must(t, err)
-		return text
+	grace, otto := c.genesis()
+	audrey := c.holder("audrey", approvaltest.ES256)
+	must(t, c.story.Offer(audrey, bank, approval.Approver))
+	sign := func(by string, text []byte, keys ...*approvaltest.Key) {
+		must(t, c.story.SignKeys(c.fresh(by), bank, approval.FormatKeys, text, keys...))
 	}
-	text := change(approval.KeyChange{Change: approval.AddKey, Keys: []approval.Enrolment{e}})
-	c.signsKeys("audrey", approval.FormatKeys, text, audrey)
+	text := c.story.ChangeOf(bank, approval.KeyChange{Change: approval.AddKey,
+		Keys: []approval.Enrolment{audrey.Enrolment(approval.Approver)}})
+	sign("audrey", text, audrey.Key)
 	offered := c.query("audrey", getKeys(bank)).GetKeys().GetOffered()
 	if len(offered) != 1 || !bytes.Equal(offered[0].GetChange().GetStatement(), text) ||
 		offered[0].GetBy().GetPerson().GetSubject() != "audrey" || len(offered[0].GetChange().GetSignatures()) != 1 ||
-		offered[0].GetVersion() != 6 {
+		offered[0].GetVersion() != 7 {
 		t.Errorf("%v", offered)
 	}
-	c.signsKeys("otto", approval.FormatKeys, text, otto, grace)
-	c.signsKeys("otto", approval.FormatKeys,
-		change(approval.KeyChange{Change: approval.SetDemand, Demand: approval.DemandNone}), otto, grace)
+	sign("otto", text, otto, grace)
+	sign("otto", c.story.ChangeOf(bank, approval.KeyChange{Change: approval.SetDemand, Demand: approval.DemandNone}),
+		otto, grace)
 	v := c.query("audrey", getKeys(bank)).GetKeys()
 	if k := v.GetKeys()[2]; k.GetStanding() != lockboxv1.KeyStanding_KEY_STANDING_WAITING ||
 		k.GetPerson().GetSubject() != "audrey" || len(v.GetOffered()) != 0 || v.GetDemand() != "signatures" ||
@@ -193,11 +160,11 @@ func TestR42WhatIsSignedRestsOnTheExactBytes(t *testing.T) {
 	if none.GetGenesis() != nil || none.GetDemand() != "none" || len(none.GetEvents()) == 0 || len(none.GetKeys()) != 0 {
 		t.Errorf("without keys: %v", none)
 	}
-	_, otto, _ := c.genesis()
+	_, otto := c.genesis()
 	v := c.query("otto", getSigning(bank, signingOf(id))).GetSigning()
 	entries, err := leader{c}.LoadAtLeader(t.Context(), aggregate.Request(bank, id))
 	must(t, err)
-	if len(v.GetEvents()) != len(entries) || v.GetTenant() != bank || v.GetOrigin() != "log.example" ||
+	if len(v.GetEvents()) != len(entries) || v.GetTenant() != bank || v.GetOrigin() != keychaintest.Origin ||
 		v.GetDemand() != "signatures" || len(v.GetKeys()) != 1 || hex.EncodeToString(v.GetKeys()[0].GetKeyId()) != otto.ID() {
 		t.Fatalf("%v", v)
 	}
@@ -276,9 +243,4 @@ func TestR42SettingsRestOnTheLastEvent(t *testing.T) {
 	if r := ask("grace", &lockboxv1.GetSigning{}).GetRefusal(); r.GetCode() != invalid {
 		t.Errorf("about nothing: %v", r)
 	}
-}
-
-func last(c *approval.Chain) (digest [32]byte, number uint64) {
-	digest, number, _ = c.Last()
-	return digest, number
 }

@@ -26,8 +26,8 @@ type holders struct {
 	keys map[string][]invariant.Recorded
 }
 
-// Signed looks at what a customer should have signed: whether it is as they demand, and holds (I23). What is not is said
-// like a history that contradicts itself: it ends no lease, since nobody could mend it, and nothing rests on it.
+// Signed looks at what a customer should have signed: whether it is as they demand, and holds (I23). What is not is
+// said like a history that contradicts itself: it ends no lease, since nobody could mend it, and nothing rests on it.
 func (g *Guard) Signed(ctx context.Context, s journal.Stored) error {
 	at, err := bus.ParseEventSubject(s.Subject)
 	if err != nil || at.Kind == aggregate.KindRequest && !slices.Contains(decisive, at.Type) {

@@ -23,6 +23,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
+	"github.com/openlockbox/lockbox/pkg/signed"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"go.uber.org/zap"
@@ -102,6 +103,12 @@ type Ledger struct {
 	unsaid bool
 	// doubts counts the passes in a row in which the end of the log was missing.
 	doubts int
+
+	// certified are the certificates of writers' keys that were read.
+	certified struct {
+		sync.Mutex
+		texts map[signed.KeyID]string
+	}
 
 	mu           sync.RWMutex
 	shown        *shown   // the last checkpoint

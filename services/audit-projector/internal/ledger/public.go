@@ -204,8 +204,30 @@ func (p Public) Sighting(tenant string, global, size int64) (seen merkle.Sightin
 	return seen, err
 }
 
+// Seen returns what was last published about an aggregate of a tenant: the checkpoint with the tenant's tree, and the
+// proof of how many of these events that tree has. about is the prefix of their subjects. It returns ErrNotCovered if
+// that cannot be proven until the next checkpoint is published.
+func (p Public) Seen(tenant, about string) (seen merkle.Seen, head merkle.HeadProof, err error) {
+	err = p.view(func(s shown) error {
+		slot, _, err := s.slot(tenant)
+		if err != nil {
+			return err
+		}
+		if s.Format < merkle.Format2 || s.heads == nil {
+			return ErrNotCovered
+		}
+		seen, head = merkle.Seen{Tenant: tenant, Checkpoint: s.note}, s.heads[slot].Prove(about)
+		if seen.Opening, err = s.directory.Open(slot); err != nil {
+			return err
+		}
+		seen.Directory, err = merkle.ProveLast(p.globalTree(), s.Global)
+		return err
+	})
+	return seen, head, err
+}
+
 // Tile returns a tile of a tenant's tree, hashes or entries, by its path. The second copy has no path here, because it
-// contains what receipts withhold.
+// contains what receipts withhold; see Events.
 func (p Public) Tile(tenant, path string) (data []byte, err error) {
 	t, err := merkle.ParsePath(path)
 	if err != nil {
@@ -280,7 +302,11 @@ func (p Public) Receipt(
 		return err
 	})
 	if err == nil && r.Proof != nil {
-		r.Writers, err = p.certificates(ctx, r.Events)
+		stored := make([][]byte, len(r.Events))
+		for i, e := range r.Events {
+			stored[i] = e.Bytes
+		}
+		r.Writers, err = p.certificates(ctx, stored)
 	}
 	if err != nil {
 		return nil, err

@@ -1,18 +1,13 @@
 package ledger
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/openlockbox/lockbox/pkg/aggregate"
-	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/merkle"
-	"github.com/openlockbox/lockbox/pkg/signed"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -154,39 +149,6 @@ func (l *Ledger) Origin() string { return l.policy.Origin() }
 
 // PublicKey returns the log's public key, in the form that policies use, with former ones on further lines.
 func (l *Ledger) PublicKey() string { return strings.Join(l.Keys.Verifiers, "\n") }
-
-// certificates returns those of the keys that signed what is shown of these events, in the order of first use: they
-// stand in the provider's own tree, which customers never see.
-func (l *Ledger) certificates(ctx context.Context, events []merkle.ReceiptEvent) ([]string, error) {
-	var ids []signed.KeyID
-	for _, e := range events {
-		if id, is := signed.KeyIn(e.Bytes); is && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	found := []string{}
-	if len(ids) == 0 {
-		return found, nil
-	}
-	recorded := map[signed.KeyID]string{}
-	at := aggregate.SigningWriters
-	err := l.Journal.Replay(ctx, journal.Replay{Tenant: at.Tenant, Kind: at.Kind, ID: at.ID,
-		Misfit: func(journal.Entry, journal.Misfit) error { return nil }}, func(e journal.Entry) error {
-		for _, text := range slices.Concat(e.Event.GetSigningBegan().GetCertificates(),
-			[]string{e.Event.GetWriterCertified().GetCertificate()}) {
-			if id, is := signed.KeyOf(text); is && recorded[id] == "" {
-				recorded[id] = text
-			}
-		}
-		return nil
-	})
-	for _, id := range ids {
-		if text := recorded[id]; text != "" {
-			found = append(found, text)
-		}
-	}
-	return found, err
-}
 
 var (
 	// ErrNotCovered says that an event is too new to be in a signed tree.

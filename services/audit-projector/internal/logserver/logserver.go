@@ -8,8 +8,10 @@
 //	                                                  what a follower needs who last saw these sizes and knows a format
 //	GET /tenants/{tenant}/checkpoint                  a checkpoint of the tenant's tree, for readers of tlog-tiles
 //	GET /tenants/{tenant}/tile/…                      hashes and entries of the tenant's tree
+//	GET /tenants/{tenant}/events/{from}?count=N&explained=1
+//	                                                  bytes of the tenant's events, without what receipts withhold
 //
-// The second copy, events/…, is not served: it contains what receipts withhold.
+// The second copy, events/…, is not served: it contains what receipts withhold, and places in the stream.
 package logserver
 
 import (
@@ -37,6 +39,7 @@ type Log interface {
 	Tile(tenant, path string) ([]byte, error)
 	GlobalTile(path string) ([]byte, error)
 	TenantCheckpoint(tenant string) ([]byte, error)
+	Events(ctx context.Context, tenant string, from, count int64, explained bool) (merkle.Bundle, error)
 }
 
 // Server serves the log.
@@ -115,6 +118,24 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /tenants/{tenant}/tile/{path...}", s.allowed(func(r *http.Request) (answer, error) {
 		data, err := s.Log.Tile(r.PathValue("tenant"), "tile/"+r.PathValue("path"))
 		return answer{kind: tile, body: data}, err
+	}))
+	mux.HandleFunc("GET /tenants/{tenant}/events/{from}", s.allowed(func(r *http.Request) (answer, error) {
+		from, err := strconv.ParseInt(r.PathValue("from"), 10, 64)
+		if err != nil || strconv.FormatInt(from, 10) != r.PathValue("from") {
+			return answer{}, ledger.ErrNoTree
+		}
+		count, err := number(r, "count")
+		if err != nil {
+			return answer{}, err
+		}
+		if count == 0 {
+			count = merkle.MaxBundle
+		}
+		explained, err := number(r, "explained")
+		if err != nil {
+			return answer{}, err
+		}
+		return document(s.Log.Events(r.Context(), r.PathValue("tenant"), from, count, explained > 0))
 	}))
 	mux.HandleFunc("/", s.answer(func(*http.Request) (answer, error) { return answer{}, ledger.ErrNoTree }))
 	return mux

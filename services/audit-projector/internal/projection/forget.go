@@ -226,7 +226,7 @@ func (w *writer) refold(ctx context.Context, name string, tenantID int64) error 
 		w.catalogue = policy.Published{}
 	}
 	rows, err := w.conn.QueryContext(ctx, `SELECT seq, bytes FROM events JOIN stored USING (seq)
-		WHERE tenant = ? AND kind IN ('tenant', 'subscription', 'policy') ORDER BY seq`, tenantID)
+		WHERE tenant = ? AND kind IN ('tenant', 'subscription', 'policy', 'keys') ORDER BY seq`, tenantID)
 	if err != nil {
 		return err
 	}
@@ -360,7 +360,7 @@ func (v *Snapshot) At(ctx context.Context, of Scope, about aggregate.Key, place 
 		q.and("subscription > 0")
 		q.and(`subscription = (SELECT s.id FROM subscriptions s JOIN tenants t ON t.id = s.tenant
 			WHERE s.name = ? AND t.name = ?)`, about.ID, about.Tenant)
-	case about.Kind != aggregate.KindTenant:
+	case about.Kind != aggregate.KindTenant && about.Kind != aggregate.KindKeys:
 		return nil, nil //nolint:nilnil // nobody looks for it
 	}
 	return v.the(ctx, q.text()+" ORDER BY seq LIMIT 1 OFFSET ?", append(q.args, version-1)...)

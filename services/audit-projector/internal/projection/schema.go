@@ -120,7 +120,7 @@ const indexes = byAbout + `
 CREATE INDEX subscriptions_by_name ON subscriptions (name COLLATE NOCASE, tenant);
 CREATE INDEX people_by_name ON people (name);
 CREATE INDEX people_by_email ON people (email);
-CREATE INDEX events_remembered ON events (seq) WHERE kind IN ('tenant', 'subscription', 'policy');
+CREATE INDEX events_remembered ON events (seq) WHERE kind IN ('tenant', 'subscription', 'policy', 'keys');
 CREATE INDEX events_by_tenant ON events (tenant);
 CREATE INDEX events_by_type ON events (type, tenant);
 CREATE INDEX events_by_person ON events (person, tenant, seq, type, subscription) WHERE person > 0;

@@ -11,12 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -24,7 +22,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/durable"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
-	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
 	"modernc.org/sqlite"
@@ -78,29 +75,6 @@ type known struct {
 	sequence  uint64
 	customers map[string]*Customer
 	catalogue policy.Published
-}
-
-// Customer is a tenant with its subscriptions by ID. Those in a snapshot are immutable.
-type Customer struct {
-	Tenant        tenant.State
-	Subscriptions map[string]tenant.Subscription
-}
-
-// Subscription returns a subscription that the customer has, in whatever case its id is asked for (R48).
-func (c *Customer) Subscription(id string) (s tenant.Subscription, has bool) {
-	s, has = c.Subscriptions[id]
-	if !has {
-		for as, other := range c.Subscriptions {
-			if strings.EqualFold(as, id) && (!has || other.Registered()) {
-				s, has = other, true
-			}
-		}
-	}
-	return s, has && s.Registered()
-}
-
-func (c *Customer) clone() *Customer {
-	return &Customer{Tenant: c.Tenant, Subscriptions: maps.Clone(c.Subscriptions)}
 }
 
 // Open opens the projection in dir, readable by its owner only, or begins a new one. It discards a file that cannot be

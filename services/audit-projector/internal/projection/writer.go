@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/policy"
-	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"go.uber.org/zap"
@@ -169,7 +167,7 @@ func (w *writer) resume(ctx context.Context) error {
 		return err
 	}
 	rows, err := w.conn.QueryContext(ctx,
-		"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription', 'policy') ORDER BY seq")
+		"SELECT seq, bytes FROM events JOIN stored USING (seq) WHERE kind IN ('tenant', 'subscription', 'policy', 'keys') ORDER BY seq")
 	if err != nil {
 		return err
 	}
@@ -352,7 +350,7 @@ func (w *writer) place(ctx context.Context, e Event, tenantID int64) (place, err
 		return w.disclosure(ctx, e, tenantID)
 	case aggregate.KindErasure:
 		return w.erasure(ctx, e, tenantID)
-	case aggregate.KindPolicy:
+	case aggregate.KindPolicy, aggregate.KindKeys:
 		w.remember(e.Sequence, e.Event)
 		return place{}, nil
 	case aggregate.KindTenant, aggregate.KindSubscription:
@@ -402,36 +400,8 @@ func (w *writer) remember(seq uint64, e *lockboxv1.Event) {
 	case e.GetKind() != aggregate.KindPolicy:
 		w.customer(seq, e)
 	case aggregate.KeyOf(e) == aggregate.Catalogue:
-		before := w.catalogue
-		w.catalogue = policy.Evolve(before, seq, e)
-		w.checkFault(before.Fault == nil && w.catalogue.Fault != nil, seq, e)
+		w.catalogue = evolved(w, w.catalogue, seq, e, policy.Evolve)
 	}
-}
-
-// customer folds an event of a tenant or subscription.
-func (w *writer) customer(seq uint64, e *lockboxv1.Event) {
-	name := e.GetTenant()
-	c, known := w.customers[name]
-	switch {
-	case !known:
-		c = &Customer{Subscriptions: map[string]tenant.Subscription{}}
-	case !w.owned[name]:
-		c = c.clone()
-	}
-	if w.published {
-		w.customers, w.published = maps.Clone(w.customers), false
-	}
-	w.customers[name], w.owned[name] = c, true
-	if e.GetKind() == aggregate.KindTenant {
-		before := c.Tenant
-		c.Tenant = tenant.Evolve(before, seq, e)
-		w.checkFault(before.Fault == nil && c.Tenant.Fault != nil, seq, e)
-		return
-	}
-	before := c.Subscriptions[e.GetAggregateId()]
-	after := tenant.EvolveSubscription(before, seq, e)
-	c.Subscriptions[e.GetAggregateId()] = after
-	w.checkFault(before.Fault == nil && after.Fault != nil, seq, e)
 }
 
 // checkFault raises the alarm about an aggregate's first event that contradicts its history.

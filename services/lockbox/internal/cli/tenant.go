@@ -234,7 +234,7 @@ func (a *app) tenantSettingsCommand() *cobra.Command {
 		"who is asked when too few approvers resolve: "+strings.Join(spellings[lockboxv1.Fallback](), ", "))
 	f.StringArrayVar(&in.also, "also-tell", nil, "`address[:language]` that is told of every request (repeat for several)")
 	f.StringArrayVar(&in.notAlso, "stop-telling", nil, "`address` that is not told any more (repeat for several)")
-	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "only signed approvals count")
+	f.BoolVar(&in.signedOnly, "signed-approvals-only", false, "refused: lockbox key demand demands signatures")
 	f.BoolVar(&in.withTicket, "access-ends-with-ticket", false,
 		"access that begins from now on ends when its ticket is closed (=false: it stays)")
 	f.Var(&in.deciders, "show-deciders",

@@ -109,9 +109,9 @@ With A alone it is compared with the log as it is now.`,
 
 func (a *app) auditWatchCommand() *cobra.Command {
 	var (
-		address, file, compare string
-		every, age             time.Duration
-		once, acknowledge      bool
+		address, file, compare, writers string
+		every, age                      time.Duration
+		once, acknowledge               bool
 	)
 	t := &trust{}
 	c := &cobra.Command{
@@ -131,11 +131,15 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	f.DurationVar(&every, "interval", verifier.DefaultInterval, "how often to look")
 	f.BoolVar(&once, "once", false, "look once")
 	f.DurationVar(&age, "max-age", 0, "`how long` ago enough witnesses may have cosigned what is shown")
-	f.BoolVar(&acknowledge, "acknowledge", false, "do not say again what was found in entries before")
+	f.BoolVar(&acknowledge, "acknowledge", false, "do not say again what was found before")
+	f.StringVar(&writers, "writers-key", "",
+		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
+	_ = c.MarkFlagFilename("writers-key") // fails only for an unknown flag
 	t.flags(c)
 	c.RunE = a.with(func(ctx context.Context, s *session, _ []string) (err error) {
 		w := a.watcher(t, address)
 		w.State, w.Token, w.MaxAge, w.Acknowledge = file, s.Token, age, acknowledge
+		w.Trust.Writers = first(writers, a.Getenv("LOCKBOX_WRITERS_KEY"))
 		if w.Log == "" {
 			return usage(c, "name the log with --log (or LOCKBOX_LOG)")
 		}

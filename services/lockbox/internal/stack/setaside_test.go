@@ -3,6 +3,7 @@ package stack_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,6 +112,21 @@ func (l *lockbox) whole(through uint64) {
 	})
 }
 
+// says waits until a watcher is shown what is signed by then and says so, and returns what it wrote meanwhile.
+func (l *lockbox) says(w *verifier.Watcher, so func(error) bool) string {
+	l.Helper()
+	var err error
+	within(l.T, patience, "the watcher to see it", func() bool {
+		err = w.Watch(l.Context(), time.Minute, true)
+		return so(err)
+	})
+	out, is := w.Out.(*bytes.Buffer)
+	if !is {
+		l.Fatal("nothing was written")
+	}
+	return out.String()
+}
+
 // A stored message that is no event stops nobody but the guard, and what it stands beside, until a security officer
 // sets it aside.
 //
@@ -122,6 +138,7 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	heard := alarms{zapcore.NewNopCore(), new(sync.Mutex), new(bytes.Buffer)}
 	l.config.Notifier.Groups = map[string][]string{aggregate.SecurityOfficers: {"security@nimbus.example"}}
 	l.config.Log, l.config.RescanEvery, l.config.LogInterval = zap.New(heard), 200*time.Millisecond, time.Second
+	l.config.LogAddr = "127.0.0.1:0"
 	l.open()
 	shadowed := l.requested(l.intent("erin"), request.CustomerNotified)
 	other := l.requested(l.intent("erin"), request.CustomerNotified)
@@ -174,6 +191,13 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 	if m, err := leases.NextMsg(6 * time.Second); err == nil {
 		t.Errorf("the lease is renewed: %x", m.Data)
 	}
+
+	w := l.watcher("audrey")
+	words := l.says(w, func(err error) bool {
+		return errors.Is(err, verifier.ErrInconclusive) &&
+			strings.Contains(err.Error(), "the log shows no bytes for entry") &&
+			strings.Contains(err.Error(), "is no event, or not rightly there: an alarm says so since")
+	})
 
 	l.restart(0)
 	third := l.requested(l.intent("erin"), request.CustomerNotified)
@@ -257,6 +281,13 @@ func TestAMessageThatIsNoEventStopsGrantsUntilItIsSetAside(t *testing.T) {
 		}
 	}
 	l.whole(end)
+	w.Log = l.stack.LogURL()
+	words += l.says(w, func(err error) bool { return errors.Is(err, verifier.ErrContradiction) })
+	if n := strings.Count(words, "is no event, and that its officers set it aside at"); n < 2 {
+		t.Errorf("of what was set aside the customer's watcher says %s", words)
+	}
+	w.Acknowledge = true
+	l.says(w, func(err error) bool { return err == nil })
 	// The log counts the message, which no receipt shows as an event.
 	r, shows := l.receipt("otto", shadowed, end), l.state(shadowed).Version
 	if uint64(len(r.Events)) != shows || r.All || *r.Head != (verifier.Head{Count: shows + 1, Version: shows}) {

@@ -127,9 +127,9 @@ const (
 	faulty       = "the audit-projector, at once: an alarm in its log"
 )
 
-// until says what is going to prevent something.
-func until(what string) string {
-	return notPrevented + " until " + what + " ([planned](../pkg/REQUIREMENTS.md))"
+// signedElse says what comes of it where the customer demands signatures; elsewhere it is not prevented.
+func signedElse(what string) string {
+	return notPrevented + ", but where the customer demands signatures: " + what
 }
 
 // every says how often somebody looks.
@@ -219,8 +219,9 @@ func attempts() []attempt {
 			"LB.API.STREAM.MSG.GET.KEYS", bus.KeyPageSubject(somePage, 0))...)},
 		{portal, "decide for somebody who is not signed in", "refused by the orchestrator", byService(orchestrator),
 			bus.Portal, (*insider).speaksForAnother},
-		{portal, "decide with the token of somebody who is signed in", until("customers sign their approvals"),
-			"all approvers: a mail, at once", bus.Portal, (*insider).decidesWithAToken},
+		{portal, "decide with the token of somebody who is signed in", signedElse("refused by the orchestrator"),
+			"all approvers: a mail, at once; what was refused is in the customer's activity log", bus.Portal,
+			both((*insider).decidesWithAToken, (*insider).decidesUnsigned)},
 		{portal, "ask for access as an engineering tool", "refused by the evaluator: it has no signature of that tool's, " +
 			"and one for another intent, customer or engineer is none", byService(evaluator), bus.Portal,
 			(*insider).signsForAnother},
@@ -276,8 +277,14 @@ func attempts() []attempt {
 		{evaluator, "fill the key store", notPrevented +
 			": what a service writes is limited, not how much; what is there stays", nothing, bus.Evaluator,
 			(*insider).addsKeys},
-		{orchestrator, "forge the approval of a customer's approver", until("customers sign their approvals"),
-			"all approvers: a mail, at once", bus.Orchestrator, (*insider).forgesApproval},
+		{orchestrator, "forge the approval of a customer's approver", signedElse("no access begins on it, " +
+			"and it verifies for nobody"),
+			"all approvers: a mail, at once; where signatures are demanded an alarm of the guard and `audit verify`",
+			bus.Orchestrator, both((*insider).forgesApproval, (*insider).approvesUnsigned)},
+		{orchestrator, "add a key of its own to a customer's", "it verifies for nobody, and nothing that the customer " +
+			"signs is accepted until somebody has looked",
+			"an alarm of the guard, `audit verify`, and whoever pins the customer's keys",
+			bus.Orchestrator, (*insider).addsItsKey},
 		{"orchestrator, but not the one with which it signs", "forge the approval of a customer's approver",
 			"nobody reads it as one: nothing is granted from " + timetext.Duration("en", lease.Lifetime) +
 				" after the guard saw it until a security officer sets it aside",
@@ -359,6 +366,8 @@ func attempts() []attempt {
 			(*insider).inventsARecord},
 		{auditor, "delete or change the records of who looked", byTheBus, serverLog, bus.Projector,
 			refusedToPublish(accessRecords(bus.Portal)[2:]...)},
+		{auditor, "say that witnesses saw a customer's keys before they did",
+			"it counts for nothing: they sign what they saw", nothing, bus.Projector, (*insider).sawNothing},
 		{auditor, "say that all is well when it is not", notPrevented + ": one guard's word is enough",
 			"if what was signed is rewritten, who follows the log: `audit watch` looks " + every(verifier.DefaultInterval) +
 				"; witnesses, receipts and mails hold earlier roots too", bus.Projector, (*insider).saysAllIsWell},

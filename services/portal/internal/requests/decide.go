@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/input"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
+	"github.com/openlockbox/lockbox/services/portal/internal/signing"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
@@ -36,6 +38,10 @@ type deciding struct {
 	Less bool
 	// Ends says when the access that is about to be allowed ends; empty if none is.
 	Ends string
+	// Signs reports that the decision has to be signed, which is done on another page; MaySign that it can be.
+	Signs, MaySign bool
+	// Sign is where the form is posted to be signed.
+	Sign string
 	// TicketClosed reports that an approval gives no access, because the ticket with which it ends is closed.
 	TicketClosed bool
 }
@@ -108,11 +114,14 @@ func (p *pages) onward(v *site.Visit, b verb, to string) error {
 	if v.Keep(path, f.values()) {
 		return v.Redirect(path, 0)
 	}
-	name := "decide" // shown all the same, until it is loaded again
-	if to != "" {
-		name = "confirm"
+	// What is not kept is shown all the same, until it is loaded again.
+	switch to {
+	case "/sign":
+		return p.signPage(v, f, false)
+	case "/confirm":
+		return p.page(v, "confirm", f, http.StatusOK, false)
 	}
-	return p.page(v, name, f, http.StatusOK, false)
+	return p.page(v, "decide", f, http.StatusOK, false)
 }
 
 // again shows the form again.
@@ -142,6 +151,11 @@ func (p *pages) page(v *site.Visit, name string, f form, status int, stale bool)
 		d.Here = d.To + "/confirm"
 	case f.Confirms:
 		d.To += "/confirm"
+	}
+	if name == "confirm" || !f.Confirms {
+		if err := d.sign(v); err != nil {
+			return err
+		}
 	}
 	if err := d.say(); err != nil {
 		return err
@@ -257,7 +271,13 @@ func (p *pages) decide(v *site.Visit, b verb) error {
 	if len(f.Wrong) > 0 {
 		return p.again(v, f, http.StatusBadRequest)
 	}
-	reply, err := v.Do(f.command())
+	c := f.command()
+	if c.Signed, err = signed(v, f.Href(v, r.GetRequestId())); replaced(err) {
+		return p.signPage(v, f, true)
+	} else if err != nil {
+		return err
+	}
+	reply, err := v.Do(c)
 	if err != nil {
 		return p.refused(v, f, err)
 	}
@@ -272,6 +292,10 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 	}
 	switch r.GetCode() {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_INVALID:
+		if keychain.Attempt(r) {
+			v.Counters.Refused(r)
+			return p.show(v, f.of, http.StatusBadRequest, note{Refused: r})
+		}
 		if field := fields[r.GetField()[strings.LastIndex(r.GetField(), ".")+1:]]; field != "" {
 			v.Counters.Refused(r)
 			said := v.Say.Refusal(r)
@@ -284,6 +308,11 @@ func (p *pages) refused(v *site.Visit, f form, err error) error {
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE:
 		v.Counters.Refused(r)
 		return p.unsure(v, f)
+	case lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN:
+		if keychain.Attempt(r) {
+			v.Counters.Refused(r)
+			return p.show(v, f.of, http.StatusForbidden, note{Refused: r})
+		}
 	case lockboxv1.RefusalCode_REFUSAL_CODE_UNAUTHENTICATED:
 		if site.TooLongAgo(err) {
 			v.Keep(f.path(v), f.values())
@@ -323,6 +352,11 @@ func (p *pages) unsure(v *site.Visit, f form) error {
 	}
 	values := f.values()
 	values.Set("command", f.Command)
+	for _, name := range signing.Fields {
+		if is := v.R.PostForm.Get(name); is != "" {
+			values.Set(name, is)
+		}
+	}
 	return v.Render(p.templates, "unsure", http.StatusServiceUnavailable, site.Page{
 		Title: title, Nav: []site.NavItem{}, Data: struct {
 			To, Back string

@@ -59,6 +59,13 @@ func Routes(s *site.Site) ([]site.Route, error) {
 				site.Route{Method: http.MethodPost, Path: path + "/confirm", Side: b.side,
 					Serve: func(v *site.Visit) error { return p.onward(v, b, "/confirm") }})
 		}
+		if verbsSigned[b.Name] != "" {
+			routes = append(routes,
+				site.Route{Method: http.MethodGet, Path: path + "/sign", Side: site.Customer,
+					Serve: func(v *site.Visit) error { return p.sign(v, b) }},
+				site.Route{Method: http.MethodPost, Path: path + "/sign", Side: site.Customer,
+					Serve: func(v *site.Visit) error { return p.signOnward(v, b) }})
+		}
 	}
 	return routes, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/catalogue/names"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -60,6 +61,8 @@ func (s *Speaker) named(r *lockboxv1.Reason) (pairs []any, kind string) {
 		case name == refusal.Kind:
 			kind = p.GetValue()
 			continue
+		case name == "rule" && kind == "signature":
+			value = s.broken(approval.Rule(p.GetValue()))
 		case name == "service":
 			value = names.In(s.Language, p.GetValue())
 		case name == "at" && notTime == nil:
@@ -76,4 +79,27 @@ func (s *Speaker) named(r *lockboxv1.Reason) (pairs []any, kind string) {
 		pairs = append(pairs, strings.ToUpper(name[:1])+name[1:], value)
 	}
 	return pairs, kind
+}
+
+// sameRule are the rules of signatures that mean the same to their reader as another one.
+var sameRule = map[approval.Rule]approval.Rule{
+	approval.RuleValue: approval.RuleForm, approval.RuleKey: approval.RuleForm,
+	approval.RuleAlgorithm: approval.RuleSignature, approval.RuleType: approval.RuleSignature,
+	approval.RuleChallenge: approval.RuleSignature, approval.RuleFlags: approval.RuleSignature,
+	approval.RuleNamespace: approval.RuleSignature, approval.RuleReserved: approval.RuleSignature,
+	approval.RuleHash: approval.RuleSignature, approval.RuleCrossOrigin: approval.RuleOrigin,
+	approval.RuleRelyingParty: approval.RuleOrigin, approval.RulePresence: approval.RuleVerification,
+	approval.RulePin: approval.RuleGenesis, approval.RuleAsOf: approval.RuleProof,
+}
+
+// broken says which rule a signature breaks.
+func (s *Speaker) broken(rule approval.Rule) string {
+	if same, is := sameRule[rule]; is {
+		rule = same
+	}
+	text, err := s.Say("signing.rule." + string(rule))
+	if err != nil {
+		return string(rule) // of a later version
+	}
+	return text
 }

@@ -102,7 +102,9 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	every := f.Duration("interval", verifier.DefaultInterval, "`how long` between two looks")
 	once := f.Bool("once", false, "look once")
 	age := f.Duration("max-age", 0, "`how long` ago enough witnesses may have cosigned what is shown")
-	acknowledge := f.Bool("acknowledge", false, "do not say again what was found in entries before")
+	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
+		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
+	acknowledge := f.Bool("acknowledge", false, "do not say again what was found before")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
@@ -122,6 +124,7 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 		}
 	}
 	w.Tenant, w.State, w.MaxAge, w.Acknowledge = *tenant, *state, *age, *acknowledge
+	w.Trust.Writers = *writers
 	w.Token = func(context.Context) (string, error) { return readToken(*token) }
 	return w.Watch(ctx, *every, *once)
 }
@@ -157,15 +160,20 @@ With A alone it is compared with the log as it is now.`,
 }
 
 func checkEvidence(_ context.Context, args []string, env Environment) error {
-	f := newFlags("evidence FILE", `Checks what watch or compare kept as evidence against a log, offline, by the log's key alone: that the log signed what is
-in it, and that this cannot all be true. Whoever is shown such a file needs nothing else to be convinced.`,
+	f := newFlags("evidence FILE", `Checks what watch or compare kept as evidence against a log, offline, by the log's key: that the log signed what is in it, and
+that this cannot all be true, or breaks the rules. Whoever is shown such a file needs nothing else to be convinced, but for the
+writers' key (--writers-key) where it is about who signed an event.`,
 		"  verifier evidence lockbox-log-meadowbank.contradiction-20261130T120000.000Z.json --log-key log.vkey")
 	trusted := trust(f, env)
+	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
+		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	names, err := f.parse(args, env.Out, "FILE")
 	if err != nil {
 		return err
 	}
-	e, err := verifier.CheckEvidence(names[0], trusted())
+	t := trusted()
+	t.Writers = *writers
+	e, err := verifier.CheckEvidence(names[0], t)
 	if err != nil {
 		return err
 	}

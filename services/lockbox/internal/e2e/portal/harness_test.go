@@ -114,6 +114,13 @@ func startWith(t *testing.T, log *zap.Logger, terms request.Terms) *world {
 
 // launch is `lockbox up --demo` on free ports.
 func launch(dir string, log *zap.Logger, terms request.Terms) (info runinfo.Info, stop func() error, err error) {
+	return launchWith(dir, log, terms, func(*stack.Config) {})
+}
+
+// launchWith is launch with something set otherwise.
+func launchWith(
+	dir string, log *zap.Logger, terms request.Terms, set func(*stack.Config),
+) (info runinfo.Info, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	stop = func() error {
@@ -122,17 +129,17 @@ func launch(dir string, log *zap.Logger, terms request.Terms) (info runinfo.Info
 	}
 	mails := demo.Notifier()
 	mails.DigestAfter = 0 // each page is opened from its own mail
+	config := stack.Config{
+		Host: "127.0.0.1", Port: -1, Terms: terms,
+		Tools:    []evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)},
+		Limits:   policy.NoLimits(), // erin asks for everything
+		Notifier: mails, MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
+		Log: log, Metrics: observe.NewMetrics(),
+	}
+	set(&config)
 	go func() {
-		ended <- up.Run(ctx, up.Options{
-			Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard, Program: "lockbox",
-			Stack: stack.Config{
-				Host: "127.0.0.1", Port: -1, Terms: terms,
-				Tools:    []evaluator.Tool{evaluator.Unlimited(client.Tool), evaluator.Unlimited(bus.PortalTool)},
-				Limits:   policy.NoLimits(), // erin asks for everything
-				Notifier: mails, MailboxHTTP: "127.0.0.1:0", Portal: &portal.Config{Listen: "127.0.0.1:0"},
-				Log: log, Metrics: observe.NewMetrics(),
-			},
-		})
+		ended <- up.Run(ctx, up.Options{Dir: dir, Demo: true, IssuerAddr: "127.0.0.1:0", Out: io.Discard,
+			Program: "lockbox", Stack: config})
 	}()
 	for {
 		if info, err := runinfo.Read(dir); err == nil {
