@@ -35,6 +35,12 @@ func OnlyFor(sender string) (tenant string, limited bool) {
 	return strings.ReplaceAll(strings.ToLower(name), "_", "-"), limited
 }
 
+// IsPortal reports whether a sender's account is a portal's, of the provider's or of a customer's own.
+func IsPortal(sender string) bool {
+	_, own := OnlyFor(sender)
+	return own || sender == Portal.Account()
+}
+
 // Within refuses (FORBIDDEN) what a customer's own portal sends about another tenant than its own.
 func Within(sender, tenant string) error {
 	if own, limited := OnlyFor(sender); limited && tenant != own {

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -114,6 +115,9 @@ func (o *orchestrator) command(
 	about, sender, err := check(subject, c)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(c.GetPortalSha256()); n > 0 && (n != sha256.Size || !bus.IsPortal(sender)) {
+		return nil, refusal.Invalid("portal_sha256", "bad input", "only a portal says, in 32 bytes, what its pages are made of")
 	}
 	if c.GetSetAsideMessage() != nil {
 		return o.setAside(ctx, c)
@@ -336,7 +340,7 @@ func (o *orchestrator) decide(
 		h := history(states, about)
 		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil
 	}
-	e.TraceParent = c.GetTraceParent()
+	e.TraceParent, e.PortalSha256 = c.GetTraceParent(), c.GetPortalSha256()
 	if err := repository.Identify(e.Event); err != nil {
 		return nil, err
 	}

@@ -211,6 +211,10 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	if err != nil {
 		return nil, err
 	}
+	_, build, err := Build()
+	if err != nil {
+		return nil, err
+	}
 	silent := new(atomic.Bool)
 	rt.Healthy(func(context.Context) error {
 		if silent.Load() {
@@ -219,7 +223,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 		return nil
 	})
 	s := &site.Site{
-		Caller:        traced.Caller{Caller: bus.Caller{Conn: rt.Conn, Silent: silent}},
+		Caller:        traced.Caller{Caller: bus.Caller{Conn: rt.Conn, Silent: silent}, Build: build[:]},
 		Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,

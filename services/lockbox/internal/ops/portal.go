@@ -1,10 +1,15 @@
 package ops
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/input"
@@ -44,7 +49,7 @@ func portalCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&customer, "customer", "", "the customer's `ID` as a tenant")
 	c.Flags().StringVar(&file, "config", "portal.yaml", "configuration `file`")
-	c.AddCommand(portalKeyCommand())
+	c.AddCommand(portalKeyCommand(), portalHashesCommand())
 	return c
 }
 
@@ -74,4 +79,73 @@ func portalKeyCommand() *cobra.Command {
 	c.Flags().StringVar(&customer, "customer", "", "the customer's `ID` as a tenant")
 	c.Flags().StringVar(&dir, "dir", "keys", "directory of the key")
 	return c
+}
+
+func portalHashesCommand() *cobra.Command {
+	var url string
+	c := &cobra.Command{
+		Use: "hashes", Short: "Say what the portal's pages are made of in this version, or compare with a portal", Args: cobra.NoArgs,
+		Long: "Prints the SHA-256 of each script, style, template and message of this version's portal, and one over all of them, which whoever\n" +
+			"builds the same version gets too. Events that people caused in a portal hold it as portal_sha256, by that portal's own account.\n" +
+			"With --url, gets what that portal gives to browsers as it is (scripts, styles, pictures), and says what is another than here.\n\n" +
+			"That proves what this machine got, now. It does not prove what another browser gets, or that the pages around it, which the\n" +
+			"portal makes anew for each reader, are made from these templates. Who has to know runs the portal: lockbox help portal.",
+		Example: "  lockbox portal hashes\n  lockbox portal hashes --url https://lockbox.example.org",
+		RunE: func(c *cobra.Command, _ []string) error {
+			parts, sum, err := portal.Build()
+			if err != nil {
+				return err
+			}
+			if url != "" {
+				return compare(c.Context(), c.OutOrStdout(), url, parts)
+			}
+			for _, p := range parts {
+				if _, err := fmt.Fprintf(c.OutOrStdout(), "%x  %s\n", p.SHA256, p.Name); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "\n%x  in all\n", sum)
+			return err
+		},
+	}
+	c.Flags().StringVar(&url, "url", "", "`URL` of a portal to compare with")
+	return c
+}
+
+// mostAsset is more than any asset has, in bytes.
+const mostAsset = 1 << 20
+
+// compare gets what a portal serves as it is, and fails if anything is another than it should be.
+func compare(ctx context.Context, out io.Writer, url string, parts []portal.Part) error {
+	others := 0
+	for _, p := range parts {
+		if p.Path == "" {
+			continue
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+p.Path, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(io.LimitReader(answer.Body, mostAsset))
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
+			return err
+		}
+		is := "as here"
+		if answer.StatusCode != http.StatusOK {
+			is, others = "is not served: another version, or another program", others+1
+		} else if sha256.Sum256(data) != p.SHA256 {
+			is, others = fmt.Sprintf("IS ANOTHER: %x", sha256.Sum256(data)), others+1
+		}
+		if _, err := fmt.Fprintf(out, "%s  %s\n", p.Name, is); err != nil {
+			return err
+		}
+	}
+	if others > 0 {
+		return fmt.Errorf("%d of what %s gives to browsers are not those of this version", others, url)
+	}
+	return nil
 }

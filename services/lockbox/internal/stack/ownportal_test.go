@@ -1,7 +1,9 @@
 package stack_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -64,7 +67,7 @@ func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 	caller := bus.Caller{Conn: nc, Timeout: 10 * time.Second}
 	tenantOf := func(tenant, token string) error {
 		_, err := caller.Ask(t.Context(), token, &lockboxv1.Query{Tenant: tenant,
-			Ask: &lockboxv1.Query_GetTenant_{GetTenant: &lockboxv1.Query_GetTenant{}}})
+			Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
 		return err
 	}
 	must(t, tenantOf(bank, l.token("otto")))
@@ -81,11 +84,11 @@ func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	others := l.token("heidi")
+	others := l.token("hana")
 	refused("another customer, with a token of theirs", tenantOf(health, others))
 	refused("another customer, with a token of its own", tenantOf(health, l.token("otto")))
 	refused("no customer, with a token of the provider's", tenantOf("", l.token("erin")))
-	refused("its customer, with a token of the provider's", tenantOf(bank, l.token("nadia")))
+	refused("its customer, with a token of the provider's", tenantOf(bank, l.token("erin")))
 	_, err = caller.Ask(t.Context(), others, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
 	refused("who another customer's person is", err)
 	_, err = caller.Ask(t.Context(), "", &lockboxv1.Query{Tenant: health, Ask: &lockboxv1.Query_GetSignIn{
@@ -97,13 +100,21 @@ func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 	}{
 		"another customer's settings": {health, others, &lockboxv1.Command{Action: &lockboxv1.Command_DisableLockbox{
 			DisableLockbox: &lockboxv1.DisableLockbox{Reason: "x"}}}},
-		"its own, by the provider": {bank, l.token("orla"), &lockboxv1.Command{
+		"its own, by the provider": {bank, l.token("onboarding"), &lockboxv1.Command{
 			Action: &lockboxv1.Command_ChangeSupportPlan{ChangeSupportPlan: &lockboxv1.ChangeSupportPlan{
 				Plan: lockboxv1.SupportPlan_SUPPORT_PLAN_BASIC}}}},
 	} {
 		of.c.Tenant = of.tenant
 		_, err := caller.Do(t.Context(), of.token, of.c)
 		refused(what, err)
+	}
+
+	// Only a portal says of what its pages are made.
+	client := bus.Caller{Conn: l.client, Timeout: 10 * time.Second}
+	if _, err := client.Do(t.Context(), l.token("grace"), &lockboxv1.Command{Tenant: bank, PortalSha256: make([]byte, 32),
+		Action: &lockboxv1.Command_DisableLockbox{DisableLockbox: &lockboxv1.DisableLockbox{Reason: "x"}},
+	}); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) {
+		t.Errorf("the command line says that it is a portal: %v", err)
 	}
 
 	// The subject says whose it is, and nobody can send under another's.
@@ -143,6 +154,24 @@ func isDenied(t *testing.T, denied <-chan error, what string) {
 	case <-time.After(patience):
 		t.Errorf("%s was not refused", what)
 	}
+}
+
+// post sends JSON, once.
+func post(t *testing.T, url, token, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	must(t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	id, err := uuid.NewV7()
+	must(t, err)
+	r.Header.Set("Idempotency-Key", id.String())
+	answer, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	said, err := io.ReadAll(answer.Body)
+	must(t, err)
+	return answer.StatusCode, string(said)
 }
 
 // A portal of the customer's own serves its people, and turns others' away.
@@ -190,7 +219,31 @@ func TestACustomersOwnPortalServes(t *testing.T) {
 	if code != http.StatusOK || !json.Valid([]byte(list)) {
 		t.Errorf("the customer's own: %d, %s", code, list)
 	}
-	for _, who := range []string{"heidi", "erin"} {
+	// What comes of it says of which pages it came, by the portal's account.
+	parts, sum, err := portal.Build()
+	must(t, err)
+	for _, part := range parts {
+		if part.Path == "" {
+			continue
+		}
+		if code, body := get(part.Path, ""); code != http.StatusOK || sha256.Sum256([]byte(body)) != part.SHA256 {
+			t.Errorf("%s: %d, and not as it is built", part.Name, code)
+		}
+	}
+	asked := l.requested(l.intent("erin"), request.CustomerNotified)
+	if code, body := post(t, url+"/lockbox/v1/requests/"+asked+"/deny", l.token("otto"), `{"reason": "Not now."}`); code !=
+		http.StatusOK {
+		t.Errorf("denying: %d, %s", code, body)
+	}
+	l.reaches(asked, request.Denied)
+	entries, err := l.watch.LoadAtLeader(t.Context(), aggregate.Request(bank, asked))
+	must(t, err)
+	for _, e := range entries {
+		if d := e.Event; d.GetCustomerDenied() != nil && !bytes.Equal(d.GetPortalSha256(), sum[:]) {
+			t.Errorf("it came of %x, not of %x", d.GetPortalSha256(), sum)
+		}
+	}
+	for _, who := range []string{"hana", "erin"} {
 		if code, body := get("/lockbox/v1/requests", l.token(who)); code < 400 {
 			t.Errorf("%s: %d, %s", who, code, body)
 		}
