@@ -132,8 +132,9 @@ func (c *Chain) Last() (digest [32]byte, number, sequence uint64) {
 	return c.last, c.number, c.sequence
 }
 
-// Demand is what the tenant demanded of its event of that sequence.
-func (c *Chain) Demand(sequence uint64) (d Demand) {
+// Demand is what the tenant demanded of its event of that sequence: nothing before the genesis.
+func (c *Chain) Demand(sequence uint64) Demand {
+	d := DemandNone
 	for _, set := range c.demands {
 		if set.from != 0 && set.from <= sequence {
 			d = set.demand

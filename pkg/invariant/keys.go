@@ -2,6 +2,7 @@ package invariant
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,8 +12,8 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
-	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/approval/sighted"
+	"github.com/openlockbox/lockbox/pkg/erasable"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
@@ -251,10 +252,14 @@ func commentHolds(d approval.Decision, e *lockboxv1.Event) error {
 // signedChanges checks the signatures that changes of settings carry.
 func (b *book) signedChanges(of aggregate.Key, events []Recorded, broken say) {
 	for i, r := range events {
+		k := b.keysOf(of.Tenant)
 		if r.Event.GetSigned() == nil {
+			// Of keys that do not hold, nothing is known about where a demand begins; they are a finding of their own.
+			if k.chain != nil && k.demand(r.Sequence) != approval.DemandNone && getsAround[aggregate.TypeOf(r.Event)] != "" {
+				broken("I23", r, "the customer demands that this is signed, and it is not")
+			}
 			continue
 		}
-		k := b.keysOf(of.Tenant)
 		if k.chain == nil {
 			broken("I23", r, "it is signed, and the customer has no keys")
 			continue
@@ -265,10 +270,21 @@ func (b *book) signedChanges(of aggregate.Key, events []Recorded, broken say) {
 			broken("I23", r, "what is signed does not hold: %v", err)
 		case by.Person.Account != accountOf(r.Event.GetActor().GetPerson()):
 			broken("I23", r, "somebody else signed it")
+		case c.Change != cmp.Or(getsAround[aggregate.TypeOf(r.Event)], approval.Settings):
+			broken("I23", r, "it was signed for another change")
 		case c.Kind != of.Kind || c.ID != of.ID || i == 0 || !follows(c.Follows, events[i-1]):
 			broken("I23", r, "it was signed for another place")
 		}
 	}
+}
+
+// getsAround are the events that could get around a demand for signatures, by what a statement calls such a change. Of
+// settings it depends on which changed, so they are left out.
+var getsAround = map[string]string{
+	"LockboxDisabled": approval.SwitchOff, "PreviewSignedOff": approval.LeavePreview,
+	"RoleAssigned": approval.Roles, "RoleRemoved": approval.Roles, "RoleInvited": approval.Roles,
+	"InvitationConfirmed": approval.Roles, "SignInChangeProposed": approval.SignIn,
+	"SignInChangeConfirmed": approval.SignIn, "FormerSignInEnded": approval.SignIn,
 }
 
 func follows(e approval.Event, before Recorded) bool {

@@ -231,6 +231,27 @@ func (s State) Demand(place uint64) approval.Demand {
 	return s.Chain.Demand(place)
 }
 
+// Began is the sequence of the genesis; 0 before there is one.
+func (s State) Began() uint64 {
+	if s.Chain == nil {
+		return 0
+	}
+	return s.entries[0].Sequence
+}
+
+// Key is an enrolled key by its id, whether it counts or not.
+func (s State) Key(id string) (k approval.Enrolled, is bool) {
+	if s.Chain == nil {
+		return k, false
+	}
+	keys := s.Chain.Keys()
+	i := slices.IndexFunc(keys, func(k approval.Enrolled) bool { return k.ID == id })
+	if i < 0 {
+		return k, false
+	}
+	return keys[i], true
+}
+
 // KeysOf are somebody's keys that count at a place.
 func (s State) KeysOf(p *lockboxv1.Person, place uint64) (keys []approval.Enrolled) {
 	if s.Chain == nil {

@@ -70,6 +70,19 @@ func (s State) Holder(signed *lockboxv1.SignedStatement, version uint64) (approv
 	return a.Person, err
 }
 
+// HolderOfChange verifies a signed change of something, as far as it says who signed: an administrator's key of this
+// chain, which counts at a place after everything.
+func (s State) HolderOfChange(signed *lockboxv1.SignedStatement) (approval.Person, error) {
+	if s.Chain == nil || s.Fault != nil {
+		return approval.Person{}, refuse("keys", approval.RuleGenesis, "there is no chain of keys that holds")
+	}
+	_, key, err := s.Chain.Changes(approval.Stored{Sequence: Now, Signed: FromProto(signed)})
+	if err == nil && key.Role != approval.Administrator {
+		err = refuse("key", approval.RuleAuthority, "a change is signed with an administrator's key")
+	}
+	return key.Person, err
+}
+
 // place is where the event of a version stands; Now if it is yet to be stored.
 func place(events []Exact, version uint64) uint64 {
 	if version == 0 || version > uint64(len(events)) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/reason"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -27,6 +28,8 @@ type Facts struct {
 	// By is the engineer, from the verified token.
 	By     *lockboxv1.Actor
 	Tenant tenant.State
+	// Keys are those with which the tenant's people sign: what they had to sign and did not counts for nothing (R42).
+	Keys keychain.State
 	// Subscription is nil for a tenant-scoped intent.
 	Subscription *tenant.Subscription
 	// Ticket is nil if the intent names none.
@@ -45,8 +48,8 @@ func Evaluate(
 	s := subject{
 		intent: f.Intent, by: f.By, tenantSequence: f.Tenant.Sequence,
 		tenant: &lockboxv1.TenantFacts{
-			Id: f.Intent.GetTenant(), LockboxEnabled: f.Tenant.Enabled, SupportPlan: f.Tenant.Plan,
-			PreviewSignedUp: f.Tenant.SignedUp(f.Intent.GetResourceType()),
+			Id: f.Intent.GetTenant(), LockboxEnabled: f.Keys.Enabled(f.Tenant), SupportPlan: f.Tenant.Plan,
+			PreviewSignedUp: f.Keys.SignedUp(f.Tenant, f.Intent.GetResourceType()),
 		},
 		subscriptionMissing: f.Subscription != nil && !f.Subscription.Registered(),
 		subscriptionFaulty:  f.Subscription != nil && f.Subscription.Fault != nil,

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
@@ -186,7 +187,7 @@ func (s States) World(r request.State) request.World {
 		w.Ticket = s.Ticket(tenantID, r.TicketID)
 	}
 	if subscriptionID != "" {
-		w.Ownership = s.Ownership(subscriptionID)
+		w.Ownership = s.believed(s.Ownership(subscriptionID))
 		sub := s.Subscription(tenantID, w.Ownership.Spelling(tenantID, subscriptionID))
 		if !w.Ownership.Of(tenantID) {
 			sub.GivenUp, sub.Roles = true, tenant.Roles{}
@@ -204,8 +205,8 @@ func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Ke
 
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
 // aggregates themselves, their tenants with the keys of their people and, as far as a request is known, its
-// subscription with its owner, its ticket if access ends with that and, if the customer is not asked, the catalogue; of
-// an ownership, the subscriptions that follow it.
+// subscription with its owner and the keys of those who had it, its ticket if access ends with that and, if the customer
+// is not asked, the catalogue; of an ownership, the subscriptions that follow it, with the keys of whose they are.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {
@@ -221,9 +222,10 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 			add(aggregate.Keys(key.Tenant))
 		}
 		if o, is := s[key].(*tenant.Ownership); is {
-			for _, r := range append([]*lockboxv1.OwnedSubscription{o.Owner}, o.Former...) {
+			for _, r := range slices.Concat([]*lockboxv1.OwnedSubscription{o.Owner}, o.Contested, o.Former) {
 				if r != nil {
 					add(aggregate.Subscription(r.GetTenant(), r.GetSubscriptionId()))
+					add(aggregate.Keys(r.GetTenant()))
 				}
 			}
 		}
@@ -234,6 +236,11 @@ func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 		if id := r.Intent.GetSubscriptionId(); id != "" {
 			for _, of := range s.SubscriptionKeys(key.Tenant, id) {
 				add(of)
+			}
+			for _, g := range s.Ownership(id).Given {
+				for _, by := range g.By {
+					add(aggregate.Keys(by.GetTenant()))
+				}
 			}
 		}
 		if request.EndsWithTicket(*r, s.Tenant(key.Tenant)) {
@@ -254,12 +261,8 @@ func (s States) Decide(c aggregate.Command, l tenant.Limits, now time.Time) (Dec
 	}
 	t := s.Tenant(about.Tenant)
 	switch about.Kind {
-	case aggregate.KindTenant:
-		return unfolded(tenant.Decide(t, c, l, now))
-	case aggregate.KindSubscription:
-		return unfolded(tenant.DecideSubscription(t, s.Subscription(about.Tenant, about.ID), c, l, now))
-	case aggregate.KindOwnership:
-		return unfolded(tenant.DecideOwnership(s.Tenant(c.GetTenant()), s.Ownership(about.ID), c, now))
+	case aggregate.KindTenant, aggregate.KindSubscription, aggregate.KindOwnership:
+		return unfolded(s.change(about, c, l, now))
 	case aggregate.KindTicket:
 		return unfolded(ticket.Decide(s.Ticket(about.Tenant, about.ID), t, c, now))
 	case aggregate.KindPolicy:

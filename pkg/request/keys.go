@@ -20,11 +20,23 @@ func (s State) Given() (all []keychain.Given) {
 	return all
 }
 
+// required is how many different people have to have signed: as many as were asked for, or as the tenant last demanded
+// before that. Fewer were asked for only if the orchestrator's key was used to say so.
+func (w World) required(s State) uint64 {
+	required := uint64(s.Notified.GetRequiredApprovals())
+	for _, e := range w.Events {
+		if e.Type == "CustomerNotified" {
+			required = max(required, uint64(w.Keys.Required(w.Tenant, e.Sequence))) // #nosec G115 -- at least 1
+		}
+	}
+	return required
+}
+
 // sign puts what the sender has signed into the event of a decision of the customer's. It refuses a signature that does
 // not hold, and the decision if it has to be signed and is not (R42): an approval wherever that is demanded, a denial
 // of whoever has a key, never a revocation.
 func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) error {
-	g, decides := DecisionIn(e)
+	g, decides := Given(e)
 	if !decides || !aggregate.Customer(c.By) {
 		return nil
 	}
@@ -51,9 +63,9 @@ func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) erro
 	return nil
 }
 
-// DecisionIn returns the decision of a customer's that an event is, without its signature.
-func DecisionIn(e *lockboxv1.Event) (g keychain.Given, is bool) {
-	g.By, g.Version = e.GetActor().GetPerson(), e.GetVersion()
+// Given returns the decision that an event is, and what it is signed with; false if it is none.
+func Given(e *lockboxv1.Event) (g keychain.Given, is bool) {
+	g.Signed, g.By, g.Version = e.GetSigned(), e.GetActor().GetPerson(), e.GetVersion()
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerApproved:
 		g.Verb, g.Reason = approval.Approve, f.CustomerApproved.GetReason()

@@ -103,9 +103,17 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 		if w.Tenant.SignedUp(s.Intent.GetResourceType()) {
 			return lockboxv1.ReasonCode_REASON_CODE_PREVIEW_SIGNED_UP, "the tenant has signed up for the preview since" // R8
 		}
+		if w.Keys.SignedUp(w.Tenant, s.Intent.GetResourceType()) {
+			return lockboxv1.ReasonCode_REASON_CODE_CHANGE_NOT_SIGNED,
+				"the tenant demands signatures, and left the preview without one" // R42
+		}
 	case lockboxv1.Waiver_WAIVER_LOCKBOX_NOT_ENABLED:
 		if w.Tenant.Enabled {
 			return lockboxv1.ReasonCode_REASON_CODE_LOCKBOX_ENABLED, "the tenant has switched Lockbox on since" // R2
+		}
+		if w.Keys.Enabled(w.Tenant) {
+			return lockboxv1.ReasonCode_REASON_CODE_CHANGE_NOT_SIGNED,
+				"the tenant demands signatures, and Lockbox was switched off without one" // R42
 		}
 	case lockboxv1.Waiver_WAIVER_EMERGENCY:
 		officer := slices.ContainsFunc(s.InternalDecisions, func(d *lockboxv1.Decision) bool {
@@ -123,7 +131,7 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 				still++
 			}
 		}
-		if err := w.Keys.Enough(s.Given(), w.Events, uint64(s.Notified.GetRequiredApprovals())); err != nil {
+		if err := w.Keys.Enough(s.Given(), w.Events, w.required(s)); err != nil {
 			return lockboxv1.ReasonCode_REASON_CODE_APPROVAL_NOT_SIGNED,
 				"the approvals are not signed as the customer demands" // R42
 		}

@@ -170,3 +170,25 @@ func (s *Story) hold(what string, err error) {
 		panic(fmt.Sprintf("story: %s: %v", what, err))
 	}
 }
+
+// SignChange puts the signed statement of a change into its command. of is the aggregate that changes: of a transfer,
+// the subscription as whoever gives it up has it.
+func (s *Story) SignChange(h Keyholder, of aggregate.Key, c *lockboxv1.Command) *lockboxv1.Command {
+	v := s.SigningView(of.Tenant, "")
+	for _, e := range s.Entries {
+		if aggregate.KeyOf(e.Event) == of {
+			sum := sha256.Sum256(e.Data)
+			v.Events = []*lockboxv1.RestsOn{{Version: e.Event.GetVersion(), Type: aggregate.TypeOf(e.Event), Sha256: sum[:],
+				Stored: e.Data}}
+		}
+	}
+	choice := keychain.Choice{By: keychain.AccountOf(h.By.GetPerson()), Key: h.Key.ID(), Now: s.Now, Language: "en",
+		Nonce: sha256.Sum256([]byte(s.ID())), Salt: sha256.Sum256([]byte("salt"))}
+	is, err := keychain.ComposeChange(v, of.Kind, of.ID, c, choice, func(c approval.Change) string { return c.Change })
+	s.hold("statement", err)
+	statement, err := is.Bytes()
+	s.hold("statement", err)
+	c.Signed = keychain.ToProto(approvaltest.Signed(approval.FormatChange, statement, h.Key))
+	c.Signed.CommentSalt = hex.EncodeToString(choice.Salt[:])
+	return c
+}

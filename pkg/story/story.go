@@ -163,7 +163,7 @@ func (s *Story) Submit(by *lockboxv1.Actor, intent *lockboxv1.AccessIntent) stri
 	r := s.States.Request(about)
 	w := s.States.World(r)
 	facts := policy.Facts{
-		Intent: r.Intent, By: by, Tenant: w.Tenant, Subscription: w.Subscription,
+		Intent: r.Intent, By: by, Tenant: w.Tenant, Keys: w.Keys, Subscription: w.Subscription,
 		History: &lockboxv1.EngineerHistory{Requests: 7, Denied: 1},
 	}
 	if r.TicketID != "" {

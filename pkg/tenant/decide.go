@@ -411,12 +411,18 @@ func settings(in *lockboxv1.TenantSettings, by *lockboxv1.Actor) (*lockboxv1.Ten
 	if err := authenticationAge(settingsField+".max_authentication_age", in.GetMaxAuthenticationAge(), by); err != nil {
 		return nil, err
 	}
-	out := proto.CloneOf(in)
+	return Whole(in), nil
+}
+
+// Whole returns a copy of settings in which what is not set is as it counts.
+func Whole(in *lockboxv1.TenantSettings) *lockboxv1.TenantSettings {
+	out := &lockboxv1.TenantSettings{}
+	proto.Merge(out, in)
 	out.RequiredApprovals = max(1, in.GetRequiredApprovals())
 	if in.GetFallback() == lockboxv1.Fallback_FALLBACK_UNSPECIFIED {
 		out.Fallback = lockboxv1.Fallback_FALLBACK_GLOBAL_ADMINISTRATORS
 	}
-	return out, nil
+	return out
 }
 
 func eligible(roles Roles, field, id string, by *lockboxv1.Actor) (Assignment, error) {

@@ -22,10 +22,18 @@ type Ownership struct {
 	Contested []*lockboxv1.OwnedSubscription
 	// Former are the registrations that ended when the subscription went to its owner.
 	Former []*lockboxv1.OwnedSubscription
+	// Given are the transfers, the oldest first, each with what it was transferred from.
+	Given []Given
 	// Reason is why it was transferred last.
 	Reason string
 	// By is who recorded the owner; nil if the customer's own registration was adopted.
 	By *lockboxv1.Actor
+}
+
+// Given is a transfer, and what it ended.
+type Given struct {
+	Stored
+	By []*lockboxv1.OwnedSubscription
 }
 
 // Of reports whether the subscription belongs to a tenant.
@@ -94,6 +102,7 @@ func (o *Ownership) apply(e *lockboxv1.Event) (broken string) {
 		o.Former = slices.DeleteFunc(o.registered(), func(r *lockboxv1.OwnedSubscription) bool {
 			return r.GetTenant() == t.GetOwner().GetTenant() && r.GetSubscriptionId() == t.GetOwner().GetSubscriptionId()
 		})
+		o.Given = append(slices.Clip(o.Given), Given{Stored{o.Sequence, e}, o.Former})
 		o.Owner, o.Contested, o.Reason, o.By = t.GetOwner(), nil, t.GetReason(), e.GetActor()
 	}
 	return o.names(o.Owner)

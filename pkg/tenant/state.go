@@ -31,11 +31,28 @@ type State struct {
 	Webhooks []Webhook
 	// SignedIn: somebody of the tenant has signed in, so that it is theirs to change.
 	SignedIn bool
+	// Off is what switched Lockbox off last; without an event while it is on, and if it never was.
+	Off Stored
+	// Required are the changes of how many different people have to approve, and the settings that were signed; the
+	// oldest first.
+	Required []Stored
+	// left is what left a preview last, by resource type.
+	left map[string]Stored
 	// changed is the last change of what people see and decide on.
 	changed aggregate.Changed
 	// ended are the URLs of issuers that are accepted no longer.
 	ended []string
 }
+
+// Stored is an event as it is stored, on which more rests than the fold can know: whether it had to be signed by the
+// customer, and is (R42).
+type Stored struct {
+	Sequence uint64
+	Event    *lockboxv1.Event
+}
+
+// Left is what left the preview of a resource type last; without an event if nothing did.
+func (s State) Left(resourceType string) Stored { return s.left[resourceType] }
 
 // SignedUp reports whether the tenant takes part in the preview of a resource type (R8).
 func (s State) SignedUp(resourceType string) bool { return s.previews[resourceType] }
@@ -97,15 +114,23 @@ func (s *State) applyOther(e *lockboxv1.Event) (broken string) {
 	case *lockboxv1.Event_SupportPlanChanged:
 		s.Plan = f.SupportPlanChanged.GetTo()
 	case *lockboxv1.Event_LockboxEnabled:
-		s.Enabled = true
+		s.Enabled, s.Off = true, Stored{}
 	case *lockboxv1.Event_LockboxDisabled:
-		s.Enabled = false
+		s.Enabled, s.Off = false, Stored{s.Sequence, e}
 	case *lockboxv1.Event_PreviewSignedUp:
 		s.previews = with(s.previews, f.PreviewSignedUp.GetResourceType(), true)
 	case *lockboxv1.Event_PreviewSignedOff:
 		s.previews = with(s.previews, f.PreviewSignedOff.GetResourceType(), false)
+		s.left = maps.Clone(s.left)
+		if s.left == nil {
+			s.left = map[string]Stored{}
+		}
+		s.left[f.PreviewSignedOff.GetResourceType()] = Stored{s.Sequence, e}
 	case *lockboxv1.Event_SettingsChanged:
-		s.Settings = f.SettingsChanged.GetSettings()
+		before := s.RequiredApprovals()
+		if s.Settings = f.SettingsChanged.GetSettings(); s.RequiredApprovals() != before || e.GetSigned() != nil {
+			s.Required = append(slices.Clip(s.Required), Stored{s.Sequence, e})
+		}
 	default:
 		return s.Roles.apply(s, e)
 	}

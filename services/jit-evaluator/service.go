@@ -292,7 +292,8 @@ func (e *evaluator) verdict(
 		return repository.Decided{}, err
 	}
 	w := states.World(s)
-	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Subscription: w.Subscription}
+	f := policy.Facts{Intent: s.Intent, By: s.Requester, Tenant: w.Tenant, Keys: w.Keys,
+		Subscription: w.Subscription}
 	if s.TicketID != "" {
 		t := states.Ticket(s.Tenant, s.TicketID)
 		f.Ticket = &t
@@ -316,7 +317,8 @@ func (e *evaluator) basis(
 	ctx context.Context, about aggregate.Key, sub *request.Submission,
 ) (repository.States, error) {
 	in := sub.Intent
-	keys := []aggregate.Key{aggregate.Tenant(about.Tenant), aggregate.Rules, aggregate.Catalogue}
+	keys := []aggregate.Key{aggregate.Tenant(about.Tenant), aggregate.Keys(about.Tenant), aggregate.Rules,
+		aggregate.Catalogue}
 	if id := in.GetSubscriptionId(); id != "" {
 		keys = append(keys, repository.States{}.SubscriptionKeys(about.Tenant, id)...)
 	}

@@ -148,6 +148,9 @@ func (o *orchestrator) command(
 			by, err = o.verify(c, states.Tenant(c.GetTenant()))
 		}
 		if err == nil {
+			err = o.checkIssuer(c)
+		}
+		if err == nil {
 			err = bus.ByCustomer(sender, aggregate.Customer(by))
 		}
 		if err != nil {
@@ -258,13 +261,18 @@ func (o *orchestrator) verify(c *lockboxv1.Command, t tenant.State) (*lockboxv1.
 		return nil, err
 	}
 	o.callers.Verified(c.GetTenant(), c.GetToken(), by)
+	return by, nil
+}
+
+// checkIssuer refuses a command that names a tenant's issuer which could not be used.
+func (o *orchestrator) checkIssuer(c *lockboxv1.Command) error {
 	if creation := c.GetCreateTenant(); creation != nil {
-		return by, identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers)
+		return identity.CheckTenantIssuer(creation.GetIssuer(), o.Issuers)
 	}
 	if next := c.GetProposeSignInChange().GetChange().GetIssuer(); next != nil {
-		return by, proposedIssuer(identity.CheckTenantIssuer(next, o.Issuers))
+		return proposedIssuer(identity.CheckTenantIssuer(next, o.Issuers))
 	}
-	return by, nil
+	return nil
 }
 
 // proposedIssuer names the fields of a refused issuer as the proposal has them.

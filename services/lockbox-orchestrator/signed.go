@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/observe"
@@ -15,10 +16,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// byKey reports whether a command shows who sends it by an enrolled key alone: a revocation without a token, for when
-// the customer's own sign-in is down (R64).
+// byKey reports whether a command shows who sends it by an enrolled key alone: a revocation without a token, or a change
+// of sign-in, for when the customer's own sign-in is down (R64, R65).
 func byKey(c *lockboxv1.Command) bool {
-	return c.GetToken() == "" && c.GetRevoke() != nil && c.GetSigned() != nil
+	takes := c.GetRevoke() != nil || c.GetProposeSignInChange() != nil || c.GetConfirmSignInChange() != nil
+	return c.GetToken() == "" && takes && c.GetSigned() != nil
 }
 
 // keyholder returns who sends a command by their key alone. Everything about the statement is verified again when the
@@ -26,11 +28,18 @@ func byKey(c *lockboxv1.Command) bool {
 func (o *orchestrator) keyholder(
 	about aggregate.Key, c *lockboxv1.Command, states repository.States,
 ) (*lockboxv1.Actor, error) {
-	r := states.Request(about)
-	a, err := states.Keys(about.Tenant).Holder(c.GetSigned(), r.Version+1)
+	keys := states.Keys(about.Tenant)
+	var a approval.Person
+	var err error
+	if c.GetRevoke() != nil {
+		a, err = keys.Holder(c.GetSigned(), states.Request(about).Version+1)
+	} else {
+		a, err = keys.HolderOfChange(c.GetSigned())
+	}
 	if err != nil {
 		return nil, refusal.OfKind(refusal.Unauthenticated("signed", "R64",
-			"without a token, only a revocation that is signed with an enrolled key is taken"), "key-unknown")
+			"without a token, only a revocation or a change of sign-in that is signed with an enrolled key is taken"),
+			"key-unknown")
 	}
 	by := keychain.OfKey(a)
 	by.AuthenticatedAt = timestamppb.New(o.Now()) // by the key, this moment
@@ -45,8 +54,15 @@ func (o *orchestrator) attempted(
 	ctx context.Context, about aggregate.Key, c *lockboxv1.Command, by *lockboxv1.Actor, why error,
 ) {
 	r, refused := refusal.As(why)
-	if !refused || !keychain.Attempt(r) || !aggregate.Customer(by) {
+	changes := about.Kind != aggregate.KindRequest && aggregate.Provider(by)
+	if !refused || !keychain.Attempt(r) || !aggregate.Customer(by) && !changes {
 		return
+	}
+	if about.Kind == aggregate.KindOwnership { // it is told to whoever was to lose the subscription
+		about = aggregate.Subscription(c.GetTransferSubscription().GetFrom(), c.GetAggregateId())
+		if about.Tenant == "" {
+			return
+		}
 	}
 	at := aggregate.Attempts(about.Tenant)
 	tried := &lockboxv1.SignatureRefused{Kind: about.Kind, About: about.ID, Verb: bus.Verb(c), Field: r.GetField(),

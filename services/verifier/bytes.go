@@ -152,7 +152,7 @@ func (p *pass) statements(first int64) ([]merkle.Statement, error) {
 	p.from.err = nil
 	s, err := merkle.Statements(p.from, p.tree, first)
 	switch {
-	case p.from.err != nil:
+	case err != nil && p.from.err != nil:
 		return nil, p.from.err
 	case err != nil:
 		return nil, fmt.Errorf("%w, ask again: %w", ErrInconclusive, err)

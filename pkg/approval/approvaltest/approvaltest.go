@@ -169,7 +169,13 @@ func (k *Key) SSHSIG(format string, message []byte) []byte {
 	if k.Hash == "sha256" {
 		sum = sum256[:]
 	}
-	signed := text([]byte("SSHSIG"), namespace, k.Reserved, k.Hash, string(sum))
+	inner := k.SignData(text([]byte("SSHSIG"), namespace, k.Reserved, k.Hash, string(sum)))
+	blob := binary.BigEndian.AppendUint32([]byte("SSHSIG"), 1)
+	return text(blob, string(k.PublicBytes()), namespace, k.Reserved, k.Hash, string(inner))
+}
+
+// SignData signs data as ssh-agent does: the signature in SSH's wire format.
+func (k *Key) SignData(signed []byte) []byte {
 	var tail []byte
 	if k.hardware() {
 		app, hash := sha256.Sum256([]byte(application)), sha256.Sum256(signed)
@@ -183,9 +189,7 @@ func (k *Key) SSHSIG(format string, message []byte) []byte {
 		must(err)
 		raw = text(nil, k.Number(n.R), k.Number(n.S))
 	}
-	inner := append(text(nil, k.SignatureType, string(raw)), tail...)
-	blob := binary.BigEndian.AppendUint32([]byte("SSHSIG"), 1)
-	return text(blob, string(k.PublicBytes()), namespace, k.Reserved, k.Hash, string(inner))
+	return append(text(nil, k.SignatureType, string(raw)), tail...)
 }
 
 // PublicBytes are the bytes of the public key.

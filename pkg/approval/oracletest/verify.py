@@ -193,8 +193,7 @@ def decision(s):
         need(time(s["issuedAt"]) < time(s["answerBy"]), "too late")
 
 
-CHANGES = {"switch-off", "roles", "sign-in", "fallback", "required-approvals", "standing-approval", "transfer",
-           "leave-preview"}
+CHANGES = {"switch-off", "leave-preview", "settings", "roles", "sign-in", "transfer", "standing-approval"}
 
 
 def change(s):
@@ -203,7 +202,7 @@ def change(s):
     need(s["kind"] == "subscription" or s["id"] == s["tenant"], "tenant")
     text(s["id"], 128)
     event(s["follows"])
-    need(1 <= len(s["content"]) <= 64, "content")
+    need(1 <= len(s["content"]) <= 512, "content")
     for part in s["content"]:
         text(part["name"], 128)
         need(len(part["value"].encode()) <= 4096, "value")

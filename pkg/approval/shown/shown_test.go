@@ -49,8 +49,8 @@ func statements(t *testing.T) []statement {
 	decision("approve of three, with a comment", two)
 	decision("deny", story.Decide(approval.Deny, "otto", story.Otto))
 	decision("revoke", story.Decide(approval.Revoke, "otto", story.Otto))
-	for i, of := range []string{approval.SwitchOff, approval.Roles, approval.SignIn, approval.Fallback,
-		approval.RequiredApprovals, approval.StandingApproval, approval.Transfer, approval.LeavePreview} {
+	for i, of := range []string{approval.SwitchOff, approval.Roles, approval.SignIn, approval.Settings,
+		approval.StandingApproval, approval.Transfer, approval.LeavePreview} {
 		c := approval.Change{Head: story.Head(approval.FormatChange, "otto", story.Otto), Change: of, Kind: "tenant",
 			ID: approvaltest.Tenant, Follows: approval.EventOf(uint64(i+2), "SettingsChanged", nil),
 			Content: []approval.Named{{Name: "lockbox", Value: "off: 100%"}, {Name: "why", Value: ""}}}

@@ -14,8 +14,10 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/invariant"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/policy"
 	"github.com/openlockbox/lockbox/pkg/request"
+	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -221,6 +223,13 @@ func differentFacts(
 	f, at := r.Event.GetAccessEvaluated().GetFacts(), r.Event.GetTime().AsTime()
 	var plan lockboxv1.SupportPlan
 	var enabled, preview, read bool
+	var off, left tenant.Stored // without the signature that they needed, they counted for nothing (R42)
+	var keys keychain.State
+	for _, e := range about(aggregate.Keys(r.Event.GetTenant())) {
+		if e.Sequence < r.Sequence {
+			keys = keychain.Evolve(keys, e.Sequence, e.Event)
+		}
+	}
 	resource := requested.GetAccessRequested().GetIntent().GetResourceType()
 	for _, e := range about(aggregate.Tenant(r.Event.GetTenant())) {
 		if e.Sequence > f.GetTenantSequence() {
@@ -236,19 +245,23 @@ func differentFacts(
 		case *lockboxv1.Event_SupportPlanChanged:
 			plan = fact.SupportPlanChanged.GetTo()
 		case *lockboxv1.Event_LockboxEnabled:
-			enabled = true
+			enabled, off = true, tenant.Stored{}
 		case *lockboxv1.Event_LockboxDisabled:
-			enabled = false
+			enabled, off = false, tenant.Stored{Sequence: e.Sequence, Event: e.Event}
 		case *lockboxv1.Event_PreviewSignedUp:
 			preview = preview || fact.PreviewSignedUp.GetResourceType() == resource
 		case *lockboxv1.Event_PreviewSignedOff:
-			preview = preview && fact.PreviewSignedOff.GetResourceType() != resource
+			if fact.PreviewSignedOff.GetResourceType() == resource {
+				preview, left = false, tenant.Stored{Sequence: e.Sequence, Event: e.Event}
+			}
 		}
 	}
 	if !read {
 		found = append(found, fmt.Sprintf("rests on sequence %d, which is no earlier event of the tenant",
 			f.GetTenantSequence()))
 	}
+	enabled = enabled || off.Event != nil && !keys.Holds(off)
+	preview = preview || left.Event != nil && !keys.Holds(left)
 	if f.GetLockboxEnabled() != enabled || f.GetPreviewSignedUp() != preview ||
 		f.GetSupportPlan() != plan && f.GetTime() != nil { // earlier versions recorded neither
 		found = append(found, "says of the tenant what was not so at the sequence that it read")

@@ -2458,7 +2458,10 @@ type Decision struct {
 	// What they signed; absent if they signed nothing, and for the provider's people.
 	Signed *SignedStatement `protobuf:"bytes,8,opt,name=signed,proto3" json:"signed,omitempty"`
 	// The version of the event that holds it; 0 for an internal decision.
-	Version       uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether it is signed, with which key, and whether that holds. Absent in lists, for internal decisions, and as long as the
+	// customer had no keys.
+	Signature     *SignatureView `protobuf:"bytes,10,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2556,6 +2559,113 @@ func (x *Decision) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Decision) GetSignature() *SignatureView {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// What a decision's signature is worth, as the projector verified it from the stored bytes.
+type SignatureView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False if nothing is signed: then nothing below is set.
+	Signed bool `protobuf:"varint,1,opt,name=signed,proto3" json:"signed,omitempty"`
+	// True if it holds: a key of who decides, which counted there, signed exactly this about exactly this request.
+	Holds bool `protobuf:"varint,2,opt,name=holds,proto3" json:"holds,omitempty"`
+	// If it does not hold: the rule of pkg/approval that it breaks. It counts for nothing then.
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The id of the key that is named, 32 bytes; empty if it cannot be read.
+	KeyId []byte `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// What its owner calls the key; empty if nobody said, or if it is no key of the customer's.
+	Label string `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"`
+	// `webauthn` or `ssh`; empty if it is no key of the customer's.
+	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The first words of the statement's digest, as whoever signed it was shown them.
+	Words         string `protobuf:"bytes,7,opt,name=words,proto3" json:"words,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignatureView) Reset() {
+	*x = SignatureView{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignatureView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignatureView) ProtoMessage() {}
+
+func (x *SignatureView) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignatureView.ProtoReflect.Descriptor instead.
+func (*SignatureView) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SignatureView) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *SignatureView) GetHolds() bool {
+	if x != nil {
+		return x.Holds
+	}
+	return false
+}
+
+func (x *SignatureView) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SignatureView) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *SignatureView) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *SignatureView) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SignatureView) GetWords() string {
+	if x != nil {
+		return x.Words
+	}
+	return ""
+}
+
 // A question of an approver's, and its answer.
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2579,7 +2689,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2701,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[13]
+	mi := &file_lockbox_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2714,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Question) GetQuestionId() string {
@@ -2674,14 +2784,16 @@ type TimelineEntry struct {
 	// The aggregate's version that this event made; 0 for a report.
 	Version uint64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
 	// The action's name in the query's language.
-	Title         string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
+	Title string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
+	// Of a customer's decision or revocation, as in `Decision`; absent elsewhere.
+	Signature     *SignatureView `protobuf:"bytes,9,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TimelineEntry) Reset() {
 	*x = TimelineEntry{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2805,7 @@ func (x *TimelineEntry) String() string {
 func (*TimelineEntry) ProtoMessage() {}
 
 func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[14]
+	mi := &file_lockbox_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2818,7 @@ func (x *TimelineEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineEntry.ProtoReflect.Descriptor instead.
 func (*TimelineEntry) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TimelineEntry) GetSequence() uint64 {
@@ -2765,6 +2877,13 @@ func (x *TimelineEntry) GetTitle() string {
 	return ""
 }
 
+func (x *TimelineEntry) GetSignature() *SignatureView {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // The activity log of a tenant (R39).
 type ListActivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2797,7 +2916,7 @@ type ListActivity struct {
 
 func (x *ListActivity) Reset() {
 	*x = ListActivity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +2928,7 @@ func (x *ListActivity) String() string {
 func (*ListActivity) ProtoMessage() {}
 
 func (x *ListActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[15]
+	mi := &file_lockbox_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +2941,7 @@ func (x *ListActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivity.ProtoReflect.Descriptor instead.
 func (*ListActivity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListActivity) GetActions() []string {
@@ -2915,7 +3034,7 @@ type ActivityList struct {
 
 func (x *ActivityList) Reset() {
 	*x = ActivityList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3046,7 @@ func (x *ActivityList) String() string {
 func (*ActivityList) ProtoMessage() {}
 
 func (x *ActivityList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[16]
+	mi := &file_lockbox_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3059,7 @@ func (x *ActivityList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityList.ProtoReflect.Descriptor instead.
 func (*ActivityList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActivityList) GetActivities() []*Activity {
@@ -2990,7 +3109,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3121,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[17]
+	mi := &file_lockbox_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3134,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Activity) GetEntry() *TimelineEntry {
@@ -3111,7 +3230,7 @@ type GetTenant struct {
 
 func (x *GetTenant) Reset() {
 	*x = GetTenant{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3242,7 @@ func (x *GetTenant) String() string {
 func (*GetTenant) ProtoMessage() {}
 
 func (x *GetTenant) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[18]
+	mi := &file_lockbox_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3255,7 @@ func (x *GetTenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenant.ProtoReflect.Descriptor instead.
 func (*GetTenant) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 // A tenant with all its subscriptions.
@@ -3183,7 +3302,7 @@ type TenantView struct {
 
 func (x *TenantView) Reset() {
 	*x = TenantView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3314,7 @@ func (x *TenantView) String() string {
 func (*TenantView) ProtoMessage() {}
 
 func (x *TenantView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[19]
+	mi := &file_lockbox_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3327,7 @@ func (x *TenantView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantView.ProtoReflect.Descriptor instead.
 func (*TenantView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TenantView) GetTenant() string {
@@ -3360,7 +3479,7 @@ type InvitationView struct {
 
 func (x *InvitationView) Reset() {
 	*x = InvitationView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3491,7 @@ func (x *InvitationView) String() string {
 func (*InvitationView) ProtoMessage() {}
 
 func (x *InvitationView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[20]
+	mi := &file_lockbox_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3504,7 @@ func (x *InvitationView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvitationView.ProtoReflect.Descriptor instead.
 func (*InvitationView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InvitationView) GetInvitation() *RoleInvitation {
@@ -3469,7 +3588,7 @@ type GetInvitation struct {
 
 func (x *GetInvitation) Reset() {
 	*x = GetInvitation{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3600,7 @@ func (x *GetInvitation) String() string {
 func (*GetInvitation) ProtoMessage() {}
 
 func (x *GetInvitation) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[21]
+	mi := &file_lockbox_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3613,7 @@ func (x *GetInvitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitation.ProtoReflect.Descriptor instead.
 func (*GetInvitation) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetInvitation) GetProof() []byte {
@@ -3523,7 +3642,7 @@ type SignInView struct {
 
 func (x *SignInView) Reset() {
 	*x = SignInView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3654,7 @@ func (x *SignInView) String() string {
 func (*SignInView) ProtoMessage() {}
 
 func (x *SignInView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[22]
+	mi := &file_lockbox_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3667,7 @@ func (x *SignInView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInView.ProtoReflect.Descriptor instead.
 func (*SignInView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SignInView) GetIssuer() *TenantIssuer {
@@ -3601,7 +3720,7 @@ type IssuerKeys struct {
 
 func (x *IssuerKeys) Reset() {
 	*x = IssuerKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3732,7 @@ func (x *IssuerKeys) String() string {
 func (*IssuerKeys) ProtoMessage() {}
 
 func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[23]
+	mi := &file_lockbox_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3745,7 @@ func (x *IssuerKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssuerKeys.ProtoReflect.Descriptor instead.
 func (*IssuerKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *IssuerKeys) GetUsable() uint32 {
@@ -3673,7 +3792,7 @@ type PendingSignInChange struct {
 
 func (x *PendingSignInChange) Reset() {
 	*x = PendingSignInChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +3804,7 @@ func (x *PendingSignInChange) String() string {
 func (*PendingSignInChange) ProtoMessage() {}
 
 func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[24]
+	mi := &file_lockbox_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +3817,7 @@ func (x *PendingSignInChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingSignInChange.ProtoReflect.Descriptor instead.
 func (*PendingSignInChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PendingSignInChange) GetChangeId() string {
@@ -3759,7 +3878,7 @@ type GetSignIn struct {
 
 func (x *GetSignIn) Reset() {
 	*x = GetSignIn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +3890,7 @@ func (x *GetSignIn) String() string {
 func (*GetSignIn) ProtoMessage() {}
 
 func (x *GetSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[25]
+	mi := &file_lockbox_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +3903,7 @@ func (x *GetSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSignIn.ProtoReflect.Descriptor instead.
 func (*GetSignIn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 // How the portal signs a tenant's people in.
@@ -3801,7 +3920,7 @@ type SignInOptions struct {
 
 func (x *SignInOptions) Reset() {
 	*x = SignInOptions{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3813,7 +3932,7 @@ func (x *SignInOptions) String() string {
 func (*SignInOptions) ProtoMessage() {}
 
 func (x *SignInOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[26]
+	mi := &file_lockbox_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3826,7 +3945,7 @@ func (x *SignInOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignInOptions.ProtoReflect.Descriptor instead.
 func (*SignInOptions) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SignInOptions) GetDisplayName() string {
@@ -3862,7 +3981,7 @@ type SubscriptionView struct {
 
 func (x *SubscriptionView) Reset() {
 	*x = SubscriptionView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +3993,7 @@ func (x *SubscriptionView) String() string {
 func (*SubscriptionView) ProtoMessage() {}
 
 func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[27]
+	mi := &file_lockbox_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4006,7 @@ func (x *SubscriptionView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionView.ProtoReflect.Descriptor instead.
 func (*SubscriptionView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SubscriptionView) GetSubscriptionId() string {
@@ -3946,7 +4065,7 @@ type AssignmentView struct {
 
 func (x *AssignmentView) Reset() {
 	*x = AssignmentView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3958,7 +4077,7 @@ func (x *AssignmentView) String() string {
 func (*AssignmentView) ProtoMessage() {}
 
 func (x *AssignmentView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[28]
+	mi := &file_lockbox_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3971,7 +4090,7 @@ func (x *AssignmentView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentView.ProtoReflect.Descriptor instead.
 func (*AssignmentView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AssignmentView) GetAssignment() *RoleAssignment {
@@ -4027,7 +4146,7 @@ type GetTicket struct {
 
 func (x *GetTicket) Reset() {
 	*x = GetTicket{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4158,7 @@ func (x *GetTicket) String() string {
 func (*GetTicket) ProtoMessage() {}
 
 func (x *GetTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[29]
+	mi := &file_lockbox_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4171,7 @@ func (x *GetTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTicket.ProtoReflect.Descriptor instead.
 func (*GetTicket) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetTicket) GetTicketId() string {
@@ -4073,7 +4192,7 @@ type ListTickets struct {
 
 func (x *ListTickets) Reset() {
 	*x = ListTickets{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4204,7 @@ func (x *ListTickets) String() string {
 func (*ListTickets) ProtoMessage() {}
 
 func (x *ListTickets) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[30]
+	mi := &file_lockbox_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4217,7 @@ func (x *ListTickets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTickets.ProtoReflect.Descriptor instead.
 func (*ListTickets) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTickets) GetLimit() uint32 {
@@ -4119,7 +4238,7 @@ type TicketList struct {
 
 func (x *TicketList) Reset() {
 	*x = TicketList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4250,7 @@ func (x *TicketList) String() string {
 func (*TicketList) ProtoMessage() {}
 
 func (x *TicketList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[31]
+	mi := &file_lockbox_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4263,7 @@ func (x *TicketList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketList.ProtoReflect.Descriptor instead.
 func (*TicketList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TicketList) GetTickets() []*TicketView {
@@ -4193,7 +4312,7 @@ type TicketView struct {
 
 func (x *TicketView) Reset() {
 	*x = TicketView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4324,7 @@ func (x *TicketView) String() string {
 func (*TicketView) ProtoMessage() {}
 
 func (x *TicketView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[32]
+	mi := &file_lockbox_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4337,7 @@ func (x *TicketView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketView.ProtoReflect.Descriptor instead.
 func (*TicketView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TicketView) GetTicketId() string {
@@ -4337,7 +4456,7 @@ type PreviewApprovers struct {
 
 func (x *PreviewApprovers) Reset() {
 	*x = PreviewApprovers{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4468,7 @@ func (x *PreviewApprovers) String() string {
 func (*PreviewApprovers) ProtoMessage() {}
 
 func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[33]
+	mi := &file_lockbox_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4481,7 @@ func (x *PreviewApprovers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewApprovers.ProtoReflect.Descriptor instead.
 func (*PreviewApprovers) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PreviewApprovers) GetSubscriptionId() string {
@@ -4391,7 +4510,7 @@ type ApproversPreview struct {
 
 func (x *ApproversPreview) Reset() {
 	*x = ApproversPreview{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4403,7 +4522,7 @@ func (x *ApproversPreview) String() string {
 func (*ApproversPreview) ProtoMessage() {}
 
 func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[34]
+	mi := &file_lockbox_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4416,7 +4535,7 @@ func (x *ApproversPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproversPreview.ProtoReflect.Descriptor instead.
 func (*ApproversPreview) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApproversPreview) GetBasis() ApproverBasis {
@@ -4465,7 +4584,7 @@ type ListDisclosures struct {
 
 func (x *ListDisclosures) Reset() {
 	*x = ListDisclosures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4477,7 +4596,7 @@ func (x *ListDisclosures) String() string {
 func (*ListDisclosures) ProtoMessage() {}
 
 func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[35]
+	mi := &file_lockbox_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4490,7 +4609,7 @@ func (x *ListDisclosures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDisclosures.ProtoReflect.Descriptor instead.
 func (*ListDisclosures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDisclosures) GetLimit() uint32 {
@@ -4511,7 +4630,7 @@ type DisclosureList struct {
 
 func (x *DisclosureList) Reset() {
 	*x = DisclosureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4523,7 +4642,7 @@ func (x *DisclosureList) String() string {
 func (*DisclosureList) ProtoMessage() {}
 
 func (x *DisclosureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[36]
+	mi := &file_lockbox_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4536,7 +4655,7 @@ func (x *DisclosureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureList.ProtoReflect.Descriptor instead.
 func (*DisclosureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DisclosureList) GetDisclosures() []*DisclosureView {
@@ -4573,7 +4692,7 @@ type DisclosureView struct {
 
 func (x *DisclosureView) Reset() {
 	*x = DisclosureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4585,7 +4704,7 @@ func (x *DisclosureView) String() string {
 func (*DisclosureView) ProtoMessage() {}
 
 func (x *DisclosureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[37]
+	mi := &file_lockbox_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4598,7 +4717,7 @@ func (x *DisclosureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosureView.ProtoReflect.Descriptor instead.
 func (*DisclosureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DisclosureView) GetDisclosureId() string {
@@ -4678,7 +4797,7 @@ type ListErasures struct {
 
 func (x *ListErasures) Reset() {
 	*x = ListErasures{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4690,7 +4809,7 @@ func (x *ListErasures) String() string {
 func (*ListErasures) ProtoMessage() {}
 
 func (x *ListErasures) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[38]
+	mi := &file_lockbox_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4703,7 +4822,7 @@ func (x *ListErasures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasures.ProtoReflect.Descriptor instead.
 func (*ListErasures) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListErasures) GetErasureId() string {
@@ -4731,7 +4850,7 @@ type ErasureList struct {
 
 func (x *ErasureList) Reset() {
 	*x = ErasureList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +4862,7 @@ func (x *ErasureList) String() string {
 func (*ErasureList) ProtoMessage() {}
 
 func (x *ErasureList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[39]
+	mi := &file_lockbox_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +4875,7 @@ func (x *ErasureList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureList.ProtoReflect.Descriptor instead.
 func (*ErasureList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ErasureList) GetErasures() []*ErasureView {
@@ -4805,7 +4924,7 @@ type ErasureView struct {
 
 func (x *ErasureView) Reset() {
 	*x = ErasureView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4817,7 +4936,7 @@ func (x *ErasureView) String() string {
 func (*ErasureView) ProtoMessage() {}
 
 func (x *ErasureView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[40]
+	mi := &file_lockbox_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4830,7 +4949,7 @@ func (x *ErasureView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureView.ProtoReflect.Descriptor instead.
 func (*ErasureView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ErasureView) GetErasureId() string {
@@ -4959,7 +5078,7 @@ type ErasureTargetView struct {
 
 func (x *ErasureTargetView) Reset() {
 	*x = ErasureTargetView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4971,7 +5090,7 @@ func (x *ErasureTargetView) String() string {
 func (*ErasureTargetView) ProtoMessage() {}
 
 func (x *ErasureTargetView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[41]
+	mi := &file_lockbox_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4984,7 +5103,7 @@ func (x *ErasureTargetView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasureTargetView.ProtoReflect.Descriptor instead.
 func (*ErasureTargetView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ErasureTargetView) GetTarget() *ErasureTarget {
@@ -5050,7 +5169,7 @@ type DeliveryView struct {
 
 func (x *DeliveryView) Reset() {
 	*x = DeliveryView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5062,7 +5181,7 @@ func (x *DeliveryView) String() string {
 func (*DeliveryView) ProtoMessage() {}
 
 func (x *DeliveryView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[42]
+	mi := &file_lockbox_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5075,7 +5194,7 @@ func (x *DeliveryView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryView.ProtoReflect.Descriptor instead.
 func (*DeliveryView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeliveryView) GetRecipient() string {
@@ -5129,7 +5248,7 @@ type GetSelf struct {
 
 func (x *GetSelf) Reset() {
 	*x = GetSelf{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5260,7 @@ func (x *GetSelf) String() string {
 func (*GetSelf) ProtoMessage() {}
 
 func (x *GetSelf) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[43]
+	mi := &file_lockbox_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5273,7 @@ func (x *GetSelf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSelf.ProtoReflect.Descriptor instead.
 func (*GetSelf) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 // Answers GetSelf.
@@ -5188,7 +5307,7 @@ type SelfView struct {
 
 func (x *SelfView) Reset() {
 	*x = SelfView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5200,7 +5319,7 @@ func (x *SelfView) String() string {
 func (*SelfView) ProtoMessage() {}
 
 func (x *SelfView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[44]
+	mi := &file_lockbox_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5213,7 +5332,7 @@ func (x *SelfView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfView.ProtoReflect.Descriptor instead.
 func (*SelfView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SelfView) GetActor() *Actor {
@@ -5306,7 +5425,7 @@ type ClaimReading struct {
 
 func (x *ClaimReading) Reset() {
 	*x = ClaimReading{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5318,7 +5437,7 @@ func (x *ClaimReading) String() string {
 func (*ClaimReading) ProtoMessage() {}
 
 func (x *ClaimReading) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[45]
+	mi := &file_lockbox_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5331,7 +5450,7 @@ func (x *ClaimReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReading.ProtoReflect.Descriptor instead.
 func (*ClaimReading) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ClaimReading) GetFact() string {
@@ -5382,7 +5501,7 @@ type HeldRole struct {
 
 func (x *HeldRole) Reset() {
 	*x = HeldRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5394,7 +5513,7 @@ func (x *HeldRole) String() string {
 func (*HeldRole) ProtoMessage() {}
 
 func (x *HeldRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[46]
+	mi := &file_lockbox_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5407,7 +5526,7 @@ func (x *HeldRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldRole.ProtoReflect.Descriptor instead.
 func (*HeldRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HeldRole) GetRole() Role {
@@ -5443,7 +5562,7 @@ type LostRole struct {
 
 func (x *LostRole) Reset() {
 	*x = LostRole{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5455,7 +5574,7 @@ func (x *LostRole) String() string {
 func (*LostRole) ProtoMessage() {}
 
 func (x *LostRole) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[47]
+	mi := &file_lockbox_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5468,7 +5587,7 @@ func (x *LostRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostRole.ProtoReflect.Descriptor instead.
 func (*LostRole) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LostRole) GetRole() Role {
@@ -5515,7 +5634,7 @@ type ListServices struct {
 
 func (x *ListServices) Reset() {
 	*x = ListServices{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5527,7 +5646,7 @@ func (x *ListServices) String() string {
 func (*ListServices) ProtoMessage() {}
 
 func (x *ListServices) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[48]
+	mi := &file_lockbox_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5540,7 +5659,7 @@ func (x *ListServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServices.ProtoReflect.Descriptor instead.
 func (*ListServices) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 // Answers ListServices.
@@ -5556,7 +5675,7 @@ type ServiceList struct {
 
 func (x *ServiceList) Reset() {
 	*x = ServiceList{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[49]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5568,7 +5687,7 @@ func (x *ServiceList) String() string {
 func (*ServiceList) ProtoMessage() {}
 
 func (x *ServiceList) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[49]
+	mi := &file_lockbox_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5581,7 +5700,7 @@ func (x *ServiceList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceList.ProtoReflect.Descriptor instead.
 func (*ServiceList) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ServiceList) GetVersion() string {
@@ -5613,7 +5732,7 @@ type ServiceView struct {
 
 func (x *ServiceView) Reset() {
 	*x = ServiceView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[50]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5625,7 +5744,7 @@ func (x *ServiceView) String() string {
 func (*ServiceView) ProtoMessage() {}
 
 func (x *ServiceView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[50]
+	mi := &file_lockbox_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5638,7 +5757,7 @@ func (x *ServiceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceView.ProtoReflect.Descriptor instead.
 func (*ServiceView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{50}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ServiceView) GetResourceType() string {
@@ -5674,7 +5793,7 @@ type GetReceipt struct {
 
 func (x *GetReceipt) Reset() {
 	*x = GetReceipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[51]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5686,7 +5805,7 @@ func (x *GetReceipt) String() string {
 func (*GetReceipt) ProtoMessage() {}
 
 func (x *GetReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[51]
+	mi := &file_lockbox_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5699,7 +5818,7 @@ func (x *GetReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceipt.ProtoReflect.Descriptor instead.
 func (*GetReceipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{51}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetReceipt) GetRequestId() string {
@@ -5722,7 +5841,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[52]
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5734,7 +5853,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[52]
+	mi := &file_lockbox_v1_query_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5747,7 +5866,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{52}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Receipt) GetFileName() string {
@@ -5774,7 +5893,7 @@ type GetKeys struct {
 
 func (x *GetKeys) Reset() {
 	*x = GetKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5786,7 +5905,7 @@ func (x *GetKeys) String() string {
 func (*GetKeys) ProtoMessage() {}
 
 func (x *GetKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[53]
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5799,7 +5918,7 @@ func (x *GetKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeys.ProtoReflect.Descriptor instead.
 func (*GetKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{53}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
 }
 
 // One key.
@@ -5831,7 +5950,7 @@ type KeyView struct {
 
 func (x *KeyView) Reset() {
 	*x = KeyView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5843,7 +5962,7 @@ func (x *KeyView) String() string {
 func (*KeyView) ProtoMessage() {}
 
 func (x *KeyView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5856,7 +5975,7 @@ func (x *KeyView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyView.ProtoReflect.Descriptor instead.
 func (*KeyView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *KeyView) GetKeyId() []byte {
@@ -5946,7 +6065,7 @@ type OfferedChange struct {
 
 func (x *OfferedChange) Reset() {
 	*x = OfferedChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5958,7 +6077,7 @@ func (x *OfferedChange) String() string {
 func (*OfferedChange) ProtoMessage() {}
 
 func (x *OfferedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5971,7 +6090,7 @@ func (x *OfferedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedChange.ProtoReflect.Descriptor instead.
 func (*OfferedChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *OfferedChange) GetChange() *SignedStatement {
@@ -6039,7 +6158,7 @@ type KeysView struct {
 
 func (x *KeysView) Reset() {
 	*x = KeysView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6051,7 +6170,7 @@ func (x *KeysView) String() string {
 func (*KeysView) ProtoMessage() {}
 
 func (x *KeysView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6064,7 +6183,7 @@ func (x *KeysView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysView.ProtoReflect.Descriptor instead.
 func (*KeysView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *KeysView) GetOrigin() string {
@@ -6175,7 +6294,7 @@ type KeyEvent struct {
 
 func (x *KeyEvent) Reset() {
 	*x = KeyEvent{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6187,7 +6306,7 @@ func (x *KeyEvent) String() string {
 func (*KeyEvent) ProtoMessage() {}
 
 func (x *KeyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6200,7 +6319,7 @@ func (x *KeyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyEvent.ProtoReflect.Descriptor instead.
 func (*KeyEvent) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *KeyEvent) GetVersion() uint64 {
@@ -6249,7 +6368,7 @@ type GetSigning struct {
 
 func (x *GetSigning) Reset() {
 	*x = GetSigning{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6261,7 +6380,7 @@ func (x *GetSigning) String() string {
 func (*GetSigning) ProtoMessage() {}
 
 func (x *GetSigning) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6274,7 +6393,7 @@ func (x *GetSigning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigning.ProtoReflect.Descriptor instead.
 func (*GetSigning) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetSigning) GetAbout() isGetSigning_About {
@@ -6357,7 +6476,7 @@ type SigningView struct {
 
 func (x *SigningView) Reset() {
 	*x = SigningView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6369,7 +6488,7 @@ func (x *SigningView) String() string {
 func (*SigningView) ProtoMessage() {}
 
 func (x *SigningView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6382,7 +6501,7 @@ func (x *SigningView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningView.ProtoReflect.Descriptor instead.
 func (*SigningView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SigningView) GetOrigin() string {
@@ -6444,7 +6563,7 @@ type RestsOn struct {
 
 func (x *RestsOn) Reset() {
 	*x = RestsOn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6456,7 +6575,7 @@ func (x *RestsOn) String() string {
 func (*RestsOn) ProtoMessage() {}
 
 func (x *RestsOn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6469,7 +6588,7 @@ func (x *RestsOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestsOn.ProtoReflect.Descriptor instead.
 func (*RestsOn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RestsOn) GetVersion() uint64 {
@@ -6676,7 +6795,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x10ticket_closed_by\x18a \x01(\v2\x11.lockbox.v1.ActorR\x0eticketClosedBy\x125\n" +
 	"\x17access_ends_with_ticket\x18b \x01(\bR\x14accessEndsWithTicket\x12,\n" +
 	"\x12ticket_of_provider\x18c \x01(\bR\x10ticketOfProvider\x12\x1a\n" +
-	"\berasable\x18d \x03(\x04R\berasable\"\xd6\x02\n" +
+	"\berasable\x18d \x03(\x04R\berasable\"\x8f\x03\n" +
 	"\bDecision\x12'\n" +
 	"\x05actor\x18\x01 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -6686,7 +6805,17 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\fresource_ids\x18\x06 \x03(\tR\vresourceIds\x12\x14\n" +
 	"\x05group\x18\a \x01(\tR\x05group\x123\n" +
 	"\x06signed\x18\b \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x18\n" +
-	"\aversion\x18\t \x01(\x04R\aversion\"\xa3\x02\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\x127\n" +
+	"\tsignature\x18\n" +
+	" \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xa8\x01\n" +
+	"\rSignatureView\x12\x16\n" +
+	"\x06signed\x18\x01 \x01(\bR\x06signed\x12\x14\n" +
+	"\x05holds\x18\x02 \x01(\bR\x05holds\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x15\n" +
+	"\x06key_id\x18\x04 \x01(\fR\x05keyId\x12\x14\n" +
+	"\x05label\x18\x05 \x01(\tR\x05label\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05words\x18\a \x01(\tR\x05words\"\xa3\x02\n" +
 	"\bQuestion\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12'\n" +
@@ -6696,7 +6825,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\banswerer\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\banswerer\x12;\n" +
 	"\vanswered_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"answeredAt\x12\x16\n" +
-	"\x06answer\x18\a \x01(\tR\x06answer\"\xfa\x01\n" +
+	"\x06answer\x18\a \x01(\tR\x06answer\"\xb3\x02\n" +
 	"\rTimelineEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -6705,7 +6834,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\v2\x11.lockbox.v1.ActorR\x05actor\x12\x18\n" +
 	"\asummary\x18\x06 \x01(\tR\asummary\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x12\x14\n" +
-	"\x05title\x18\b \x01(\tR\x05title\"\xf8\x02\n" +
+	"\x05title\x18\b \x01(\tR\x05title\x127\n" +
+	"\tsignature\x18\t \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xf8\x02\n" +
 	"\fListActivity\x12\x18\n" +
 	"\aactions\x18\x01 \x03(\tR\aactions\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -7081,7 +7211,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -7102,278 +7232,281 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*GetRequest)(nil),            // 16: lockbox.v1.GetRequest
 	(*RequestView)(nil),           // 17: lockbox.v1.RequestView
 	(*Decision)(nil),              // 18: lockbox.v1.Decision
-	(*Question)(nil),              // 19: lockbox.v1.Question
-	(*TimelineEntry)(nil),         // 20: lockbox.v1.TimelineEntry
-	(*ListActivity)(nil),          // 21: lockbox.v1.ListActivity
-	(*ActivityList)(nil),          // 22: lockbox.v1.ActivityList
-	(*Activity)(nil),              // 23: lockbox.v1.Activity
-	(*GetTenant)(nil),             // 24: lockbox.v1.GetTenant
-	(*TenantView)(nil),            // 25: lockbox.v1.TenantView
-	(*InvitationView)(nil),        // 26: lockbox.v1.InvitationView
-	(*GetInvitation)(nil),         // 27: lockbox.v1.GetInvitation
-	(*SignInView)(nil),            // 28: lockbox.v1.SignInView
-	(*IssuerKeys)(nil),            // 29: lockbox.v1.IssuerKeys
-	(*PendingSignInChange)(nil),   // 30: lockbox.v1.PendingSignInChange
-	(*GetSignIn)(nil),             // 31: lockbox.v1.GetSignIn
-	(*SignInOptions)(nil),         // 32: lockbox.v1.SignInOptions
-	(*SubscriptionView)(nil),      // 33: lockbox.v1.SubscriptionView
-	(*AssignmentView)(nil),        // 34: lockbox.v1.AssignmentView
-	(*GetTicket)(nil),             // 35: lockbox.v1.GetTicket
-	(*ListTickets)(nil),           // 36: lockbox.v1.ListTickets
-	(*TicketList)(nil),            // 37: lockbox.v1.TicketList
-	(*TicketView)(nil),            // 38: lockbox.v1.TicketView
-	(*PreviewApprovers)(nil),      // 39: lockbox.v1.PreviewApprovers
-	(*ApproversPreview)(nil),      // 40: lockbox.v1.ApproversPreview
-	(*ListDisclosures)(nil),       // 41: lockbox.v1.ListDisclosures
-	(*DisclosureList)(nil),        // 42: lockbox.v1.DisclosureList
-	(*DisclosureView)(nil),        // 43: lockbox.v1.DisclosureView
-	(*ListErasures)(nil),          // 44: lockbox.v1.ListErasures
-	(*ErasureList)(nil),           // 45: lockbox.v1.ErasureList
-	(*ErasureView)(nil),           // 46: lockbox.v1.ErasureView
-	(*ErasureTargetView)(nil),     // 47: lockbox.v1.ErasureTargetView
-	(*DeliveryView)(nil),          // 48: lockbox.v1.DeliveryView
-	(*GetSelf)(nil),               // 49: lockbox.v1.GetSelf
-	(*SelfView)(nil),              // 50: lockbox.v1.SelfView
-	(*ClaimReading)(nil),          // 51: lockbox.v1.ClaimReading
-	(*HeldRole)(nil),              // 52: lockbox.v1.HeldRole
-	(*LostRole)(nil),              // 53: lockbox.v1.LostRole
-	(*ListServices)(nil),          // 54: lockbox.v1.ListServices
-	(*ServiceList)(nil),           // 55: lockbox.v1.ServiceList
-	(*ServiceView)(nil),           // 56: lockbox.v1.ServiceView
-	(*GetReceipt)(nil),            // 57: lockbox.v1.GetReceipt
-	(*Receipt)(nil),               // 58: lockbox.v1.Receipt
-	(*GetKeys)(nil),               // 59: lockbox.v1.GetKeys
-	(*KeyView)(nil),               // 60: lockbox.v1.KeyView
-	(*OfferedChange)(nil),         // 61: lockbox.v1.OfferedChange
-	(*KeysView)(nil),              // 62: lockbox.v1.KeysView
-	(*KeyEvent)(nil),              // 63: lockbox.v1.KeyEvent
-	(*GetSigning)(nil),            // 64: lockbox.v1.GetSigning
-	(*SigningView)(nil),           // 65: lockbox.v1.SigningView
-	(*RestsOn)(nil),               // 66: lockbox.v1.RestsOn
-	(*ListAccess)(nil),            // 67: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 68: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 69: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 70: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 71: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 72: lockbox.v1.AccessList
-	(*Overview)(nil),              // 73: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 74: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 75: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 76: google.protobuf.Timestamp
-	(*Person)(nil),                // 77: lockbox.v1.Person
-	(*Actor)(nil),                 // 78: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 79: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 80: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 81: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 82: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 83: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 84: google.protobuf.Duration
-	(*SignedStatement)(nil),       // 85: lockbox.v1.SignedStatement
-	(*Event)(nil),                 // 86: lockbox.v1.Event
-	(SupportPlan)(0),              // 87: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 88: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 89: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 90: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 91: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 92: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 93: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 94: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 95: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 96: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 97: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 98: lockbox.v1.Occurrence
-	(*ErasureTarget)(nil),         // 99: lockbox.v1.ErasureTarget
-	(Role)(0),                     // 100: lockbox.v1.Role
-	(ServiceStage)(0),             // 101: lockbox.v1.ServiceStage
+	(*SignatureView)(nil),         // 19: lockbox.v1.SignatureView
+	(*Question)(nil),              // 20: lockbox.v1.Question
+	(*TimelineEntry)(nil),         // 21: lockbox.v1.TimelineEntry
+	(*ListActivity)(nil),          // 22: lockbox.v1.ListActivity
+	(*ActivityList)(nil),          // 23: lockbox.v1.ActivityList
+	(*Activity)(nil),              // 24: lockbox.v1.Activity
+	(*GetTenant)(nil),             // 25: lockbox.v1.GetTenant
+	(*TenantView)(nil),            // 26: lockbox.v1.TenantView
+	(*InvitationView)(nil),        // 27: lockbox.v1.InvitationView
+	(*GetInvitation)(nil),         // 28: lockbox.v1.GetInvitation
+	(*SignInView)(nil),            // 29: lockbox.v1.SignInView
+	(*IssuerKeys)(nil),            // 30: lockbox.v1.IssuerKeys
+	(*PendingSignInChange)(nil),   // 31: lockbox.v1.PendingSignInChange
+	(*GetSignIn)(nil),             // 32: lockbox.v1.GetSignIn
+	(*SignInOptions)(nil),         // 33: lockbox.v1.SignInOptions
+	(*SubscriptionView)(nil),      // 34: lockbox.v1.SubscriptionView
+	(*AssignmentView)(nil),        // 35: lockbox.v1.AssignmentView
+	(*GetTicket)(nil),             // 36: lockbox.v1.GetTicket
+	(*ListTickets)(nil),           // 37: lockbox.v1.ListTickets
+	(*TicketList)(nil),            // 38: lockbox.v1.TicketList
+	(*TicketView)(nil),            // 39: lockbox.v1.TicketView
+	(*PreviewApprovers)(nil),      // 40: lockbox.v1.PreviewApprovers
+	(*ApproversPreview)(nil),      // 41: lockbox.v1.ApproversPreview
+	(*ListDisclosures)(nil),       // 42: lockbox.v1.ListDisclosures
+	(*DisclosureList)(nil),        // 43: lockbox.v1.DisclosureList
+	(*DisclosureView)(nil),        // 44: lockbox.v1.DisclosureView
+	(*ListErasures)(nil),          // 45: lockbox.v1.ListErasures
+	(*ErasureList)(nil),           // 46: lockbox.v1.ErasureList
+	(*ErasureView)(nil),           // 47: lockbox.v1.ErasureView
+	(*ErasureTargetView)(nil),     // 48: lockbox.v1.ErasureTargetView
+	(*DeliveryView)(nil),          // 49: lockbox.v1.DeliveryView
+	(*GetSelf)(nil),               // 50: lockbox.v1.GetSelf
+	(*SelfView)(nil),              // 51: lockbox.v1.SelfView
+	(*ClaimReading)(nil),          // 52: lockbox.v1.ClaimReading
+	(*HeldRole)(nil),              // 53: lockbox.v1.HeldRole
+	(*LostRole)(nil),              // 54: lockbox.v1.LostRole
+	(*ListServices)(nil),          // 55: lockbox.v1.ListServices
+	(*ServiceList)(nil),           // 56: lockbox.v1.ServiceList
+	(*ServiceView)(nil),           // 57: lockbox.v1.ServiceView
+	(*GetReceipt)(nil),            // 58: lockbox.v1.GetReceipt
+	(*Receipt)(nil),               // 59: lockbox.v1.Receipt
+	(*GetKeys)(nil),               // 60: lockbox.v1.GetKeys
+	(*KeyView)(nil),               // 61: lockbox.v1.KeyView
+	(*OfferedChange)(nil),         // 62: lockbox.v1.OfferedChange
+	(*KeysView)(nil),              // 63: lockbox.v1.KeysView
+	(*KeyEvent)(nil),              // 64: lockbox.v1.KeyEvent
+	(*GetSigning)(nil),            // 65: lockbox.v1.GetSigning
+	(*SigningView)(nil),           // 66: lockbox.v1.SigningView
+	(*RestsOn)(nil),               // 67: lockbox.v1.RestsOn
+	(*ListAccess)(nil),            // 68: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 69: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 70: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 71: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 72: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 73: lockbox.v1.AccessList
+	(*Overview)(nil),              // 74: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 75: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 76: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 77: google.protobuf.Timestamp
+	(*Person)(nil),                // 78: lockbox.v1.Person
+	(*Actor)(nil),                 // 79: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 80: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 81: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 82: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 83: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 84: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 85: google.protobuf.Duration
+	(*SignedStatement)(nil),       // 86: lockbox.v1.SignedStatement
+	(*Event)(nil),                 // 87: lockbox.v1.Event
+	(SupportPlan)(0),              // 88: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 89: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 90: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 91: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 92: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 93: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 94: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 95: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 96: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 97: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 98: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 99: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 100: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 101: lockbox.v1.Role
+	(ServiceStage)(0),             // 102: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	8,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
 	16,  // 1: lockbox.v1.Query.get_request:type_name -> lockbox.v1.GetRequest
-	21,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
-	24,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
-	35,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
-	36,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
-	39,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
-	49,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
-	54,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
-	31,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
-	41,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
-	57,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
-	27,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	67,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	22,  // 2: lockbox.v1.Query.list_activity:type_name -> lockbox.v1.ListActivity
+	25,  // 3: lockbox.v1.Query.get_tenant:type_name -> lockbox.v1.GetTenant
+	36,  // 4: lockbox.v1.Query.get_ticket:type_name -> lockbox.v1.GetTicket
+	37,  // 5: lockbox.v1.Query.list_tickets:type_name -> lockbox.v1.ListTickets
+	40,  // 6: lockbox.v1.Query.preview_approvers:type_name -> lockbox.v1.PreviewApprovers
+	50,  // 7: lockbox.v1.Query.get_self:type_name -> lockbox.v1.GetSelf
+	55,  // 8: lockbox.v1.Query.list_services:type_name -> lockbox.v1.ListServices
+	32,  // 9: lockbox.v1.Query.get_sign_in:type_name -> lockbox.v1.GetSignIn
+	42,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
+	58,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
+	28,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
+	68,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	12,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	9,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	68,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	69,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	70,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
-	44,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
-	59,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
-	64,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
-	71,  // 22: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	69,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	70,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	71,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	45,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
+	60,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
+	65,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
+	72,  // 22: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
 	15,  // 23: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
 	17,  // 24: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	22,  // 25: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	25,  // 26: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	38,  // 27: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	37,  // 28: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	40,  // 29: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	50,  // 30: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	55,  // 31: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	32,  // 32: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	42,  // 33: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	58,  // 34: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	26,  // 35: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	72,  // 36: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	23,  // 25: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	26,  // 26: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	39,  // 27: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	38,  // 28: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	41,  // 29: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	51,  // 30: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	56,  // 31: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	33,  // 32: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	43,  // 33: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	59,  // 34: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	27,  // 35: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	73,  // 36: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
 	13,  // 37: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
 	10,  // 38: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	73,  // 39: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	74,  // 40: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	75,  // 41: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	45,  // 42: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
-	62,  // 43: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
-	65,  // 44: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
+	74,  // 39: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	75,  // 40: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	76,  // 41: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	46,  // 42: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	63,  // 43: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
+	66,  // 44: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
 	0,   // 45: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	76,  // 46: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	77,  // 46: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
 	1,   // 47: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	77,  // 48: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	78,  // 48: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
 	8,   // 49: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
 	2,   // 50: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
 	11,  // 51: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	78,  // 52: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	76,  // 53: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	79,  // 52: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	77,  // 53: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
 	14,  // 54: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
 	0,   // 55: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	76,  // 56: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	76,  // 57: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	77,  // 56: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	77,  // 57: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
 	17,  // 58: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
 	0,   // 59: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	79,  // 60: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	78,  // 61: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	76,  // 62: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	80,  // 63: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	81,  // 64: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	80,  // 60: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	79,  // 61: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	77,  // 62: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	81,  // 63: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	82,  // 64: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
 	18,  // 65: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
 	18,  // 66: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	19,  // 67: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	82,  // 68: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	76,  // 69: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	20,  // 70: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	76,  // 71: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	48,  // 72: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	83,  // 73: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	77,  // 74: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	78,  // 75: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	78,  // 76: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	78,  // 77: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	76,  // 78: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	84,  // 79: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	85,  // 80: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
-	78,  // 81: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	76,  // 82: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	78,  // 83: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	76,  // 84: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	76,  // 85: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	78,  // 86: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	76,  // 87: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	76,  // 88: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	23,  // 89: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	20,  // 90: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	86,  // 91: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	78,  // 92: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	87,  // 93: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	88,  // 94: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	34,  // 95: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	33,  // 96: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	28,  // 97: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	83,  // 98: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	89,  // 99: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	26,  // 100: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	90,  // 101: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 102: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	78,  // 103: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	76,  // 104: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	77,  // 105: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	76,  // 106: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	78,  // 107: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	76,  // 108: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	91,  // 109: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	91,  // 110: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	30,  // 111: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	29,  // 112: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	83,  // 113: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	92,  // 114: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	93,  // 115: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	78,  // 116: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	76,  // 117: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	78,  // 118: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	76,  // 119: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	91,  // 120: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	34,  // 121: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	26,  // 122: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	94,  // 123: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	76,  // 124: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	83,  // 125: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	38,  // 126: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	77,  // 127: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	76,  // 128: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	78,  // 129: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	20,  // 130: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	76,  // 131: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	78,  // 132: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	95,  // 133: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	96,  // 134: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	97,  // 135: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	77,  // 136: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	43,  // 137: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	98,  // 138: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	76,  // 139: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	76,  // 140: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	78,  // 141: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	76,  // 142: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	46,  // 143: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
-	4,   // 144: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
-	47,  // 145: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
-	78,  // 146: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
-	76,  // 147: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
-	78,  // 148: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
-	76,  // 149: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
-	78,  // 150: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
-	76,  // 151: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
-	99,  // 152: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
-	77,  // 153: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
-	76,  // 154: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
-	78,  // 155: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
-	76,  // 156: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	83,  // 157: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	78,  // 158: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	52,  // 159: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	84,  // 160: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	51,  // 161: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	53,  // 162: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	100, // 163: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	100, // 164: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	78,  // 165: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	76,  // 166: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	56,  // 167: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	101, // 168: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	77,  // 169: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
-	5,   // 170: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
-	76,  // 171: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
-	76,  // 172: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
-	76,  // 173: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
-	85,  // 174: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
-	78,  // 175: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
-	76,  // 176: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
-	63,  // 177: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
-	60,  // 178: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
-	61,  // 179: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
-	66,  // 180: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
-	60,  // 181: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
-	182, // [182:182] is the sub-list for method output_type
-	182, // [182:182] is the sub-list for method input_type
-	182, // [182:182] is the sub-list for extension type_name
-	182, // [182:182] is the sub-list for extension extendee
-	0,   // [0:182] is the sub-list for field type_name
+	20,  // 67: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	83,  // 68: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	77,  // 69: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	21,  // 70: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	77,  // 71: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	49,  // 72: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	84,  // 73: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	78,  // 74: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	79,  // 75: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	79,  // 76: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	79,  // 77: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	77,  // 78: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	85,  // 79: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	86,  // 80: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
+	19,  // 81: lockbox.v1.Decision.signature:type_name -> lockbox.v1.SignatureView
+	79,  // 82: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	77,  // 83: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	79,  // 84: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	77,  // 85: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	77,  // 86: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	79,  // 87: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	19,  // 88: lockbox.v1.TimelineEntry.signature:type_name -> lockbox.v1.SignatureView
+	77,  // 89: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	77,  // 90: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	24,  // 91: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	21,  // 92: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	87,  // 93: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	79,  // 94: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	88,  // 95: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	89,  // 96: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	35,  // 97: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	34,  // 98: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	29,  // 99: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	84,  // 100: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	90,  // 101: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	27,  // 102: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	91,  // 103: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 104: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	79,  // 105: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	77,  // 106: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	78,  // 107: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	77,  // 108: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	79,  // 109: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	77,  // 110: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	92,  // 111: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	92,  // 112: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	31,  // 113: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	30,  // 114: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	84,  // 115: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	93,  // 116: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	94,  // 117: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	79,  // 118: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	77,  // 119: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	79,  // 120: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	77,  // 121: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	92,  // 122: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	35,  // 123: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	27,  // 124: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	95,  // 125: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	77,  // 126: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	84,  // 127: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	39,  // 128: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	78,  // 129: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	77,  // 130: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	79,  // 131: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	21,  // 132: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	77,  // 133: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	79,  // 134: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	96,  // 135: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	97,  // 136: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	98,  // 137: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	78,  // 138: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	44,  // 139: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	99,  // 140: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	77,  // 141: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	77,  // 142: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	79,  // 143: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	77,  // 144: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	47,  // 145: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 146: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	48,  // 147: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	79,  // 148: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	77,  // 149: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	79,  // 150: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	77,  // 151: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	79,  // 152: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	77,  // 153: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	100, // 154: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	78,  // 155: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	77,  // 156: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	79,  // 157: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	77,  // 158: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	84,  // 159: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	79,  // 160: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	53,  // 161: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	85,  // 162: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	52,  // 163: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	54,  // 164: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	101, // 165: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	101, // 166: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	79,  // 167: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	77,  // 168: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	57,  // 169: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	102, // 170: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	78,  // 171: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
+	5,   // 172: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
+	77,  // 173: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
+	77,  // 174: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
+	77,  // 175: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
+	86,  // 176: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	79,  // 177: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	77,  // 178: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	64,  // 179: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	61,  // 180: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	62,  // 181: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	67,  // 182: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	61,  // 183: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	184, // [184:184] is the sub-list for method output_type
+	184, // [184:184] is the sub-list for method input_type
+	184, // [184:184] is the sub-list for extension type_name
+	184, // [184:184] is the sub-list for extension extendee
+	0,   // [0:184] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -7441,7 +7574,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Keys)(nil),
 		(*QueryReply_Signing)(nil),
 	}
-	file_lockbox_v1_query_proto_msgTypes[58].OneofWrappers = []any{
+	file_lockbox_v1_query_proto_msgTypes[59].OneofWrappers = []any{
 		(*GetSigning_RequestId)(nil),
 		(*GetSigning_SubscriptionId)(nil),
 		(*GetSigning_TenantItself)(nil),
@@ -7452,7 +7585,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

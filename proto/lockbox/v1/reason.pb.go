@@ -253,6 +253,8 @@ const (
 	ReasonCode_REASON_CODE_ISSUER_ADDRESS_NOT_SECURE ReasonCode = 154
 	// The customer demands signed approvals, and too few of these are.
 	ReasonCode_REASON_CODE_APPROVAL_NOT_SIGNED ReasonCode = 155
+	// The customer demands signatures, and what would have had them not be asked is not signed.
+	ReasonCode_REASON_CODE_CHANGE_NOT_SIGNED ReasonCode = 156
 	// An issuer's key is passed over: it is malformed (R13). Parameter: `key`, its place in the set and its id.
 	ReasonCode_REASON_CODE_KEY_MALFORMED ReasonCode = 160
 	// An issuer's key is passed over: such keys are not used here (R13). Parameters: `key`; `part`, the name of the member that says
@@ -393,6 +395,7 @@ var (
 		153: "REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM",
 		154: "REASON_CODE_ISSUER_ADDRESS_NOT_SECURE",
 		155: "REASON_CODE_APPROVAL_NOT_SIGNED",
+		156: "REASON_CODE_CHANGE_NOT_SIGNED",
 		160: "REASON_CODE_KEY_MALFORMED",
 		161: "REASON_CODE_KEY_OF_UNUSED_KIND",
 		162: "REASON_CODE_KEY_OF_UNUSED_SIZE",
@@ -517,6 +520,7 @@ var (
 		"REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM":        153,
 		"REASON_CODE_ISSUER_ADDRESS_NOT_SECURE":        154,
 		"REASON_CODE_APPROVAL_NOT_SIGNED":              155,
+		"REASON_CODE_CHANGE_NOT_SIGNED":                156,
 		"REASON_CODE_KEY_MALFORMED":                    160,
 		"REASON_CODE_KEY_OF_UNUSED_KIND":               161,
 		"REASON_CODE_KEY_OF_UNUSED_SIZE":               162,
@@ -684,7 +688,7 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"parameters\";\n" +
 	"\x0fReasonParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\x85$\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*\xa9$\n" +
 	"\n" +
 	"ReasonCode\x12\x1b\n" +
 	"\x17REASON_CODE_UNSPECIFIED\x10\x00\x12,\n" +
@@ -797,7 +801,8 @@ const file_lockbox_v1_reason_proto_rawDesc = "" +
 	"%REASON_CODE_TOKEN_FOR_ANOTHER_SIGN_IN\x10\x98\x01\x12*\n" +
 	"%REASON_CODE_TOKEN_FOR_ANOTHER_PROGRAM\x10\x99\x01\x12*\n" +
 	"%REASON_CODE_ISSUER_ADDRESS_NOT_SECURE\x10\x9a\x01\x12$\n" +
-	"\x1fREASON_CODE_APPROVAL_NOT_SIGNED\x10\x9b\x01\x12\x1e\n" +
+	"\x1fREASON_CODE_APPROVAL_NOT_SIGNED\x10\x9b\x01\x12\"\n" +
+	"\x1dREASON_CODE_CHANGE_NOT_SIGNED\x10\x9c\x01\x12\x1e\n" +
 	"\x19REASON_CODE_KEY_MALFORMED\x10\xa0\x01\x12#\n" +
 	"\x1eREASON_CODE_KEY_OF_UNUSED_KIND\x10\xa1\x01\x12#\n" +
 	"\x1eREASON_CODE_KEY_OF_UNUSED_SIZE\x10\xa2\x01\x12'\n" +

@@ -105,7 +105,7 @@ func fit(v *lockboxv1.RequestView) int {
 	for _, decisions := range [][]*lockboxv1.Decision{v.GetInternalDecisions(), v.GetCustomerDecisions()} {
 		for i, d := range decisions {
 			decisions[i] = proto.CloneOf(d)
-			decisions[i].Reason = shorten(d.GetReason())
+			decisions[i].Reason, decisions[i].Signed = shorten(d.GetReason()), nil
 		}
 	}
 	if proto.Size(v) > largest {

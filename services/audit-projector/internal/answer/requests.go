@@ -91,6 +91,7 @@ func (v *viewer) page(
 				continue
 			}
 			shown := v.request(s)
+			view.WithoutStatements(shown)
 			if ask.GetWithAllowed() {
 				shown.Allowed = v.allowed(s)
 			}
@@ -268,11 +269,15 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 		return nil, err
 	}
 	state := foldRequest(timeline)
+	var signed map[uint64]*lockboxv1.SignatureView // which keys people have is not for the provider's
 	if v.reduced {
 		timeline = view.EventsForProvider(timeline, v.Customers())
+	} else if c := v.Customer(state.Tenant); c != nil {
+		signed = view.Signatures(c.Keys, timeline)
 	}
 	shown := v.request(state)
 	shown.Timeline = view.Timeline(timeline, v.language)
+	view.Sign(shown, signed)
 	shown.Deliveries = view.Deliveries(timeline)
 	shown.Allowed = v.allowed(state)
 	if shown.Erasable, err = v.erasableOf(timeline); err != nil {

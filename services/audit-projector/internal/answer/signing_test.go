@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/approval/approvaltest"
+	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/keychain/keychaintest"
 	"github.com/openlockbox/lockbox/pkg/story"
@@ -242,5 +243,77 @@ func TestR42SettingsRestOnTheLastEvent(t *testing.T) {
 	}
 	if r := ask("grace", &lockboxv1.GetSigning{}).GetRefusal(); r.GetCode() != invalid {
 		t.Errorf("about nothing: %v", r)
+	}
+}
+
+// R42: a request says of each decision who signed it with which key, and whether that holds; a decision that somebody
+// who holds the orchestrator's key stored is shown as what it is.
+func TestR42ARequestSaysWhoSignedIt(t *testing.T) {
+	c := newCast(t)
+	c.assign("otto", tenantRole, globalAdmin, false)
+	before := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "a"))
+	c.story.Command(c.actor("otto"), story.Approve(bank, before))
+	g, o := c.holder("grace", approvaltest.ES256), c.holder("otto", approvaltest.SKEd25519)
+	c.story.Genesis(bank, approval.DemandSignatures, g, o)
+	signed := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
+	c.story.Command(c.actor("otto"), c.story.Sign(o, story.Approve(bank, signed)))
+	forged := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
+	denied := c.story.Submit(c.actor("erin"), story.Dump(bank, "prod", "b"))
+	entry := func(id, typ string) *lockboxv1.Event {
+		i := slices.IndexFunc(c.story.Entries, func(e journal.Entry) bool {
+			return e.Event.GetAggregateId() == id && aggregate.TypeOf(e.Event) == typ
+		})
+		return proto.CloneOf(c.story.Entries[i].Event)
+	}
+	forge := func(id string, statement *lockboxv1.SignedStatement) {
+		e := entry(signed, "CustomerApproved")
+		e.Id, e.CausationId, e.AggregateId, e.CorrelationId, e.Signed = c.story.ID(), c.story.ID(), id, id, statement
+		e.Version = c.story.States.Request(aggregate.Request(bank, id)).Version + 1
+		c.story.Record(e)
+	}
+	forge(forged, entry(signed, "CustomerApproved").GetSigned())
+	forge(denied, nil)
+
+	view := func(who, tenant, id string) (d, e *lockboxv1.SignatureView, r *lockboxv1.RequestView) {
+		r = c.query(who, getRequest(tenant, id)).GetRequest()
+		if len(r.GetCustomerDecisions()) != 1 {
+			t.Fatalf("%s: %v", id, r)
+		}
+		d = r.GetCustomerDecisions()[0].GetSignature()
+		for _, entry := range r.GetTimeline() {
+			if is := entry.GetType() == "CustomerApproved"; is {
+				e = entry.GetSignature()
+			} else if entry.GetSignature() != nil {
+				t.Errorf("%s has a signature", entry.GetType())
+			}
+		}
+		return d, e, r
+	}
+	if d, e, _ := view("grace", bank, before); d != nil || e != nil {
+		t.Errorf("of before there were keys: %v", d)
+	}
+	d, e, r := view("grace", bank, signed)
+	statement := r.GetCustomerDecisions()[0].GetSigned().GetStatement()
+	words := approval.Text(approval.Digest(approval.FormatDecision, statement), approval.DecisionWords)
+	if !proto.Equal(d, e) || !d.GetSigned() || !d.GetHolds() || d.GetRule() != "" || d.GetLabel() != "Key of otto" ||
+		hex.EncodeToString(d.GetKeyId()) != o.Key.ID() || d.GetKind() != "ssh" || d.GetWords() != words ||
+		len(strings.Fields(words)) != approval.DecisionWords {
+		t.Errorf("signed: %v", d)
+	}
+	if d, _, _ := view("grace", bank, forged); !d.GetSigned() || d.GetHolds() || d.GetRule() == "" ||
+		d.GetLabel() != "Key of otto" {
+		t.Errorf("signed for another request: %v", d)
+	}
+	if d, _, _ := view("grace", bank, denied); d == nil || d.GetSigned() || d.GetHolds() {
+		t.Errorf("not signed: %v", d)
+	}
+	// Which keys the customer's people have is not for the provider's engineers, and a list has no room for statements.
+	if d, _, r := view("erin", bank, signed); d != nil || r.GetCustomerDecisions()[0].GetSigned() != nil {
+		t.Errorf("the engineer sees %v", d)
+	}
+	for _, r := range c.query("grace", listRequests(bank, &lockboxv1.ListRequests{})).GetRequests().GetRequests() {
+		if r.GetCustomerDecisions()[0].GetSigned() != nil {
+			t.Error("a list has statements")
+		}
 	}
 }

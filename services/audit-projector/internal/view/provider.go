@@ -8,8 +8,8 @@ import (
 )
 
 // The provider's people do not see the customer's role assignments: the approvers asked, the assignments excluded, who
-// else is notified, and the roles by which people decided. They see who acted, so that they know who decided (R29) and
-// whom they answer (R31), as the customer wishes: by name, or as the organisation.
+// else is notified, the roles by which people decided, and what they signed with which key. They see who acted, so that
+// they know who decided (R29) and whom they answer (R31), as the customer wishes: by name, or as the organisation.
 
 // RequestForProvider removes that from a request of a customer, who may be nil.
 func RequestForProvider(v *lockboxv1.RequestView, c *projection.Customer) {
@@ -19,7 +19,7 @@ func RequestForProvider(v *lockboxv1.RequestView, c *projection.Customer) {
 	decisions := make([]*lockboxv1.Decision, len(v.GetCustomerDecisions()))
 	for i, d := range v.GetCustomerDecisions() {
 		decisions[i] = proto.CloneOf(d)
-		decisions[i].Actor = as(d.GetActor())
+		decisions[i].Actor, decisions[i].Signed = as(d.GetActor()), nil
 	}
 	questions := make([]*lockboxv1.Question, len(v.GetQuestions()))
 	for i, q := range v.GetQuestions() {
@@ -41,7 +41,7 @@ func EventsForProvider(events []projection.Event, customers map[string]*projecti
 
 func eventForProvider(e *lockboxv1.Event, c *projection.Customer) *lockboxv1.Event {
 	e = proto.CloneOf(e)
-	e.Actor = shownAs(e.GetActor(), c)
+	e.Actor, e.Signed = shownAs(e.GetActor(), c), nil
 	switch f := e.GetFact().(type) {
 	case *lockboxv1.Event_CustomerNotified:
 		f.CustomerNotified = lockboxForProvider(f.CustomerNotified)

@@ -16,7 +16,8 @@ import (
 func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "Decide for the customer", `The customer's approvers look at what waits for them, ask, approve or deny, and take access away again. Who may decide was
 settled when the request was created; nobody decides their own, and the first decision stands.`, "",
-		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand())...)
+		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand(),
+			a.approvalSignaturesCommand())...)
 }
 
 // shortForms returns the customer's decisions as commands of their own, as they are typed most: lockbox approve.
@@ -35,7 +36,7 @@ func (a *app) decisions() []*cobra.Command {
 		a.approveCommand(),
 		a.verb(request.Deny, offer{
 			from: a.requests(request.CustomerNotified), reason: "`why`; the engineer reads it",
-			question: "Why is it denied?", inTime: true, done: "Denied: no access will be given.",
+			question: "Why is it denied?", inTime: true, done: "Denied: no access will be given.", signs: true,
 			effect: leadsTo("The request ends, and no access is given."),
 		}, &cobra.Command{
 			Use: "deny REQUEST --reason WHY", Short: "Refuse it; a reason is required",
@@ -43,11 +44,14 @@ func (a *app) decisions() []*cobra.Command {
 		}),
 		a.verb(request.Revoke, offer{
 			from: a.requests(request.Active), reason: "`why`; everyone concerned reads it", question: "Why is it revoked?",
-			done: "Revoked: access has ended.", effect: leadsTo("Access ends at once, to everything that was allowed."),
+			done: "Revoked: access has ended.", signs: true, byKey: true,
+			effect: leadsTo("Access ends at once, to everything that was allowed."),
 		}, &cobra.Command{
 			Use: "revoke REQUEST --reason WHY", Short: "Take access away at once",
-			Long:    "Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer.",
-			Example: `  lockbox approval revoke REQUEST --reason "the work is done"`,
+			Long: `Ends an active access at once. The customer's approvers and administrators may, and the provider's security officer. Nobody has
+to sign that. While your sign-in is down, --by-key shows who you are by a signature of your enrolled key alone.`,
+			Example: `  lockbox approval revoke REQUEST --reason "the work is done"
+  lockbox approval revoke REQUEST --by-key --basis basis.json --tenant meadowbank --reason "our sign-in is down"`,
 		}),
 		a.verb(request.Ask, offer{
 			from: a.requests(request.CustomerNotified), text: "QUESTION",
@@ -120,32 +124,39 @@ func (a *app) approvalShowCommand() *cobra.Command {
 func (a *app) approveCommand() *cobra.Command {
 	var only []string
 	var length lengthFlag
-	yes := new(bool)
 	c := a.verb(request.Approve, offer{
-		from: a.requests(request.CustomerNotified), reason: "`why`", done: "Approved.", standing: true,
+		from: a.requests(request.CustomerNotified), reason: "`why`", done: "Approved.", standing: true, signs: true,
 		unknown: " What it led to cannot be shown just now: %s.",
-		fill: func(ctx context.Context, _ *session, v *lockboxv1.RequestView, c *lockboxv1.Command) error {
-			allowed := v.GetEvaluation().GetDuration().AsDuration()
+		fill: func(_ context.Context, _ *session, _ *lockboxv1.RequestView, c *lockboxv1.Command) error {
 			if length.Duration > 0 {
-				allowed = length.Duration
-				c.GetApprove().Duration = durationpb.New(allowed)
+				c.GetApprove().Duration = durationpb.New(length.Duration)
 			}
 			c.GetApprove().ResourceIds = only
-			return a.confirm(ctx, *yes || v.GetStatus() != request.CustomerNotified, render.Allowance(v, allowed, only),
-				"Allow it?")
+			return nil
+		},
+		asks: func(v *lockboxv1.RequestView, c *lockboxv1.Command) (sentence, question string) {
+			if v.GetStatus() != request.CustomerNotified {
+				return "", "" // the service says why it cannot be approved
+			}
+			allowed := v.GetEvaluation().GetDuration().AsDuration()
+			if d := c.GetApprove().GetDuration(); d != nil {
+				allowed = d.AsDuration()
+			}
+			return render.Allowance(v, allowed, only), "Allow it?"
 		},
 	}, &cobra.Command{
 		Use: "approve REQUEST", Short: "Allow it",
 		Long: `Allows a request as it was asked for, or less: for a shorter time, or only some of the resources, never more. On a
 terminal, one sentence repeats what will be allowed, and asks. The decision holds for what was shown: if the request has
-changed since in a way that matters, it is refused with exit code 7.`,
+changed since in a way that matters, it is refused with exit code 7. If a key of yours counts and is here, you sign what is
+allowed: the same words stand on the page, in the mails and here (lockbox help signing).`,
 		Example: `  lockbox approval approve REQUEST
+  lockbox approval approve REQUEST --sign-with agent
   lockbox approval approve REQUEST --for 2h --only RESOURCE-ID --reason "one machine is enough"
   lockbox approval approve REQUEST --seen-version "$(lockbox approval show REQUEST -o json | jq -r .version)" --yes`,
 	})
 	c.Flags().Var(&length, "for", "at most this `long`, such as 2h")
 	c.Flags().StringArrayVar(&only, "only", nil, "only this `resource` (repeat for several)")
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
 	complete(c, "only", a.resourcesOfRequest)
 	return c
 }

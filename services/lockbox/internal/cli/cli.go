@@ -36,6 +36,8 @@ type Environment struct {
 	Zone *time.Location
 	// Program is the name by which users call the program, for commands to copy; empty: lockbox.
 	Program string
+	// Secret asks for a secret at the terminal, which does not show what is typed; nil: nobody can be asked.
+	Secret func(ctx context.Context, question string) ([]byte, error)
 	// Browse opens a page in the user's browser without waiting for it; nil: no browser.
 	Browse func(ctx context.Context, address string) error
 }
@@ -53,6 +55,7 @@ func System() Environment {
 			return columns
 		},
 		Getenv: os.Getenv, Now: time.Now, Zone: time.Local, Program: os.Args[0], Browse: browse(os.Getenv),
+		Secret: typedSecret,
 	}
 }
 
@@ -64,6 +67,8 @@ func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descript
 type app struct {
 	Environment
 	data, url, keys, ca, erasableKey, tokenFile, as, profile, tenant string
+
+	sign signFlags
 
 	// keyboard is the input of all prompts; nil before the first.
 	keyboard *bufio.Reader
@@ -205,7 +210,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 		groupSignIn: {a.loginCommand(), a.logoutCommand(), a.whoamiCommand()},
 		groupRequests: append(a.shortForms(), a.intentCommand(), a.requestCommand(), a.internalCommand(),
 			a.approvalCommand(), a.overviewCommand()),
-		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.ticketCommand()},
+		groupCustomer: {a.tenantCommand(), a.roleCommand(), a.keyCommand(), a.ticketCommand()},
 		groupAudit: {audit, a.policyCommand(), a.catalogueCommand(), a.discloseCommand(), a.eraseCommand(),
 			a.mailCommand()},
 		groupRun: append([]*cobra.Command{a.versionCommand()}, extra...),
@@ -219,6 +224,7 @@ approves or denies it before any access exists. Everything that happens is an ev
 	root.SetCompletionCommandGroupID(groupRun)
 	root.AddCommand(topics()...)
 	a.addRules(root)
+	a.signsChanges(root)
 	root.Version = build.Version().String()
 	root.SetVersionTemplate("lockbox {{.Version}}\n")
 	wrongArguments(root)

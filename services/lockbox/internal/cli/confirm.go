@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 var errNotConfirmed = errors.New("nothing was done")
@@ -23,8 +25,10 @@ func (a *app) confirm(ctx context.Context, yes bool, sentence, question string) 
 	if yes || !a.interactive() {
 		return nil
 	}
-	answer, err := a.prompt(ctx, fmt.Sprintf("%s%s [y/N] ", render.Paragraphs(a.lookAt(a.ErrTerminal), sentence),
-		question))
+	if sentence != "" {
+		sentence = render.Paragraphs(a.lookAt(a.ErrTerminal), sentence)
+	}
+	answer, err := a.prompt(ctx, sentence+question+" [y/N] ")
 	if err != nil {
 		return err
 	}
@@ -99,5 +103,34 @@ func (a *app) prompt(ctx context.Context, text string) (string, error) {
 			return "", errNotConfirmed
 		}
 		return strings.TrimSpace(t.line), nil
+	}
+}
+
+// typedSecret reads a line from the terminal without showing it. If ctx ends, the terminal is as it was before.
+func typedSecret(ctx context.Context, question string) ([]byte, error) {
+	before, err := term.GetState(fd(os.Stdin))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(os.Stderr, question); err != nil {
+		return nil, err
+	}
+	type typed struct {
+		secret []byte
+		err    error
+	}
+	answer := make(chan typed, 1)
+	go func() {
+		secret, err := term.ReadPassword(fd(os.Stdin))
+		answer <- typed{secret, err}
+	}()
+	select {
+	case <-ctx.Done():
+		err = errors.Join(ctx.Err(), term.Restore(fd(os.Stdin), before))
+		_, _ = fmt.Fprintln(os.Stderr)
+		return nil, err
+	case t := <-answer:
+		_, _ = fmt.Fprintln(os.Stderr)
+		return t.secret, t.err
 	}
 }

@@ -26,6 +26,9 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 	if c.GetEraseDetails() != nil || c.GetConfirmErasure() != nil || c.GetDeclineErasure() != nil {
 		return &lockboxv1.CommandReply{Sequence: w.next(), EventId: uuid(9000 + int(w.sequence))}, nil
 	}
+	if c.GetOfferKey() != nil || c.GetSignKeys() != nil {
+		return w.decideKeys(c)
+	}
 	about, err := named(w.requests, c.GetAggregateId(), (*lockboxv1.RequestView).GetRequestId)
 	switch c.GetAction().(type) {
 	case *lockboxv1.Command_Approve, *lockboxv1.Command_Deny, *lockboxv1.Command_Revoke, *lockboxv1.Command_Ask,
@@ -42,7 +45,13 @@ func (w *world) decide(c *lockboxv1.Command, who client.Claims) (*lockboxv1.Comm
 				Message: "nothing to do: it is so already"}, nil
 		}
 		w.tenant.LockboxEnabled = true
-	case *lockboxv1.Command_DisableLockbox:
+	case *lockboxv1.Command_DisableLockbox, *lockboxv1.Command_SignOffPreview:
+		if err := w.checkChange(c, who.Subject); err != nil {
+			return nil, err
+		}
+		if c.GetSignOffPreview() != nil {
+			break
+		}
 		if who.Subject != "grace" {
 			return nil, refusal.Forbidden("token", "R2", "only a Global Administrator of the tenant may do this")
 		}
@@ -74,6 +83,9 @@ func (w *world) decideRequest(
 		return nil, refusal.Conflict("seen_version", "R29", "it has changed since you saw it: version %d then, %d now", seen,
 			v.GetVersion())
 	}
+	if err := w.checkSigned(c, v, by.GetPerson()); err != nil {
+		return nil, err
+	}
 	approver := slices.Contains([]string{"otto", "fleur"}, who.Subject)
 	switch a := c.GetAction().(type) {
 	case *lockboxv1.Command_Approve:
@@ -100,7 +112,7 @@ func (w *world) decideRequest(
 		if len(resources) == 0 {
 			resources = v.GetIntent().GetResourceIds()
 		}
-		decision.Approved, decision.Reason = true, a.Approve.GetReason()
+		decision.Approved, decision.Reason, decision.Signed = true, a.Approve.GetReason(), c.GetSigned()
 		v.CustomerDecisions = append(v.CustomerDecisions, decision)
 		v.Status, v.Grant = lockboxv1.RequestStatus_REQUEST_STATUS_ACTIVE, w.grant(v, resources)
 	case *lockboxv1.Command_Deny:

@@ -252,6 +252,8 @@ var ruleHints = map[string]ruleHint{
 	"R28": {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "say why with --reason"},
 	"R30": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
 		"a Global Administrator changes settings: lockbox role list shows who that is"},
+	"R42": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,
+		"lockbox key list shows your organisation's keys and what they are good for; lockbox help signing"},
 	"I9":  {lockboxv1.RefusalCode_REFUSAL_CODE_INVALID, "name the customer with --tenant or LOCKBOX_TENANT"},
 	"I10": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN, "somebody else must decide this one"},
 	"bus": {lockboxv1.RefusalCode_REFUSAL_CODE_FORBIDDEN,

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,5 +56,22 @@ func TestShortFormsAreTheLongOnes(t *testing.T) {
 		if strings.Contains(short.Example, "approval "+name) || !strings.Contains(short.Example, "lockbox "+name) {
 			t.Errorf("the example of %s is %s", short.CommandPath(), short.Example)
 		}
+	}
+}
+
+// What changes something that a demand for signatures is about can be told with which key.
+func TestCommandsOfChangesCanBeSigned(t *testing.T) {
+	env, _, _ := nobody(t)
+	signed := 0
+	each(New(env), func(c *cobra.Command) {
+		if _, path, _ := strings.Cut(c.CommandPath(), " "); slices.Contains(signedCommands, path) {
+			signed++
+			if c.Flags().Lookup("sign-with") == nil || c.Flags().Lookup("no-sign") == nil {
+				t.Errorf("%s has no --sign-with", path)
+			}
+		}
+	})
+	if signed != len(signedCommands) {
+		t.Errorf("%d of %d commands are there", signed, len(signedCommands))
 	}
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/writerkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/up/runinfo"
+	"golang.org/x/crypto/ssh"
 )
 
 // screen is a terminal's output that can be read while it is written.
@@ -52,6 +55,7 @@ func sitting(ctx context.Context, dir, typed string, out *screen, args ...string
 		Width:  func() int { return 80 },
 		Getenv: func(key string) string { return map[string]string{"LOCKBOX_DATA": dir, "LANG": "C.UTF-8"}[key] },
 		Now:    time.Now, Zone: time.UTC,
+		Secret: func(context.Context, string) ([]byte, error) { return []byte("correct horse"), nil },
 	})
 }
 
@@ -225,4 +229,56 @@ func TestInterruptedIsAnExitCodeOfItsOwn(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)
 	}
+}
+
+// A person reads all of what they sign, and with a no nothing is signed and nothing is sent.
+func TestAPersonReadsWhatTheySign(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startStub(t, dir)
+	s.begin(true)
+	file := filepath.Join(dir, "green")
+	must(t, os.WriteFile(file, privateFile(t, "green", "correct horse"), 0o600))
+	approve := []string{"--as", "otto", "approve", uuid(1), "--for", "2h", "--sign-with", file}
+	out := &screen{}
+	if code := sitting(t.Context(), dir, "n\n", out, approve...); code != 1 {
+		t.Errorf("exit code %d after a no, want 1:\n%s", code, out)
+	}
+	for _, want := range []string{"You sign this:", "You approve this request.", "Request: " + uuid(1),
+		"Engineer: erin, account at", "    - " + vm[:40], "Duration: at most 2 hours", "Words         ",
+		"With          green (" + file[:20], "This allows Erin Ellis", "Allow it? [y/N]", "nothing was done"} {
+		out.shows(t, want)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := ansi.StringWidth(strings.TrimRight(line, "\n")); n > 80 && !strings.Contains(line, dir[:10]) {
+			t.Errorf("a line takes %d columns: %s", n, line)
+		}
+	}
+	if got := s.last(&s.commands); got != "" || strings.Contains(out.String(), "Passphrase") {
+		t.Errorf("after a no, %s was sent:\n%s", got, out)
+	}
+	out = &screen{}
+	if code := sitting(t.Context(), dir, "y\n", out, approve...); code != 0 {
+		t.Errorf("exit code %d after a yes:\n%s", code, out)
+	}
+	out.shows(t, "Signed with green, words ")
+	if got := s.last(&s.commands); !strings.Contains(got, `"signed"`) {
+		t.Errorf("sent was %s", got)
+	}
+	// A revocation with a reason is not held up by a question, and is read all the same.
+	out = &screen{}
+	if code := sitting(t.Context(), dir, "", out, "--as", "otto", "revoke", uuid(1), "--reason", "done", "--sign-with",
+		file); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out.shows(t, "You revoke this access.")
+	out.shows(t, "Signed with green, words ")
+}
+
+// privateFile is the file of an SSH key, encrypted with a passphrase.
+func privateFile(t *testing.T, name, passphrase string) []byte {
+	t.Helper()
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(keyOf(name).Signer(), name, []byte(passphrase))
+	must(t, err)
+	return pem.EncodeToMemory(block)
 }

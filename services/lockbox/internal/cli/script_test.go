@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"agent": sshAgent,
 			"sent": func(ts *testscript.TestScript, neg bool, args []string) {
 				matches(ts, neg, args, stubOf(ts).last(&stubOf(ts).commands))
 			},
@@ -102,4 +103,19 @@ func matches(ts *testscript.TestScript, neg bool, args []string, got string) {
 	if pattern.MatchString(got) == neg {
 		ts.Fatalf("sent was: %s", got)
 	}
+}
+
+// sshAgent starts OpenSSH's ssh-agent for the rest of a script.
+func sshAgent(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, err := os.MkdirTemp("", "agent") // a socket's path is short
+	ts.Check(err)
+	socket := filepath.Join(dir, "socket")
+	c := exec.Command("ssh-agent", "-D", "-a", socket)
+	out, err := c.StdoutPipe()
+	ts.Check(err)
+	ts.Check(c.Start())
+	ts.Defer(func() { _ = c.Process.Kill(); _ = c.Wait(); _ = os.RemoveAll(dir) })
+	_, err = out.Read(make([]byte, 1)) // it says where it listens, once it does
+	ts.Check(err)
+	ts.Setenv("SSH_AUTH_SOCK", socket)
 }

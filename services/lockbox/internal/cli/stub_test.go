@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/bus/embedded"
 	"github.com/openlockbox/lockbox/pkg/journal"
@@ -156,6 +157,11 @@ func (s *stub) command(c *lockboxv1.Command) *lockboxv1.CommandReply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	who, err := client.ReadClaims(c.GetToken())
+	if c.GetToken() == "" && c.GetSigned() != nil { // by a key alone
+		var by approval.Person
+		by, err = s.world.keys.state.Holder(c.GetSigned(), 0)
+		who = client.Claims{Subject: by.Subject}
+	}
 	if err != nil {
 		return &lockboxv1.CommandReply{Refusal: refusal.Of(err)}
 	}

@@ -51,7 +51,15 @@ func (s *session) tenantView(ctx context.Context, tenant string, minSequence uin
 // do sends a command about the tenant, or about one of its aggregates.
 func (s *session) do(ctx context.Context, tenant, about string, c *lockboxv1.Command) (*lockboxv1.CommandReply, error) {
 	c.Tenant, c.AggregateId = tenant, about
-	return s.Do(ctx, c)
+	x, err := s.signChange(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.Do(ctx, c)
+	if err == nil && x != nil && reply.GetEventId() != "" {
+		err = s.app.remark("%s", strings.TrimSpace(x.said()))
+	}
+	return reply, err
 }
 
 // order sends a command like do, and says with a sentence, whose arguments must be clean, that it was done.

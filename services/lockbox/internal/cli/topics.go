@@ -58,6 +58,8 @@ line finds it there.
   LOCKBOX_ERASABLE_KEY --erasable-key file with the secret of the key store, for the stream; else erasable.key of --keys
   LOCKBOX_TOKEN_FILE   --token-file   file with your own token (a JWT), read anew for every message
   LOCKBOX_AS           --as           persona of the demo
+  LOCKBOX_SIGN_WITH    --sign-with    key with which you sign (lockbox help signing)
+  LOCKBOX_PIN          --pin          fingerprint that your organisation's keys must have
   LOCKBOX_PROFILE      --profile      which sign-in of lockbox login to use; else default
   LOCKBOX_ISSUER       --issuer       where lockbox login signs in; LOCKBOX_CLIENT_ID, --client-id is Lockbox's name there
   LOCKBOX_LOG          --log          address of the Merkle log that audit watch follows
@@ -106,5 +108,27 @@ ask you again. Its tokens must say when you signed in (auth_time), which an issu
   now
 
 Lengths of time (--for, --duration): 90m, 2h, 1h30m, 1d12h.`},
+
+		{Use: "signing", Short: "Keys, signatures, and what they prove", Long: `Whoever has a key signs what they decide. What is signed is a statement: which request, for which engineer, which resources, for
+how long, resting on exactly which events. Before you sign, a terminal shows it in words, in the language of your locale (LANG:
+English, French, Japanese), and the eight words of its digest, which are the same on the page, in the mails and here.
+
+The key is found by itself: in ssh-agent, or in ~/.ssh. Otherwise --sign-with (LOCKBOX_SIGN_WITH) names it:
+  agent                    the only key of ssh-agent
+  agent:SHA256:…           this one of ssh-agent; also by its comment, or by the file of its public half
+  ~/.ssh/lockbox           the file of a private key; its passphrase is asked for
+  ~/.ssh/lockbox.pub       its private half, in ssh-agent or beside it
+  ssh-keygen:FILE          has ssh-keygen sign, which asks for touch and PIN of a security key
+
+Keys of Ed25519 and of ECDSA on P-256 are accepted, in software and in security keys (ed25519-sk, ecdsa-sk).
+
+Whose keys count is said by your own administrators, with signatures that nobody else can make (lockbox key). Compare the
+fingerprint's twelve words with them by another way, and pin it: --pin (LOCKBOX_PIN) refuses any other keys.
+
+OpenSSH alone verifies what was signed here, with the statement and its signature in files:
+
+  ssh-keygen -Y verify -f allowed_signers -I otto -n lockbox-approval@openlockbox.github.io -s statement.sig < statement
+
+where allowed_signers has a line: otto namespaces="lockbox-approval@openlockbox.github.io" ssh-ed25519 AAAA…`},
 	}
 }

@@ -24,6 +24,10 @@ type offer struct {
 	// question asks for a required reason on a terminal; with inTime only while the customer can decide.
 	question string
 	inTime   bool
+	// signs is set for a decision that people can sign with a key of theirs; byKey if the signature alone is enough.
+	signs, byKey bool
+	// asks says what is about to be decided, once the command is complete, and asks a question; empty: nothing to ask.
+	asks func(*lockboxv1.RequestView, *lockboxv1.Command) (sentence, question string)
 	// fill completes the command from what the request shows; nil if it can be sent even if nothing can be read.
 	fill func(context.Context, *session, *lockboxv1.RequestView, *lockboxv1.Command) error
 	// done says what was done. With standing it is followed by where the request stands after that, or else by unknown,
@@ -38,7 +42,7 @@ func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 	var text string
 	var seen uint64
 	yes := new(bool)
-	if o.effect != nil {
+	if o.effect != nil || o.asks != nil {
 		yes = askFirst(c)
 	}
 	c.ValidArgsFunction, c.Args = o.from, exactly("REQUEST", o.text)
@@ -49,13 +53,26 @@ func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 	if v.Settles {
 		c.Flags().Uint64Var(&seen, "seen-version", 0, "the `version` that you saw, if you looked at it earlier")
 	}
+	if o.signs {
+		a.signs(c)
+	}
+	basis := a.byKeyFlags(c, o.byKey)
 	c.RunE = a.with(func(ctx context.Context, s *session, args []string) error {
+		if basis.alone {
+			return a.revokeByKey(ctx, s, basis.file, args[0], text)
+		}
 		t, err := s.target(ctx, args[0], o.fill == nil)
 		if err != nil {
 			return err
 		}
 		if o.text != "" {
 			text = args[1]
+		}
+		var what *toSign
+		if act, is := decisionOf(v.Command("")); is && o.signs && signable(t.view, act) {
+			if what, err = s.signingOf(ctx, t, act); err != nil {
+				return err
+			}
 		}
 		if !o.inTime || t.view == nil || t.view.GetStatus() == request.CustomerNotified {
 			if text, err = a.meant(ctx, c, o, v, t.view, text, *yes); err != nil {
@@ -72,13 +89,41 @@ func (a *app) verb(v request.Verb, o offer, c *cobra.Command) *cobra.Command {
 				return err
 			}
 		}
+		if err := a.concludes(ctx, o, t.view, command, what, *yes); err != nil {
+			return err
+		}
 		reply, err := s.Do(ctx, command)
 		if err != nil {
 			return err
 		}
-		return a.done(reply, "%s", o.done+s.after(ctx, t, o, reply))
+		return a.done(reply, "%s", o.done+what.said()+s.after(ctx, t, o, reply))
 	})
 	return c
+}
+
+// concludes has a person read what they decide, and sign it if they do.
+func (a *app) concludes(
+	ctx context.Context, o offer, v *lockboxv1.RequestView, c *lockboxv1.Command, x *toSign, yes bool,
+) error {
+	sentence, question := "", ""
+	if o.asks != nil {
+		sentence, question = o.asks(v, c)
+	}
+	if x == nil {
+		if question == "" {
+			return nil
+		}
+		return a.confirm(ctx, yes, sentence, question)
+	}
+	if err := x.decide(c); err != nil {
+		return err
+	}
+	if err := a.shows(ctx, x.shown(a.lookAt(a.ErrTerminal)), sentence, question, yes); err != nil {
+		return err
+	}
+	var err error
+	c.Signed, err = x.signed(ctx)
+	return err
 }
 
 // meant makes sure that a person means what the verb leads to, and returns their reason. To type a reason, under the

@@ -51,7 +51,7 @@ var verbs = map[string]struct {
 	"request list":  {}, "request show": {}, "request watch": {}, "request withdraw": {kind: asks},
 	"request release": {kind: asks}, "internal list": {}, "internal refuse": {kind: asks},
 	"internal approve": {kind: asks}, // dangerous where it starts access: see below
-	"approval list":    {}, "approval show": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
+	"approval list":    {}, "approval show": {}, "approval signatures": {}, "approval ask": {kind: adds}, "approval answer": {kind: adds},
 	"ask": {kind: adds}, "approve": {kind: asks}, "deny": {kind: asks}, "revoke": {kind: asks},
 	"approval approve": {kind: asks}, "approval deny": {kind: asks}, "approval revoke": {kind: asks},
 	"tenant show": {}, "tenant approvers": {}, "tenant create": {kind: adds}, "tenant invite": {kind: adds},
@@ -81,7 +81,16 @@ var verbs = map[string]struct {
 	"role remove":     {dangerous, "--as grace role remove otto-owner", "Otto Owens loses the role Owner"},
 	"role confirm":    {dangerous, "--as grace role confirm i-audrey", "Audrey Abbott"},
 	"role withdraw":   {dangerous, "--as grace role withdraw i-audrey", "no role comes of it"},
-	"ticket list":     {}, "ticket show": {}, "ticket open": {kind: adds}, "ticket assign": {kind: adds},
+	"key list":        {}, "key offer": {kind: adds}, "key statement": {}, "key submit": {kind: adds},
+	"key basis":            {},
+	"key genesis":          {dangerous, "--as grace key genesis --recovery RECOVERY", "only these keys can let in others"},
+	"key sign":             {dangerous, "--as grace key sign --offline STATEMENT --sign-with PRIVATE", "You remove a key"},
+	"key enrol":            {dangerous, "--as grace key enrol fleur", "You enrol a key"},
+	"key remove":           {dangerous, "--as grace key remove blue", "It no longer counts from now on"},
+	"key demand":           {dangerous, "--as grace key demand none", "You change which signatures your organisation demands"},
+	"key recover":          {dangerous, "--as grace key recover third", "with the recovery key"},
+	"key replace-recovery": {dangerous, "--as grace key replace-recovery RECOVERY", "You replace the recovery key"},
+	"ticket list":          {}, "ticket show": {}, "ticket open": {kind: adds}, "ticket assign": {kind: adds},
 	"ticket comment": {kind: adds}, "ticket close": {kind: adds}, "ticket reopen": {kind: adds},
 	"audit list": {}, "audit access": {}, "audit export": {}, "audit replay": {}, "audit state-at": {},
 	"audit verify":  {},
@@ -130,6 +139,9 @@ func TestEveryVerbIsConfirmedAsItsEffectDemands(t *testing.T) {
 		files[name] = filepath.Join(dir, name)
 		must(t, os.WriteFile(files[name], []byte(text), 0o600))
 	}
+	for name, file := range keyFiles(t, dir) {
+		files[name] = file
+	}
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		for _, below := range c.Commands() {
@@ -163,6 +175,9 @@ func TestEveryVerbIsConfirmedAsItsEffectDemands(t *testing.T) {
 			}
 		}
 		s.mu.Lock()
+		if strings.HasPrefix(path, "key ") {
+			s.begin(path != "key genesis")
+		}
 		s.commands = nil
 		s.mu.Unlock()
 		code, _, errs := scripted(t, dir, args...)

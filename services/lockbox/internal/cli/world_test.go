@@ -34,6 +34,7 @@ type world struct {
 	tickets  []*lockboxv1.TicketView
 	tenant   *lockboxv1.TenantView
 	events   []*lockboxv1.Event
+	keys     *keys
 }
 
 // authority is the certificate of the bank's own authority.
@@ -100,6 +101,7 @@ func newWorld(issuer *devissuer.Issuer) *world {
 	at := w.tenant.GetSignIn().GetIssuer()
 	at.Leeway, at.TokenMaxBytes, at.Authorities = durationpb.New(10*time.Second), 20000, []byte(authority)
 	w.events = w.history(w.requests[0])
+	w.keys = newKeys(w)
 	return w
 }
 
@@ -293,6 +295,12 @@ func (w *world) answer(q *lockboxv1.Query, who client.Claims) (*lockboxv1.QueryR
 	case *lockboxv1.Query_GetSelf:
 		answer := &lockboxv1.QueryReply_Self{}
 		answer.Self, err = w.self(q.GetToken())
+		reply.Answer = answer
+	case *lockboxv1.Query_GetKeys:
+		reply.Answer = &lockboxv1.QueryReply_Keys{Keys: w.keysView()}
+	case *lockboxv1.Query_GetSigning:
+		answer := &lockboxv1.QueryReply_Signing{}
+		answer.Signing, err = w.signingView(ask.GetSigning, who.Subject)
 		reply.Answer = answer
 	case *lockboxv1.Query_GetTenant_:
 		if who.Employer != "" && who.Subject != "onboarding" {

@@ -236,8 +236,7 @@ func (p *planner) requestData() Data {
 		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime(),
 			p.signing(given[i]), true})
 	}
-	if g, is := request.DecisionIn(p.Event); is && aggregate.Customer(p.Event.GetActor()) {
-		g.Signed = p.Event.GetSigned()
+	if g, is := request.Given(p.Event); is && aggregate.Customer(p.Event.GetActor()) {
 		d.Signing = p.signing(g)
 	}
 	d.Given = len(d.Approvals)
