@@ -307,12 +307,12 @@ func (s *Stack) openMailbox() (err error) {
 	return nil
 }
 
-// logName is the log's origin in its signatures. It is local: no external witness follows it.
-const logName = "lockbox.localhost/log"
+// LogName is the log's origin in its signatures. It is local: no external witness follows it.
+const LogName = "lockbox.localhost/log"
 
 // openLog creates the log's keys if they do not exist, and opens its listener.
 func (s *Stack) openLog() (err error) {
-	if _, err := logkeys.LoadOrCreate(s.keysDir(), logName); err != nil {
+	if _, err := logkeys.LoadOrCreate(s.keysDir(), LogName); err != nil {
 		return err
 	}
 	if s.config.LogAddr != "" {
@@ -338,6 +338,10 @@ func (s *Stack) openPortal(c portal.Config) (answers <-chan struct{}, err error)
 	}
 	if c.URL == "" {
 		c.URL = "http://" + listener.Addr().String()
+		if host, _, err := net.SplitHostPort(c.Listen); err == nil && host == "localhost" {
+			_, port, _ := net.SplitHostPort(listener.Addr().String())
+			c.URL = "http://localhost:" + port // passkeys are a name's, never an address's
+		}
 	}
 	if c.Provider == "" {
 		c.Provider, c.GovernmentRequestsURL = s.config.Notifier.Provider, s.config.Notifier.GovernmentRequestsURL
