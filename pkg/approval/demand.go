@@ -20,6 +20,9 @@ var demands = []Demand{DemandNone, DemandSignatures, DemandCommandLine}
 
 func (d Demand) rank() int { return slices.Index(demands, d) }
 
+// Less reports whether less is demanded than by another.
+func (d Demand) Less(than Demand) bool { return d.rank() < than.rank() }
+
 func (d Demand) check(field string) error {
 	if d.rank() < 0 {
 		return refuse(field, RuleValue, "%q is no demand", d)

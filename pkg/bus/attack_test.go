@@ -65,7 +65,8 @@ func newSiege(t *testing.T, servers int) *siege {
 		listening: map[*nats.Conn][]*nats.Subscription{}}
 	s.identities = slices.DeleteFunc(bus.Identities(), func(id bus.Identity) bool { return id == bus.Provisioner })
 	// The provisioner comes last: it leaves consumers behind, which go on delivering where they were told to.
-	s.identities = append(s.identities, bus.Tool(journaltest.Tool), bus.Provisioner)
+	s.identities = append(s.identities, bus.Tool(journaltest.Tool),
+		bus.CustomerPortal(journaltest.OwnPortal), bus.Provisioner)
 	s.watcher = s.bus.Connect(t, bus.Provisioner)
 	store := func(id bus.Identity, subject string) {
 		t.Helper()

@@ -144,7 +144,7 @@ func allowed(id Identity, uses ...Use) func(subject string) bool {
 // tried are subjects of everything that anybody may do in one of the ways, and for messages what nobody may do. Of a
 // tool that is limited to some tenants, nobody here knows which: how it submits intents is left out.
 func tried(id Identity, uses ...Use) (subjects []string) {
-	everybody := append(Identities(), Repairer, Tool(anyToken), id)
+	everybody := append(Identities(), Repairer, Tool(anyToken), CustomerPortal(anyToken), id)
 	tool, isTool := id.tool()
 	for _, other := range everybody {
 		for _, r := range Rights(other) {

@@ -211,7 +211,8 @@ func durables() []durableConsumer {
 		aggregate.KindOwnership, aggregate.KindDisclosure, aggregate.KindErasure, aggregate.KindKeys} {
 		decided = append(decided, eventPrefix+"*."+kind+".>")
 	}
-	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>")
+	told := append(slices.Clone(decided), eventPrefix+"*."+aggregate.KindDigest+".>",
+		eventPrefix+"*."+aggregate.KindAttempt+".>")
 	// Of tickets, only a closing has consequences: access may end with it (R61).
 	decided = append(decided, eventPrefix+"*."+aggregate.KindTicket+".*.*.TicketClosed")
 	return []durableConsumer{

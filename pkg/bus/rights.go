@@ -130,6 +130,9 @@ func rightsOf(id Identity, tenants []string) []Right {
 	if tool, is := id.tool(); is {
 		return toolRights(tool, tenants)
 	}
+	if tenant, is := id.customer(); is {
+		return customerRights(id, tenant)
+	}
 	switch id.Of() {
 	case Evaluator:
 		return join(

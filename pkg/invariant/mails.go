@@ -116,6 +116,7 @@ func (b *Book) mailed(of aggregate.Key, events []Recorded) (found []Violation) {
 func MayOweMail(e *lockboxv1.Event) bool {
 	typ := aggregate.TypeOf(e)
 	return changes[typ] != "" || outcomes[typ] != "" || signInMails[typ] != "" || erasureMails[typ] != "" ||
+		keyMails[typ] != "" ||
 		slices.Contains(steps, typ)
 }
 
@@ -171,6 +172,10 @@ func (b *book) mails(
 			o.tell("waived-access", o.administrators(r.Sequence)) // R3
 		case aggregate.KindErasure:
 			o.tell(erasureMails[aggregate.TypeOf(r.Event)], o.administrators(r.Sequence)) // R63
+		case aggregate.KindKeys:
+			o.keyMail()
+		case aggregate.KindAttempt:
+			o.tell(keyMails[aggregate.TypeOf(r.Event)], o.administrators(r.Sequence)) // R42
 		case aggregate.KindRequest:
 			o.requested()
 		}

@@ -9,6 +9,7 @@ package keychain
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ type State struct {
 	Chain *approval.Chain
 	// Labels are what people call their keys, by the key's id.
 	Labels map[string]string
+	// Holders are those who offered keys, as they were when they last did.
+	Holders map[approval.Account]*lockboxv1.Person
 	// Times are when a key was enrolled, and removed, by the clock of who wrote it down.
 	Enrolled, Removed map[string]time.Time
 
@@ -104,6 +107,10 @@ func (s *State) offered(f *lockboxv1.KeyOffered, by *lockboxv1.Actor, at time.Ti
 		return "people offer keys that could sign (R42)"
 	}
 	s.Offers = append(without(s.Offers, e.Person.Account, id), Offer{e, id, f.GetLabel(), by, at})
+	if s.Holders = maps.Clone(s.Holders); s.Holders == nil {
+		s.Holders = map[approval.Account]*lockboxv1.Person{}
+	}
+	s.Holders[e.Person.Account] = by.GetPerson()
 	return ""
 }
 

@@ -10,8 +10,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
 
-// given are the customer's approvals so far, as they were given.
-func (s State) given() (all []keychain.Given) {
+// Given are the customer's approvals so far, as they were given.
+func (s State) Given() (all []keychain.Given) {
 	for _, d := range s.Approvals() {
 		all = append(all, keychain.Given{Signed: d.GetSigned(), Verb: approval.Approve, By: d.GetActor().GetPerson(),
 			Version: d.GetVersion(), Reason: d.GetReason(), Resources: d.GetResourceIds(),

@@ -131,7 +131,7 @@ func (w World) basisGone(s State, now time.Time) (lockboxv1.ReasonCode, string) 
 				still++
 			}
 		}
-		if err := w.Keys.Enough(s.given(), w.Events, w.required(s)); err != nil {
+		if err := w.Keys.Enough(s.Given(), w.Events, w.required(s)); err != nil {
 			return lockboxv1.ReasonCode_REASON_CODE_APPROVAL_NOT_SIGNED,
 				"the approvals are not signed as the customer demands" // R42
 		}

@@ -78,7 +78,7 @@ func New[C any](id bus.Identity, defaults C, run func(context.Context, *Runtime,
 }
 
 // NewConnected describes a service that only needs a connection and verifies no tokens. Its name may differ from its
-// identity on the bus.
+// identity on the bus, which its settings may choose (Identity).
 func NewConnected[C any](
 	name string, id bus.Identity, defaults C, run func(context.Context, *Connected, C) error,
 ) Program {
@@ -150,8 +150,11 @@ func program[C any](
 				URL: f.NATS.URL, Identity: id, SeedFile: string(f.NATS.SeedFile), CA: f.NATS.TLS.CA, Log: log,
 				StagedInMemory: f.NATS.StagedInMemory,
 			}
+			if own, is := any(f.Service).(interface{ Identity() bus.Identity }); is {
+				c.Identity = own.Identity()
+			}
 			if f.NATS.Copy != "" {
-				c.Identity = id.Copy(f.NATS.Copy)
+				c.Identity = c.Identity.Copy(f.NATS.Copy)
 			}
 			metrics := observe.NewMetrics()
 			tracer, err := trace.New(f.Observe.Traces, build.Version().Name(), log, metrics.Registerer())
@@ -174,6 +177,15 @@ func (p Program) Check(path string, env []string) error {
 
 // Read returns a configuration as the service reads it when it starts: a *File of the service's own settings.
 func (p Program) Read(path string, env []string) (any, error) { return p.load(path, env) }
+
+// Serve runs the service with a configuration until ctx ends.
+func (p Program) Serve(ctx context.Context, path string, env []string) error {
+	file, err := p.load(path, env)
+	if err != nil {
+		return err
+	}
+	return p.serve(ctx, file)
+}
 
 // Main runs the service until SIGTERM or an interrupt, and exits: with 0 when it was stopped, with 1 if it could not
 // run, and with 2 if its arguments make no sense. On SIGHUP, it reads its configuration again, and starts again with it

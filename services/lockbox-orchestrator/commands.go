@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -115,6 +116,9 @@ func (o *orchestrator) command(
 	if err != nil {
 		return nil, err
 	}
+	if n := len(c.GetPortalSha256()); n > 0 && (n != sha256.Size || !bus.IsPortal(sender)) {
+		return nil, refusal.Invalid("portal_sha256", "bad input", "only a portal says, in 32 bytes, what its pages are made of")
+	}
 	if c.GetSetAsideMessage() != nil {
 		return o.setAside(ctx, c)
 	}
@@ -145,6 +149,9 @@ func (o *orchestrator) command(
 		}
 		if err == nil {
 			err = o.checkIssuer(c)
+		}
+		if err == nil {
+			err = bus.ByCustomer(sender, aggregate.Customer(by))
 		}
 		if err != nil {
 			return nil, err
@@ -313,7 +320,12 @@ func check(subject string, c *lockboxv1.Command) (about aggregate.Key, sender st
 			return about, sender, err
 		}
 	}
-	about, err = aggregate.Of(c)
+	if about, err = aggregate.Of(c); err != nil {
+		return about, sender, err
+	}
+	if err = bus.Within(sender, c.GetTenant()); err == nil {
+		err = bus.Within(sender, about.Tenant)
+	}
 	return about, sender, err
 }
 
@@ -336,7 +348,7 @@ func (o *orchestrator) decide(
 		h := history(states, about)
 		return &lockboxv1.CommandReply{Sequence: h.Sequence, Version: h.Version, Message: already(states, about)}, nil
 	}
-	e.TraceParent = c.GetTraceParent()
+	e.TraceParent, e.PortalSha256 = c.GetTraceParent(), c.GetPortalSha256()
 	if err := repository.Identify(e.Event); err != nil {
 		return nil, err
 	}

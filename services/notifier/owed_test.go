@@ -42,7 +42,7 @@ func TestI16WhatIsPlannedIsWhatIsOwed(t *testing.T) {
 			}
 			var seq uint64
 			var err error
-			if about.Kind == aggregate.KindDigest {
+			if aggregate.Reported(about.Kind) {
 				seq, _, err = writer.Report(t.Context(), e.Event)
 			} else {
 				seq, err = writer.Append(t.Context(), stored[about], e.Event)
@@ -174,6 +174,7 @@ func (h *happenings) tell(steps int) {
 		}
 		h.mover.step()
 		h.erase()
+		h.keys()
 		tenant := oneOf(h, customers...)
 		sub := h.subscription(tenant)
 		switch h.IntN(16) {

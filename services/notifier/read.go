@@ -9,6 +9,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/journal"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/repository"
 	"github.com/openlockbox/lockbox/pkg/request"
@@ -24,7 +25,7 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 	if about.Kind == aggregate.KindAlarm || about.Kind == aggregate.KindOwnership {
 		return in, nil // the event contains everything
 	}
-	if about.Kind == aggregate.KindDigest { // so does this one, except whom to tell
+	if about.Kind == aggregate.KindDigest || about.Kind == aggregate.KindAttempt { // so do these, except whom to tell
 		states, err := n.repository.At(ctx, e.Seq, aggregate.Tenant(about.Tenant))
 		in.Tenant = states.Tenant(about.Tenant)
 		return in, err
@@ -46,6 +47,9 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		r := own.Request(about)
 		if r.TicketID != "" {
 			keys = append(keys, aggregate.Ticket(about.Tenant, r.TicketID))
+		}
+		if r.Notified != nil {
+			keys = append(keys, aggregate.Keys(about.Tenant))
 		}
 		if id := r.Intent.GetSubscriptionId(); id != "" && concernsCustomer(r) {
 			owners, err := n.repository.At(ctx, e.Seq, aggregate.Ownership(id))
@@ -80,14 +84,42 @@ func (n *notifier) read(ctx context.Context, e journal.Entry) (in plan.Input, er
 		in.Disclosure = now.Disclosure(about.Tenant, about.ID)
 	case aggregate.KindErasure:
 		in.Erasure = now.Erasure(about)
+	case aggregate.KindKeys:
+		before, err := n.repository.At(ctx, e.Seq-1, about)
+		if err != nil {
+			return in, err
+		}
+		in.KeysBefore, in.Keys = before.Keys(about.Tenant), now.Keys(about.Tenant)
 	case aggregate.KindRequest:
-		in.Request = now.Request(about)
+		in.Request, in.Keys = now.Request(about), now.Keys(about.Tenant)
+		if in.Exact, err = n.exact(ctx, in, e.Seq); err != nil {
+			return in, err
+		}
 		in.Ticket = now.Ticket(about.Tenant, in.Request.TicketID)
 		if id := in.Request.Intent.GetSubscriptionId(); id != "" && concernsCustomer(in.Request) {
 			in.Subscription = now.Subscription(about.Tenant, now.Ownership(id).Spelling(about.Tenant, id))
 		}
 	}
 	return in, nil
+}
+
+// exact reads a request's events as they are stored, of customers who have keys: signatures cover the bytes.
+func (n *notifier) exact(ctx context.Context, in plan.Input, sequence uint64) (events []keychain.Exact, err error) {
+	if in.Keys.Chain == nil {
+		return nil, nil
+	}
+	entries, err := n.Journal.LoadAtLeader(ctx, in.Request.Key())
+	var contradiction *journal.HistoryError
+	if err != nil && !errors.As(err, &contradiction) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Seq <= sequence {
+			events = append(events, keychain.Exact{Sequence: e.Seq, Version: e.Event.GetVersion(),
+				Type: aggregate.TypeOf(e.Event), Data: e.Data})
+		}
+	}
+	return events, nil
 }
 
 // service returns what the catalogue in force calls a resource type. A mail about a preview does not wait for a

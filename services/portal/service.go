@@ -17,6 +17,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/config"
 	"github.com/openlockbox/lockbox/pkg/identity/oidcclient"
+	"github.com/openlockbox/lockbox/pkg/input"
 	"github.com/openlockbox/lockbox/pkg/journal"
 	"github.com/openlockbox/lockbox/pkg/observe"
 	"github.com/openlockbox/lockbox/pkg/prose"
@@ -61,7 +62,10 @@ type Config struct {
 	// is among its settings.
 	TimeZone string `yaml:"time_zone"`
 	// Environment is what the operator calls this installation, such as Staging: every page says it. Empty: none does.
-	Environment   string            `yaml:"environment"`
+	Environment string `yaml:"environment"`
+	// Customer is set where a customer runs this portal itself, against the provider's bus: its ID as a tenant. The portal
+	// then serves nobody else, has the customer's own key on the bus and keeps sessions in memory. Empty: the provider's.
+	Customer      string            `yaml:"customer"`
 	Organisations organisation.List `yaml:"organisations"`
 }
 
@@ -90,7 +94,30 @@ func (c Config) Check() error {
 		slices.ContainsFunc(c.Organisations, func(o Organisation) bool { return o.PrivateKeyJWT }) {
 		return refusal.Invalid("client_key_file", "configuration", "is required: an organisation's issuer wants it")
 	}
+	if c.Customer == "" {
+		return c.Organisations.Check()
+	}
+	if err := input.Tenant("customer", c.Customer); err != nil {
+		return err
+	}
+	for _, o := range c.Organisations {
+		if o.Tenant != c.Customer {
+			return refusal.Invalid("organisations.tenant", "configuration", "%q is not %s, whose own portal this is", o.Tenant,
+				c.Customer)
+		}
+	}
+	if len(c.Organisations) == 0 { // it is registered with the provider
+		return nil
+	}
 	return c.Organisations.Check()
+}
+
+// Identity is the portal's on the bus.
+func (c Config) Identity() bus.Identity {
+	if c.Customer != "" {
+		return bus.CustomerPortal(c.Customer)
+	}
+	return bus.Portal
 }
 
 const (
@@ -131,7 +158,10 @@ func Serve(ctx context.Context, rt *service.Connected, c Config, listener net.Li
 		return errors.Join(fmt.Errorf("%s: %w", Name, err), listener.Close())
 	}
 	defer j.Close()
-	trail := accesslog.Start(rt.Identity, j.PutAccess, rt.Now, rt.Log, rt.Counters)
+	var trail *accesslog.Recorder // a customer's own portal has no right to add records
+	if c.Customer == "" {
+		trail = accesslog.Start(rt.Identity, j.PutAccess, rt.Now, rt.Log, rt.Counters)
+	}
 	defer trail.Close()
 	handler, err := newHandler(rt, c, trail)
 	if err != nil {
@@ -182,6 +212,10 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	if err != nil {
 		return nil, err
 	}
+	_, build, err := Build()
+	if err != nil {
+		return nil, err
+	}
 	silent := new(atomic.Bool)
 	rt.Healthy(func(context.Context) error {
 		if silent.Load() {
@@ -190,7 +224,7 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 		return nil
 	})
 	s := &site.Site{
-		Caller:        traced.Caller{Caller: bus.Caller{Conn: rt.Conn, Silent: silent}},
+		Caller:        traced.Caller{Caller: bus.Caller{Conn: rt.Conn, Silent: silent}, Build: build[:]},
 		Organisations: c.Organisations, Words: say, Provider: c.Provider,
 		URL: c.URL, GovernmentRequestsURL: c.GovernmentRequestsURL,
 		Secure: c.URL[:5] == "https", Now: rt.Now, Log: rt.Log, Counters: rt.Counters,
@@ -214,13 +248,15 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	if err := s.Prepare(); err != nil {
 		return nil, err
 	}
-	sessions, err := session.New(rt.Conn, s.Secure, rt.Now)
-	if err != nil {
-		return nil, err
+	sessions := session.InMemory(s.Secure, rt.Now)
+	if c.Customer == "" {
+		if sessions, err = session.New(rt.Conn, s.Secure, rt.Now); err != nil {
+			return nil, err
+		}
 	}
 	s.Sessions = sessions
 	hub := live.NewHub()
-	if err := hub.Listen(rt.Conn); err != nil {
+	if err := hub.Listen(rt.Conn, c.Customer); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()

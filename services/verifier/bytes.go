@@ -489,16 +489,3 @@ func (p *pass) closed(ctx context.Context, entry uint64) (closed bool, err error
 	p.c.suspect(found...) // reported next time
 	return err == nil, err
 }
-
-// explanation is what the log says about a message that is no event; empty if it says nothing.
-func explanation(s merkle.Statement, e merkle.Shown) string {
-	what := fmt.Sprintf("the provider says that entry %d, %s, is no event", s.TenantSequence, clean(s.Subject))
-	switch {
-	case !e.SetAside.IsZero():
-		return what + ", and that its officers set it aside at " + utc(e.SetAside) + ": it counts as if it were not there"
-	case !e.Alarm.IsZero():
-		return what + ", or not rightly there: an alarm says so since " + utc(e.Alarm) + ", and nothing new is granted " +
-			"until it is set aside"
-	}
-	return ""
-}

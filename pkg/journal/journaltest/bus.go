@@ -31,6 +31,8 @@ const (
 	OtherTool   = "pipeline"
 	LimitedTool = "limited"
 	LimitedTo   = "acme"
+	// OwnPortal is the customer that runs a portal itself.
+	OwnPortal = "meadowbank"
 )
 
 // Bus is a running bus: one server, or a cluster of several with as many replicas.
@@ -59,6 +61,9 @@ func New(t testing.TB, servers int, change ...func(*bus.ServerOptions)) *Bus {
 	t.Helper()
 	keys, err := bus.GenerateKeys(Tool, OtherTool, LimitedTool)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if keys[bus.CustomerPortal(OwnPortal)], err = bus.NewSeed(); err != nil {
 		t.Fatal(err)
 	}
 	public, err := keys.Public()

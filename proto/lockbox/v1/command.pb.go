@@ -44,6 +44,8 @@ type Command struct {
 	// What the caller signed with a key of their own: the statement of their decision, or of the change that they make (R42).
 	// Absent if they signed nothing. A revocation that is signed needs no token.
 	Signed *SignedStatement `protobuf:"bytes,7,opt,name=signed,proto3" json:"signed,omitempty"`
+	// Of what a portal passes on: the SHA-256 of what its pages are made of, by its own account (`lockbox portal hashes`).
+	PortalSha256 []byte `protobuf:"bytes,8,opt,name=portal_sha256,json=portalSha256,proto3" json:"portal_sha256,omitempty"`
 	// What is wanted. Exactly one is set; the name of the field is the verb of the subject.
 	//
 	// Types that are valid to be assigned to Action:
@@ -179,6 +181,13 @@ func (x *Command) GetTraceParent() string {
 func (x *Command) GetSigned() *SignedStatement {
 	if x != nil {
 		return x.Signed
+	}
+	return nil
+}
+
+func (x *Command) GetPortalSha256() []byte {
+	if x != nil {
+		return x.PortalSha256
 	}
 	return nil
 }
@@ -3486,7 +3495,7 @@ var File_lockbox_v1_command_proto protoreflect.FileDescriptor
 const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"\x18lockbox/v1/command.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x15lockbox/v1/keys.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xbd\x1c\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x15lockbox/v1/keys.proto\x1a\x16lockbox/v1/prose.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xe2\x1c\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -3494,7 +3503,8 @@ const file_lockbox_v1_command_proto_rawDesc = "" +
 	"\faggregate_id\x18\x04 \x01(\tR\vaggregateId\x12!\n" +
 	"\fseen_version\x18\x05 \x01(\x04R\vseenVersion\x12!\n" +
 	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x123\n" +
-	"\x06signed\x18\a \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x122\n" +
+	"\x06signed\x18\a \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12#\n" +
+	"\rportal_sha256\x18\b \x01(\fR\fportalSha256\x122\n" +
 	"\bwithdraw\x18\x14 \x01(\v2\x14.lockbox.v1.WithdrawH\x00R\bwithdraw\x12/\n" +
 	"\arelease\x18\x15 \x01(\v2\x13.lockbox.v1.ReleaseH\x00R\arelease\x12H\n" +
 	"\x10internal_approve\x18\x16 \x01(\v2\x1b.lockbox.v1.InternalApproveH\x00R\x0finternalApprove\x12E\n" +

@@ -56,6 +56,9 @@ type Event struct {
 	CausationId string `protobuf:"bytes,10,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// W3C `traceparent`.
 	TraceParent string `protobuf:"bytes,11,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// The SHA-256 of what the pages are made of from which the command came, by the portal's own account; empty if it came
+	// from no portal.
+	PortalSha256 []byte `protobuf:"bytes,12,opt,name=portal_sha256,json=portalSha256,proto3" json:"portal_sha256,omitempty"`
 	// What the person who caused it signed with a key of their own (R42): a decision, or a change of settings. Absent if it
 	// was not signed.
 	Signed *SignedStatement `protobuf:"bytes,18,opt,name=signed,proto3" json:"signed,omitempty"`
@@ -259,6 +262,13 @@ func (x *Event) GetTraceParent() string {
 		return x.TraceParent
 	}
 	return ""
+}
+
+func (x *Event) GetPortalSha256() []byte {
+	if x != nil {
+		return x.PortalSha256
+	}
+	return nil
 }
 
 func (x *Event) GetSigned() *SignedStatement {
@@ -1620,7 +1630,7 @@ var File_lockbox_v1_event_proto protoreflect.FileDescriptor
 const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/event.proto\x12\n" +
-	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x15lockbox/v1/keys.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\xe54\n" +
+	"lockbox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/common.proto\x1a\x19lockbox/v1/delivery.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x1alockbox/v1/integrity.proto\x1a\x15lockbox/v1/keys.proto\x1a\x17lockbox/v1/policy.proto\x1a\x18lockbox/v1/request.proto\x1a\x18lockbox/v1/signing.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x17lockbox/v1/ticket.proto\x1a\x17lockbox/v1/waived.proto\x1a\x18lockbox/v1/webhook.proto\"\x8a5\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1634,7 +1644,8 @@ const file_lockbox_v1_event_proto_rawDesc = "" +
 	"\x0ecorrelation_id\x18\t \x01(\tR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\n" +
 	" \x01(\tR\vcausationId\x12!\n" +
-	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x123\n" +
+	"\ftrace_parent\x18\v \x01(\tR\vtraceParent\x12#\n" +
+	"\rportal_sha256\x18\f \x01(\fR\fportalSha256\x123\n" +
 	"\x06signed\x18\x12 \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x1c\n" +
 	"\tsignature\x18\x13 \x01(\fR\tsignature\x12H\n" +
 	"\x10access_requested\x18\x14 \x01(\v2\x1b.lockbox.v1.AccessRequestedH\x00R\x0faccessRequested\x12H\n" +

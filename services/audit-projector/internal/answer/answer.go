@@ -15,6 +15,7 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/accesslog"
 	"github.com/openlockbox/lockbox/pkg/activity"
+	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/catalogue"
 	"github.com/openlockbox/lockbox/pkg/fair"
@@ -100,11 +101,15 @@ func (a *Answerer) answer(
 	if err := input.Decode(data, q); err != nil {
 		return nil, err
 	}
-	if name, _, err := bus.ParseQuery(subject); err != nil || name == "" || name != bus.QueryName(q) {
+	name, sender, err := bus.ParseQuery(subject)
+	if err != nil || name == "" || name != bus.QueryName(q) {
 		return nil, refusal.Invalid("ask", "bad input", "the query is not the one that the subject names")
 	}
 	if q.GetTenant() != "" {
 		if err := input.Tenant("tenant", q.GetTenant()); err != nil {
+			return nil, err
+		}
+		if err := bus.Within(sender, q.GetTenant()); err != nil {
 			return nil, err
 		}
 	}
@@ -125,6 +130,9 @@ func (a *Answerer) answer(
 	if err := a.ownTenant(q); err != nil {
 		return nil, err
 	}
+	if err := bus.Within(sender, q.GetTenant()); err != nil {
+		return nil, err
+	}
 	// First without a snapshot, of which there are few: this may wait for a tenant's keys.
 	if err := a.verify(q); err != nil {
 		return nil, err
@@ -135,6 +143,9 @@ func (a *Answerer) answer(
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	v, err := a.viewer(snapshot, q)
+	if err == nil {
+		err = bus.ByCustomer(sender, aggregate.Customer(v.by))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,8 @@ func (v *viewer) getReceipt(
 ) (_ *lockboxv1.Receipt, tenant string, err error) {
 	if ask.GetKeys() {
 		if ask.GetRequestId() != "" {
-			return nil, "", refusal.Invalid("get_receipt.request_id", "bad input", "is empty for the receipt of keys")
+			return nil, "", refusal.OfKind(
+				refusal.Invalid("get_receipt.request_id", "bad input", "is empty for the receipt of keys"), "keys-receipt")
 		}
 		file, err := v.keysReceipt(ctx)
 		return &lockboxv1.Receipt{FileName: "lockbox-keys-" + v.scope.Tenant + ".json", File: file}, v.scope.Tenant, err

@@ -342,8 +342,11 @@ type right struct {
 	SubjectThere string `json:"subject_there"`
 }
 
-// anyTool stands for the tools, whose names are the operator's.
-var anyTool = bus.Tool("TOOL")
+// anyTool stands for the tools, whose names are the operator's, and anyCustomer for customers' own portals.
+var (
+	anyTool     = bus.Tool("TOOL")
+	anyCustomer = bus.CustomerPortal("tenant")
+)
 
 func rightsCommand() *cobra.Command {
 	return &cobra.Command{
@@ -356,13 +359,13 @@ func rightsCommand() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
-			for _, id := range append(bus.Identities(), anyTool) {
+			for _, id := range append(bus.Identities(), anyTool, anyCustomer) {
 				names = append(names, string(id))
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			ids := append(bus.Identities(), anyTool)
+			ids := append(bus.Identities(), anyTool, anyCustomer)
 			if len(args) > 0 {
 				ids = []bus.Identity{bus.Identity(args[0])}
 			}

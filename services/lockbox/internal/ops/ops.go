@@ -15,7 +15,7 @@ import (
 // Commands returns the commands to add to the command line.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{upCommand(), busCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
-		repairCommand(), keystoreCommand(), mailboxCommand(), demoCommand(), configCommand(), healthCommand(),
+		repairCommand(), keystoreCommand(), portalCommand(), mailboxCommand(), demoCommand(), configCommand(), healthCommand(),
 		doctorCommand()}
 }
 

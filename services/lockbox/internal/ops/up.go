@@ -188,7 +188,7 @@ func upCommand() *cobra.Command {
 	c.Flags().StringVar(&stageIn, "stage-in", "", stageInUsage)
 	c.Flags().StringVar(&mailHTTP, "mailbox", "127.0.0.1:8025",
 		"address of the development mailbox's page; port 0 takes a free one")
-	c.Flags().StringVar(&portalAddr, "portal", "127.0.0.1:8080",
+	c.Flags().StringVar(&portalAddr, "portal", "localhost:8080",
 		"address of the portal, unless the configuration names one; port 0 takes a free one")
 	c.Flags().StringVar(&logAddr, "log-server", "127.0.0.1:8026",
 		"address of the Merkle log, for those who verify it; port 0 takes a free one")

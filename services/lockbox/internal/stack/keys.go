@@ -22,7 +22,7 @@ func (s *Stack) makeWriters() error {
 }
 
 func (s *Stack) writers() writerkeys.Maker {
-	return writerkeys.Maker{Dir: s.keysDir(), Origin: logName, Now: time.Now()}
+	return writerkeys.Maker{Dir: s.keysDir(), Origin: LogName, Now: time.Now()}
 }
 
 // Writer returns the key with which an identity signs; nil if it signs nothing.

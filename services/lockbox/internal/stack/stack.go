@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -146,6 +147,11 @@ func Start(ctx context.Context, c Config) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := bus.CustomerKeys(s.keysDir())
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(public, own)
 	options := bus.ServerOptions{
 		StoreDir: store, PublicKeys: public, ToolTenants: limits, Host: c.Host, Port: c.Port,
 		TLS: c.TLS, PlainStore: true, StageIn: c.StageIn,
@@ -301,12 +307,12 @@ func (s *Stack) openMailbox() (err error) {
 	return nil
 }
 
-// logName is the log's origin in its signatures. It is local: no external witness follows it.
-const logName = "lockbox.localhost/log"
+// LogName is the log's origin in its signatures. It is local: no external witness follows it.
+const LogName = "lockbox.localhost/log"
 
 // openLog creates the log's keys if they do not exist, and opens its listener.
 func (s *Stack) openLog() (err error) {
-	if _, err := logkeys.LoadOrCreate(s.keysDir(), logName); err != nil {
+	if _, err := logkeys.LoadOrCreate(s.keysDir(), LogName); err != nil {
 		return err
 	}
 	if s.config.LogAddr != "" {
@@ -332,6 +338,10 @@ func (s *Stack) openPortal(c portal.Config) (answers <-chan struct{}, err error)
 	}
 	if c.URL == "" {
 		c.URL = "http://" + listener.Addr().String()
+		if host, _, err := net.SplitHostPort(c.Listen); err == nil && host == "localhost" {
+			_, port, _ := net.SplitHostPort(listener.Addr().String())
+			c.URL = "http://localhost:" + port // passkeys are a name's, never an address's
+		}
 	}
 	if c.Provider == "" {
 		c.Provider, c.GovernmentRequestsURL = s.config.Notifier.Provider, s.config.Notifier.GovernmentRequestsURL

@@ -57,6 +57,13 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 		o.Stack.Issuers = append(o.Stack.Issuers, issuer.ProviderIssuer())
+		if o.Stack.LogPolicy == "" {
+			var end func() error
+			if o.Stack.LogPolicy, end, err = serveWitness(dir, info.KeysDir); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, end()) }()
+		}
 		if o.Stack.Portal != nil {
 			with := *o.Stack.Portal
 			with.Organisations = slices.Concat(with.Organisations, demo.Organisations(issuer))

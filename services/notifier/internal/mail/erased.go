@@ -26,13 +26,32 @@ func (w *writer) legible(d plan.Data) plan.Data {
 		by.Missing, by.Added, by.Altered = w.allReadable(by.Missing), w.allReadable(by.Added), w.allReadable(by.Altered)
 		d.Differences = &by
 	}
+	if d.Keys != nil {
+		k := *d.Keys
+		k.Keys = make([]plan.Key, len(d.Keys.Keys))
+		for i, key := range d.Keys.Keys {
+			key.Label, key.Holder = w.readable(key.Label), w.readable(key.Holder)
+			k.Keys[i] = key
+		}
+		d.Keys = &k
+	}
+	d.Signing = w.signedReadably(d.Signing)
 	approvals := make([]plan.Approval, len(d.Approvals))
 	for i, a := range d.Approvals {
 		approvals[i] = a
-		approvals[i].By = w.readable(a.By)
+		approvals[i].By, approvals[i].Signing = w.readable(a.By), w.signedReadably(a.Signing)
 	}
 	d.Approvals = approvals
 	return d
+}
+
+func (w *writer) signedReadably(s *plan.Signing) *plan.Signing {
+	if s == nil {
+		return nil
+	}
+	said := *s
+	said.Key.Label = w.readable(s.Key.Label)
+	return &said
 }
 
 func (w *writer) allReadable(list []string) []string {

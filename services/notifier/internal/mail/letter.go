@@ -182,6 +182,8 @@ func (w *writer) body() string {
 		if d.Proposer == "" {
 			id += "/own"
 		}
+	case plan.KeyChangeOffered, plan.KeyChainChanged, plan.SignatureRefused:
+		id += w.keysBody()
 	case plan.AccessLapsed:
 		id += w.byTicket()
 	case plan.AccessRevoked:
@@ -388,6 +390,12 @@ func (w *writer) actions() {
 	case w.n.Standing == plan.Administrator && t == plan.WaivedAccess:
 		w.out.Commands = []string{"lockbox request list --waived"}
 		w.open("action/waived", d.TenantID, "waived")
+	case w.n.Standing == plan.Administrator && t == plan.SignatureRefused:
+		w.out.Commands = []string{"lockbox audit list"}
+		w.open("action/activity", d.TenantID, "activity")
+	case (w.n.Standing == plan.Administrator || w.n.Standing == plan.Keyholder) && w.n.Data.Keys != nil:
+		w.out.Commands = []string{"lockbox key list"}
+		w.open("action/keys", d.TenantID, "keys")
 	case w.n.Standing == plan.Administrator && w.n.Thread == "":
 		w.out.Commands = []string{"lockbox tenant show"}
 		label, page := "action/tenant", []string{"administration"}
@@ -454,7 +462,7 @@ func erases(t plan.Template) bool {
 // outside reports whether a mail is about neither one request nor a change to a tenant.
 func outside(t plan.Template) bool {
 	return discloses(t) || t == plan.WaivedAccess || t == plan.IntegrityAlarm || t == plan.StrayMessage ||
-		t == plan.HistoryAlarm || t == plan.MailOverdue || t == plan.Contested || erases(t)
+		t == plan.HistoryAlarm || t == plan.MailOverdue || t == plan.Contested || erases(t) || ofKeys(t)
 }
 
 func changes(n plan.Notification) bool {

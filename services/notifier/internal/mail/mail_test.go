@@ -357,8 +357,10 @@ func TestALinkLeadsToTheReadersOwnPage(t *testing.T) {
 				continue
 			case erasurePage(n) != "":
 				want = portal + erasurePage(n)
-			case n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer, n.Standing == plan.Named,
-				n.Standing == plan.Former:
+			case keysPage(n) != "":
+				want = portal + keysPage(n)
+			case n.Standing == plan.Keyholder, n.Standing == plan.Alternate, n.Standing == plan.SecurityOfficer,
+				n.Standing == plan.Named, n.Standing == plan.Former:
 				want = ""
 			case n.Standing == plan.Requester || n.Standing == plan.InternalApprover:
 				want = portal + "/provider/requests/" + requestID

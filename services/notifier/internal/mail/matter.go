@@ -25,10 +25,11 @@ const (
 func levelOf(n plan.Notification) level {
 	switch n.Template {
 	case plan.IntegrityAlarm, plan.StrayMessage, plan.HistoryAlarm, plan.MailOverdue, plan.Contested,
-		plan.ExposureDisclosed, plan.ApproversDiffer, plan.SignInRecovery, plan.SignInReminder:
+		plan.ExposureDisclosed, plan.ApproversDiffer, plan.SignInRecovery, plan.SignInReminder, plan.SignatureRefused:
 		return critical
 	case plan.NobodyToAsk, plan.ApproversUnavailable, plan.ApprovalsOutOfReach, plan.InvitationRedeemed,
-		plan.SignInProposed, plan.LegalDemandDisclosed, plan.ErasureConfirmation, plan.ErasureProposed:
+		plan.SignInProposed, plan.LegalDemandDisclosed, plan.ErasureConfirmation, plan.ErasureProposed,
+		plan.KeyOffered, plan.KeyChangeOffered, plan.KeyChainBegan, plan.KeyChainChanged:
 		return awaited
 	case plan.Digest:
 		if n.Held[0].Awaited() && n.Standing != plan.Alternate {

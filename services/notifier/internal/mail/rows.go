@@ -22,15 +22,15 @@ var (
 		"label/reason-type", "label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources", "label/ticket", "label/duration",
 	}
-	pending = append(request[:len(request):len(request)], "label/approvals", "label/respond-by", "label/others",
-		"label/asked", "label/status", "label/request")
+	pending = append(request[:len(request):len(request)], "label/approvals", "label/signed", "label/respond-by",
+		"label/others", "label/asked", "label/status", "label/request")
 	outcome = []string{"label/requester", "label/tenant", "label/service", "label/subscription", "label/scope",
 		"label/resources", "label/ticket", "label/request"}
-	ended   = append(outcome[:len(outcome):len(outcome)], "label/by", "label/at")
+	ended   = append(outcome[:len(outcome):len(outcome)], "label/by", "label/signed", "label/at")
 	granted = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/ends",
 		"label/duration")
 	finished = append(outcome[:len(outcome):len(outcome)], "label/approved-by", "label/starts", "label/planned-end",
-		"label/ended-by", "label/ticket-closed-by", "label/ended-at")
+		"label/ended-by", "label/signed", "label/ticket-closed-by", "label/ended-at")
 	lapsed    = append(outcome[:len(outcome):len(outcome)], "label/ticket-closed-by")
 	disclosed = []string{
 		"label/what", "label/happened-at", "label/organisation", "label/authority", "label/reference", "label/resources",
@@ -44,6 +44,9 @@ var (
 	webhook = []string{"label/organisation", "label/webhook", "label/by", "label/at"}
 	erased  = []string{"label/organisation", "label/erased", "label/proposed-by", "label/by", "label/at", "label/contact",
 		"label/erasure"}
+	keys = []string{"label/organisation", "label/change", "label/keys", "label/demand", "label/counts", "label/words",
+		"label/fingerprint", "label/by", "label/at"}
+	refused = []string{"label/organisation", "label/attempt", "label/by", "label/at", "label/request"}
 	// details are told last.
 	details = map[string]bool{"label/request": true, "label/status": true, "label/asked": true, "label/others": true,
 		"label/disclosure": true, "label/erasure": true}
@@ -119,6 +122,12 @@ var shapes = map[plan.Template]shape{
 	plan.ErasureProposed:     {erased, []string{"quote/reason"}},
 	plan.ErasureDecided:      {erased, []string{"quote/reason"}},
 	plan.ErasureDeclined:     {erased, []string{"quote/reason"}},
+
+	plan.KeyOffered:       {keys, nil},
+	plan.KeyChangeOffered: {keys, nil},
+	plan.KeyChainBegan:    {keys, nil},
+	plan.KeyChainChanged:  {keys, nil},
+	plan.SignatureRefused: {refused, nil},
 
 	plan.Digest:       {}, // lists groups
 	plan.WaivedAccess: {[]string{"label/accesses"}, nil},
@@ -236,6 +245,12 @@ func (w *writer) facts(label string) []string {
 		}
 	case "label/approved-by":
 		return w.approvals()
+	case "label/signed":
+		return some(w.signing(d.Signing))
+	case "label/attempt":
+		return w.attempt()
+	case "label/change", "label/keys", "label/demand", "label/counts", "label/words", "label/fingerprint":
+		return w.keyFacts(label)
 	case "label/starts":
 		return some(at(d.Starts))
 	case "label/ends", "label/planned-end":
@@ -389,6 +404,7 @@ func (w *writer) approvals() []string {
 	var list []string
 	for _, a := range w.n.Data.Approvals {
 		list = append(list, w.with("value/approval", "Person", line(a.By), "When", w.at(a.At)))
+		list = append(list, some(w.signing(a.Signing))...)
 	}
 	return list
 }

@@ -48,6 +48,12 @@ func asked(t *testing.T) []string {
 		"action/erasure", "action/erasures", "text/erasure-decided/own", "value/erased", "value/unreadable",
 		"value/erased-name", "value/erased-address",
 		"erase/person", "erase/address", "erase/texts", "erase/request", "erase/ticket", "erase/disclosure",
+		"text/key-change-offered/genesis", "text/key-chain-changed/waits", "text/key-chain-changed/recovery",
+		"text/key-chain-changed/less", "text/signature-refused/unsigned", "key/browser", "key/ssh",
+		"change/add", "change/remove", "change/recover", "change/replace-recovery", "change/demand",
+		"demand/none", "demand/signatures", "demand/command-line", "value/key", "value/signed", "value/not-signed",
+		"value/signature-broken", "value/counts-from", "value/counts-at-once", "action/keys", "action/activity",
+		"attempt/approve", "attempt/deny", "attempt/revoke", "attempt/sign-keys", "attempt/other",
 		"erase/tenant", "erase/subscription", "erase/other",
 	}
 	for name := range said(t, "en") { // what a catalogue calls its operations, and what else has a matter of its own

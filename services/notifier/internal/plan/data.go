@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 )
@@ -98,6 +99,12 @@ type Data struct {
 	Erased    []*lockboxv1.ErasureTarget
 	Proposer  string
 
+	// Keys is what happened to the keys with which decisions are signed; Refused, what was refused for want of a
+	// signature. Signing is how the decision of which the mail tells was signed, for customers who have keys.
+	Keys    *KeyMatter
+	Refused *lockboxv1.SignatureRefused
+	Signing *Signing
+
 	// For tenants.
 	PlanFrom, PlanTo lockboxv1.SupportPlan
 	ResourceType     string
@@ -129,6 +136,8 @@ type Data struct {
 type Approval struct {
 	By string
 	At time.Time
+	// Signing is how it was signed; nil if the customer has no keys.
+	Signing *Signing
 	// customers: it is one of the customer's people's.
 	customers bool
 }
@@ -152,8 +161,10 @@ func (d Data) withheld(by *lockboxv1.Actor) Data {
 	for i, a := range d.Approvals {
 		if a.customers {
 			d.Approvals[i].By = d.Tenant
+			d.Approvals[i].Signing = a.Signing.withheld()
 		}
 	}
+	d.Signing = d.Signing.withheld()
 	return d
 }
 
@@ -220,8 +231,13 @@ func (p *planner) requestData() Data {
 	d.Basis, d.Required, d.Asked = n.GetBasis(), int(n.GetRequiredApprovals()), len(n.GetApprovers())
 	d.Short = tenant.Humans(n.GetApprovers()) < d.Required
 	d.Waiver, d.Emergency = s.Waiver(), s.Waiver() == lockboxv1.Waiver_WAIVER_EMERGENCY
-	for _, a := range s.Approvals() {
-		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime(), true})
+	given := s.Given()
+	for i, a := range s.Approvals() {
+		d.Approvals = append(d.Approvals, Approval{Name(a.GetActor().GetPerson()), a.GetTime().AsTime(),
+			p.signing(given[i]), true})
+	}
+	if g, is := request.Given(p.Event); is && aggregate.Customer(p.Event.GetActor()) {
+		d.Signing = p.signing(g)
 	}
 	d.Given = len(d.Approvals)
 	if g := s.Grant; g != nil {
@@ -236,7 +252,7 @@ func (p *planner) requestData() Data {
 // approvedInternally lists the provider's approvers of an emergency in place of the customer's.
 func (d *Data) approvedInternally(decisions []*lockboxv1.Decision) {
 	for _, i := range decisions {
-		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime(), false})
+		d.Approvals = append(d.Approvals, Approval{Name(i.GetActor().GetPerson()), i.GetTime().AsTime(), nil, false})
 	}
 }
 

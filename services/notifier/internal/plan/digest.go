@@ -19,7 +19,8 @@ const soon = time.Hour
 func (n Notification) Urgent(now time.Time) bool {
 	switch n.Template {
 	case EmergencyAccess, ExposureDisclosed, LegalDemandDisclosed, ApproversDiffer, IntegrityAlarm, StrayMessage,
-		HistoryAlarm, Contested, MailOverdue, WaivedAccess, ErasureConfirmation, ErasureProposed, ErasureDecided:
+		HistoryAlarm, Contested, MailOverdue, WaivedAccess, ErasureConfirmation, ErasureProposed, ErasureDecided,
+		KeyChainBegan, KeyChainChanged:
 		return true
 	}
 	left := n.Data.RespondBy.Sub(now)
@@ -66,7 +67,7 @@ func (n Notification) Brief() Notification {
 		Zone: d.Zone, Operation: d.Operation, Targets: d.Targets, TenantScope: d.TenantScope,
 		Subscription: d.Subscription, Requester: d.Requester, Employer: d.Employer, RespondBy: d.RespondBy,
 		PlanFrom: d.PlanFrom, PlanTo: d.PlanTo, ResourceType: d.ResourceType, Person: d.Person, Role: d.Role,
-		Note: d.Note,
+		Note: d.Note, Keys: d.Keys,
 	}
 	return n
 }

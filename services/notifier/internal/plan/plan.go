@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/disclosure"
 	"github.com/openlockbox/lockbox/pkg/erasable"
 	"github.com/openlockbox/lockbox/pkg/erasure"
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/request"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	"github.com/openlockbox/lockbox/pkg/ticket"
@@ -50,6 +51,10 @@ type Input struct {
 	Disclosure disclosure.State
 	// Erasure including the event; for events of erasures.
 	Erasure erasure.State
+	// Keys are those of the customer as of the event; KeysBefore is without it, for events of the keys themselves.
+	Keys, KeysBefore keychain.State
+	// Exact are the request's events as they are stored, up to the event; for decisions of customers who have keys.
+	Exact []keychain.Exact
 	// Ticket of the request; zero if there is none.
 	Ticket ticket.State
 	// Tenant as of the event. For events of the tenant itself, Tenant includes the event and TenantBefore does not.
@@ -143,6 +148,15 @@ const (
 	ErasureDeclined     Template = "erasure-declined"     // administrators, security officers
 )
 
+// Templates about the keys with which decisions are signed, for administrators and whose keys they are (R42).
+const (
+	KeyOffered       Template = "key-offered"
+	KeyChangeOffered Template = "key-change-offered" // once for each statement
+	KeyChainBegan    Template = "key-chain-began"
+	KeyChainChanged  Template = "key-chain-changed"
+	SignatureRefused Template = "signature-refused" // administrators
+)
+
 // WaivedAccess tells administrators once a day of access that began without asking the customer (R3).
 const WaivedAccess Template = "waived-access"
 
@@ -178,6 +192,7 @@ func Templates() []Template {
 		WebhookRemoved,
 		SignInProposed, SignInRecovery, SignInReminder, SignInStopped, SignInChanged, FormerSignInEnded,
 		ExposureDisclosed, LegalDemandDisclosed, ErasureConfirmation, ErasureProposed, ErasureDecided, ErasureDeclined,
+		KeyOffered, KeyChangeOffered, KeyChainBegan, KeyChainChanged, SignatureRefused,
 		WaivedAccess, IntegrityAlarm, StrayMessage, HistoryAlarm, MailOverdue, Contested, Digest,
 	}
 }
@@ -200,6 +215,8 @@ const (
 	Former Standing = "former"
 	// Affected recipients could decide about such access but were not asked (R43).
 	Affected Standing = "affected"
+	// Keyholder recipients have the key that an event is about, and are no administrators.
+	Keyholder Standing = "keyholder"
 	// SecurityOfficer is one of the provider's.
 	SecurityOfficer Standing = "security-officer"
 )
@@ -207,7 +224,7 @@ const (
 // Standings lists all standings.
 func Standings() []Standing {
 	return []Standing{Approver, Alternate, Requester, InternalApprover, Administrator, Named, Invitee, Former, Affected,
-		SecurityOfficer}
+		Keyholder, SecurityOfficer}
 }
 
 // Notification is one mail to one recipient about one event.
@@ -263,6 +280,8 @@ func (in Input) Fault() *aggregate.Fault {
 		return in.Disclosure.Fault
 	case in.Erasure.Version > 0 || in.Erasure.Fault != nil:
 		return in.Erasure.Fault
+	case in.Event.GetKind() == aggregate.KindKeys:
+		return in.Keys.Fault
 	case in.Subscription.Version > 0 || in.Subscription.Fault != nil:
 		return in.Subscription.Fault
 	}
@@ -284,6 +303,10 @@ func Plan(in Input, s Settings) []Notification {
 	case in.Event.GetWaivedAccessReported() != nil:
 		p.waived(in.Event.GetWaivedAccessReported())
 	case in.Event.GetKind() == aggregate.KindOwnership: // the customers are told of their own subscriptions
+	case in.Event.GetSignatureRefused() != nil:
+		p.attempt(in.Event.GetSignatureRefused())
+	case in.Event.GetKind() == aggregate.KindKeys:
+		p.keys()
 	case in.Request.Status != request.None:
 		p.requestEvent()
 	case in.Disclosure.Exists():
@@ -410,5 +433,6 @@ func Tells(e *lockboxv1.Event) bool {
 	if v := e.GetAccessEvaluated(); v != nil {
 		return v.GetOutcome() == lockboxv1.EvaluationOutcome_EVALUATION_OUTCOME_REFUSED || len(v.GetInternalStages()) > 0
 	}
-	return e.GetAccessRequested() == nil && e.GetExposureDisclosed() == nil && e.GetLegalDemandDisclosed() == nil
+	return e.GetAccessRequested() == nil && e.GetExposureDisclosed() == nil && e.GetLegalDemandDisclosed() == nil &&
+		e.GetKeysSighted() == nil
 }

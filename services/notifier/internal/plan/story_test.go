@@ -134,6 +134,8 @@ func (s *telling) happens(about aggregate.Key, by *lockboxv1.Actor, fact any) *t
 		in.SubscriptionBefore = before.Subscription(ofSubscription.Tenant, ofSubscription.ID)
 	case aggregate.KindDisclosure:
 		in.Disclosure = s.States.Disclosure(ofDisclosure.Tenant, ofDisclosure.ID)
+	case aggregate.KindKeys:
+		in.Keys, in.KeysBefore = s.States.Keys(ofTenant.ID), before.Keys(ofTenant.ID)
 	case aggregate.KindErasure:
 		in.Erasure = s.States.Erasure(about)
 	case aggregate.KindRequest:

@@ -45,9 +45,17 @@ func NewHub() *Hub {
 	return &Hub{timing: usual, streams: map[*stream]bool{}, open: map[string]int{}}
 }
 
-// Listen subscribes to the projector's change notifications, once for all streams, for the lifetime of the connection.
-func (h *Hub) Listen(conn *nats.Conn) error {
-	_, err := conn.Subscribe(bus.AnyChanged, h.heard)
+// Listen subscribes to the projector's change notifications, once for all streams, for the lifetime of the connection:
+// to those of all tenants, or of one.
+func (h *Hub) Listen(conn *nats.Conn, tenant string) error {
+	subject := bus.AnyChanged
+	if tenant != "" {
+		var err error
+		if subject, err = bus.ChangedSubject(tenant); err != nil {
+			return err
+		}
+	}
+	_, err := conn.Subscribe(subject, h.heard)
 	return err
 }
 

@@ -139,7 +139,7 @@ func (s *Sessions) writeDrafts(ctx context.Context, token string, d drafts) (boo
 		var sealed []byte
 		sealed, err = seal(name, record{used: s.now(), end: s.now().Add(DraftLifetime), data: data})
 		if err == nil {
-			_, err = kv.Put(ctx, keyOf(name), sealed)
+			err = kv.Put(ctx, keyOf(name), sealed)
 		}
 	}
 	if err != nil {
@@ -169,14 +169,14 @@ func (s *store) read(ctx context.Context, token string) (record, bool, error) {
 	if err != nil {
 		return record{}, false, err
 	}
-	entry, err := kv.Get(ctx, keyOf(token))
+	value, _, err := kv.Get(ctx, keyOf(token))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return record{}, false, nil
 	}
 	if err != nil {
 		return record{}, false, unavailable(err)
 	}
-	r, readable := unseal(token, entry.Value())
+	r, readable := unseal(token, value)
 	return r, readable, nil
 }
 

@@ -52,15 +52,23 @@ func New(nc *nats.Conn, secure bool, now func() time.Time) (*Sessions, error) {
 	if err != nil {
 		return nil, err
 	}
+	return on(&store{js: js, now: now}, secure), nil
+}
+
+// InMemory returns a store in this process alone: everybody is signed out when it ends.
+func InMemory(secure bool, now func() time.Time) *Sessions {
+	return on(&store{now: now, kv: newMemory(now)}, secure)
+}
+
+func on(kept *store, secure bool) *Sessions {
 	name := "lockbox-session"
 	if secure {
 		name = "__Host-" + name // subdomains and plain http cannot set it (RFC 6265bis §4.1.3.2)
 	}
-	kept := &store{js: js, now: now}
-	return &Sessions{now: now, store: kept, scs: &scs.SessionManager{
+	return &Sessions{now: kept.now, store: kept, scs: &scs.SessionManager{
 		Store: kept, Codec: codec{}, Lifetime: bus.SessionLifetime,
 		Cookie: scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode},
-	}}, nil
+	}}
 }
 
 // Current returns the session of a request; nil if nobody is signed in, and UNAVAILABLE if the bus cannot be reached.

@@ -28,12 +28,50 @@ type unattended struct{}
 // store is scs's store in the bucket. scs prefers the methods that take a context; the others are never called.
 type store struct {
 	scs.Store
-	js  jetstream.JetStream
+	js  jetstream.JetStream // nil: the bucket is in memory
 	now func() time.Time
 
 	mu sync.Mutex
-	kv jetstream.KeyValue // nil until the bucket is found
+	kv bucket // nil until it is found
 }
+
+// bucket holds sealed records by their keys. Its errors are those of jetstream.KeyValue.
+type bucket interface {
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Create stores a value under a key that has none, Update in place of a revision, Put in place of any.
+	Create(ctx context.Context, key string, value []byte) error
+	Update(ctx context.Context, key string, value []byte, revision uint64) error
+	Put(ctx context.Context, key string, value []byte) error
+	Delete(ctx context.Context, key string) error
+}
+
+// shared is the bucket on the bus.
+type shared struct{ kv jetstream.KeyValue }
+
+func (b shared) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	entry, err := b.kv.Get(ctx, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	return entry.Value(), entry.Revision(), nil
+}
+
+func (b shared) Create(ctx context.Context, key string, value []byte) error {
+	_, err := b.kv.Create(ctx, key, value)
+	return err
+}
+
+func (b shared) Update(ctx context.Context, key string, value []byte, revision uint64) error {
+	_, err := b.kv.Update(ctx, key, value, revision)
+	return err
+}
+
+func (b shared) Put(ctx context.Context, key string, value []byte) error {
+	_, err := b.kv.Put(ctx, key, value)
+	return err
+}
+
+func (b shared) Delete(ctx context.Context, key string) error { return b.kv.Delete(ctx, key) }
 
 // FindCtx returns a session that has neither expired nor been idle for too long. UNAVAILABLE if the bus does not
 // answer.
@@ -45,14 +83,14 @@ func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found b
 		return nil, false, err
 	}
 	for range 2 {
-		entry, err := kv.Get(ctx, keyOf(token))
+		value, revision, err := kv.Get(ctx, keyOf(token))
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			return nil, false, nil
 		}
 		if err != nil {
 			return nil, false, unavailable(err)
 		}
-		r, readable := unseal(token, entry.Value())
+		r, readable := unseal(token, value)
 		now := s.now()
 		if !readable || !now.Before(r.end) || !now.Before(r.used.Add(idleTimeout)) {
 			return nil, false, nil
@@ -66,8 +104,7 @@ func (s *store) FindCtx(ctx context.Context, token string) (data []byte, found b
 			return nil, false, err
 		}
 		// Compare-and-set; otherwise a session that has just been ended elsewhere would be restored.
-		if _, err := kv.Update(ctx, keyOf(token), sealed, entry.Revision()); !errors.Is(err,
-			jetstream.ErrKeyRevisionMismatch) {
+		if err := kv.Update(ctx, keyOf(token), sealed, revision); !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			return r.data, true, nil // an unrecorded use does not extend the session
 		}
 	}
@@ -86,7 +123,7 @@ func (s *store) CommitCtx(ctx context.Context, token string, data []byte, end ti
 	if err != nil {
 		return err
 	}
-	if _, err := kv.Create(ctx, keyOf(token), sealed); err != nil {
+	if err := kv.Create(ctx, keyOf(token), sealed); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -107,21 +144,21 @@ func (s *store) DeleteCtx(ctx context.Context, token string) error {
 }
 
 // bucket looks up the bucket until it exists: the portal may start before the bucket is created.
-func (s *store) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+func (s *store) bucket(ctx context.Context) (bucket, error) {
 	s.mu.Lock()
 	kv := s.kv
 	s.mu.Unlock()
 	if kv != nil {
 		return kv, nil
 	}
-	kv, err := s.js.KeyValue(ctx, bus.SessionBucket)
+	found, err := s.js.KeyValue(ctx, bus.SessionBucket)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kv = kv
-	return kv, nil
+	s.kv = shared{found}
+	return s.kv, nil
 }
 
 func unavailable(err error) error {

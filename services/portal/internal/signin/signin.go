@@ -10,6 +10,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,6 +29,9 @@ import (
 
 //go:embed all:templates
 var files embed.FS
+
+// Files are what its pages are made of.
+func Files() fs.FS { return files }
 
 const (
 	// callbackPath is the redirect URI's path.

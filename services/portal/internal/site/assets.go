@@ -3,6 +3,7 @@ package site
 import (
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"io/fs"
 	"mime"
@@ -45,6 +46,19 @@ var assetHash = func() string {
 	})
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }()
+
+// integrity is what the page says of an asset, so that browsers take nothing else in its place (Subresource Integrity).
+func integrity(name string) (string, error) {
+	data, err := assetFiles.ReadFile("assets/" + name)
+	sum := sha256.Sum256(data)
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:]), err
+}
+
+// Own are the site's own files: assets, which browsers get as they are, at AssetPath, and the layout of all pages.
+func Own() []fs.FS { return []fs.FS{assetFiles, layoutFiles} }
+
+// AssetPath is where an asset is served.
+func AssetPath(name string) string { return assetPath(name) }
 
 // assetPath returns an asset's URL.
 func assetPath(name string) string { return assetPrefix + assetHash + "/" + name }

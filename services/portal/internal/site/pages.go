@@ -40,6 +40,7 @@ func (s *Site) ParsePages(files fs.FS) (*Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
+	s.Files = append(s.Files, files)
 	names, err := fs.Glob(files, "templates/*.tmpl")
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (p *page) render(say *words.Speaker, data any) ([]byte, error) {
 func functions(say *reader) template.FuncMap {
 	return template.FuncMap{
 		"t":       func(id string, pairs ...any) (string, error) { return say.Say(id, pairs...) },
-		"asset":   assetPath,
+		"asset":   assetPath, "integrity": integrity,
 		"refusal": func(r *lockboxv1.Refusal) reason.Text { return say.Refusal(r) },
 		"stamp": func(t any) (string, error) {
 			at, err := moment(t)

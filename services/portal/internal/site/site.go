@@ -4,6 +4,7 @@ package site
 
 import (
 	"context"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -69,6 +70,8 @@ type Site struct {
 	Trail *accesslog.Recorder
 	// ProvidersZone is the time zone in which the provider's people are shown times, by its IANA name; empty: UTC.
 	ProvidersZone string
+	// Files are what pages were parsed from so far.
+	Files []fs.FS
 	// Environment is what the operator calls this installation, such as Staging; empty: nothing.
 	Environment string
 

@@ -94,13 +94,19 @@ func (v *visit) end(ctx context.Context, with *trace.Service) {
 }
 
 // Caller sends commands and intents, and notes them for the trace of the HTTP request that it is called for.
-type Caller struct{ bus.Caller }
+type Caller struct {
+	bus.Caller
+	// Build is the SHA-256 of what the portal's pages are made of, which commands carry.
+	Build []byte
+}
 
 // Do sends a command.
 func (c Caller) Do(
 	ctx context.Context, token string, command *lockboxv1.Command,
 ) (*lockboxv1.CommandReply, error) {
 	v := of(ctx)
+	command = proto.CloneOf(command)
+	command.PortalSha256 = c.Build
 	if v == nil {
 		return c.Caller.Do(ctx, token, command)
 	}
@@ -109,7 +115,6 @@ func (c Caller) Do(
 		if err != nil {
 			return nil, err
 		}
-		command = proto.CloneOf(command)
 		command.Id = id.String()
 	}
 	reply, err := c.Caller.Do(ctx, token, command)

@@ -3,6 +3,7 @@ package words
 
 import (
 	"embed"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ type Words struct {
 	speakers map[string]*Speaker
 	matcher  textlanguage.Matcher
 }
+
+// Files are the messages as they are written.
+func Files() fs.FS { return messages }
 
 // Load reads all messages.
 func Load() (*Words, error) {

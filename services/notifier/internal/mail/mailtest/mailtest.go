@@ -66,6 +66,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 		d.Resources = d.Resources[:1]
 		d.Approvals = []plan.Approval{{By: "Claire Dubois", At: Noon.Add(-50 * time.Minute)},
 			{By: "Otto Brandt", At: Noon.Add(-2 * time.Minute)}}
+		d.Approvals[0].Signing, d.Approvals[1].Signing = &plan.Signing{Words: words, Key: blue}, new(plan.Signing)
 		d.Given = 2
 	}
 	change := func() {
@@ -120,6 +121,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 		d.Question, d.Text = "Does the dump leave our region?",
 			"No. It is analysed on a host in the same region and deleted afterwards."
 	case plan.ApprovalRecorded:
+		d.Signing = &plan.Signing{Words: words, Key: blue}
 		d.By, d.Given, d.Text = "Claire Dubois", 1, "Agreed with the platform team."
 	case plan.AccessGranted:
 		grant()
@@ -131,6 +133,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 		d.Reason, d.Approvals = lockboxv1.ReasonType_REASON_TYPE_RESPONSE_TO_PRODUCTION_ALERT,
 			[]plan.Approval{{By: "Ada Miller", At: Noon.Add(-time.Minute)}}
 	case plan.RequestDenied:
+		d.Signing = &plan.Signing{Words: words, Key: plan.Key{SSH: true}}
 		d.Text = "The machine is being replaced tonight."
 	case plan.RequestExpired:
 		d.At = Deadline
@@ -141,7 +144,7 @@ func Sample(t plan.Template, language string) plan.Notification {
 		d.Why = &lockboxv1.Reason{Code: lockboxv1.ReasonCode_REASON_CODE_APPROVER_LOST_ROLE}
 	case plan.AccessRevoked:
 		grant()
-		d.At, d.Text = Noon.Add(time.Hour), "The dump is complete."
+		d.At, d.Text, d.Signing = Noon.Add(time.Hour), "The dump is complete.", new(plan.Signing)
 	case plan.AccessReleased:
 		grant()
 		d.At, d.By, d.Organisation = Noon.Add(time.Hour), "Rina Sato", "Fabrikam Field Services"
@@ -233,6 +236,14 @@ func Sample(t plan.Template, language string) plan.Notification {
 		case plan.ErasureDeclined:
 			d.By, d.Text = "Sam Okafor", "A court has asked for these records."
 		}
+	case plan.KeyOffered, plan.KeyChangeOffered, plan.KeyChainBegan, plan.KeyChainChanged:
+		change()
+		d.Keys = keys(t)
+	case plan.SignatureRefused:
+		change()
+		d.By, d.RequestID = "Kenji Watanabe", RequestID
+		d.Refused = &lockboxv1.SignatureRefused{Kind: aggregate.KindRequest, About: RequestID, Verb: "approve",
+			Rule: "other", StatementSha256: make([]byte, 32)}
 	case plan.WaivedAccess:
 		change()
 		d.By, d.Organisation = "", ""
