@@ -37,7 +37,7 @@ type place struct{ request, ticket, subscription, assignment string }
 func (p place) in(path string) string {
 	return strings.NewReplacer("{id}", p.request, "{subscription}", p.subscription, "{assignment}", p.assignment,
 		"{invitation}", "i-"+p.assignment, "{setting}", "freshness", "{number}", "1", "{webhook}", "none", "{do}", "stop",
-		"{erasure}", p.request).
+		"{erasure}", p.request, "{digest}", p.request).
 		Replace(strings.Replace(path, "/tickets/{id}", "/tickets/"+p.ticket, 1))
 }
 
