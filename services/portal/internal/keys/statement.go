@@ -222,7 +222,7 @@ func (p pages) sign(v *site.Visit) error {
 	statement := o.GetChange().GetStatement()
 	var made approval.Signature
 	if armored := f.Value("ssh"); armored != "" {
-		is := false
+		var is bool
 		if made, is = o.ofSSH(armored); !is {
 			f.Problems = append(f.Problems, form.Problem{Field: form.Field{Name: "ssh", Label: "keys.statement.ssh"},
 				Message: "keys.statement.ssh-wrong"})
