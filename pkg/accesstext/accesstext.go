@@ -97,8 +97,8 @@ func (l *Language) What(r *lockboxv1.AccessRecord) string {
 			kind = verb
 		}
 	case lockboxv1.AccessKind_ACCESS_KIND_EXPORT:
-		if r.GetFormat() == "receipt" {
-			kind = "receipt"
+		if r.GetFormat() == "receipt" || r.GetFormat() == "approval-file" {
+			kind = r.GetFormat()
 		}
 	case lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN, lockboxv1.AccessKind_ACCESS_KIND_SIGN_IN_FAILED,
 		lockboxv1.AccessKind_ACCESS_KIND_UNSPECIFIED:

@@ -312,3 +312,26 @@ func TestADecisionIsOnlyInTimeBeforeItsDeadline(t *testing.T) {
 	refused(t, r.InTime(at.Noon.Add(48*time.Hour+10*time.Minute)), "")
 	refused(t, r.InTime(at.Noon.Add(48*time.Hour+10*time.Minute+1)), approval.RuleLate)
 }
+
+func TestAPinIsWordsOrDigits(t *testing.T) {
+	fingerprint, other := at.Begin().Fingerprint(), at.Begin().Fingerprint()
+	other[26] ^= 1 // the last of the bits that twelve words show
+	words := approval.Text(fingerprint, approval.FingerprintWords)
+	for _, text := range []string{words, strings.ToUpper(words), " " + strings.ReplaceAll(words, " ", "-") + "\n",
+		strings.ReplaceAll(words, " ", ", "), hex.EncodeToString(fingerprint[:])} {
+		pin, err := approval.ParsePin(text)
+		must(t, err)
+		if !pin.Matches(fingerprint) || pin.Matches(other) || pin.Matches([32]byte{}) {
+			t.Errorf("%q", text)
+		}
+	}
+	for _, text := range []string{"", words[:len(words)-7], words + " bababa", words[:len(words)-1], "x" + words[1:],
+		hex.EncodeToString(fingerprint[1:])} {
+		if pin, err := approval.ParsePin(text); approval.RuleOf(err) != approval.RuleForm || pin.Matches(fingerprint) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if (approval.Pin{}).Matches(fingerprint) {
+		t.Error("no pin matches")
+	}
+}

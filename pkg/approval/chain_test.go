@@ -197,7 +197,7 @@ func TestDemandingMoreIsAtOnceAndLessWaits(t *testing.T) {
 			t.Errorf("event %d: %q, want %q", sequence, got, want)
 		}
 	}
-	demand(9, "")
+	demand(9, approval.DemandNone)
 	demand(10, approval.DemandSignatures)
 	s.Add(20, demanding(approval.DemandCommandLine), s.Anna)
 	demand(19, approval.DemandSignatures)

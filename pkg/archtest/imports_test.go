@@ -28,8 +28,7 @@ var (
 		"./pkg/export", "./pkg/invariant", "./pkg/invariant/reevaluate",
 		"./pkg/merkle", "./pkg/timetext", "./pkg/portalurl", "./pkg/message", "./pkg/resource", "./pkg/foreign",
 		"./pkg/signed", "./pkg/signing", "./pkg/approval", "./pkg/approval/terms", "./pkg/approval/sighted",
-		"./pkg/approval/shown", "./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
-		"./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
+		"./pkg/approval/logged", "./pkg/approval/shown", "./pkg/erasable", "./pkg/erasure", "./pkg/keychain",
 		"./pkg", // the rules as text
 	}
 	// pure is the domain, and whatever else its package comment calls pure.
@@ -211,6 +210,7 @@ func TestTheVerifierLinksLittle(t *testing.T) {
 		// The rules that a customer checks are those of the provider's own check, and judged by the same code.
 		"./pkg/invariant", "./pkg/aggregate", "./pkg/erasable", "./pkg/input", "./pkg/prose", "./pkg/reason",
 		"./pkg/message", "./pkg/timetext", "./pkg/approval", "./pkg/approval/sighted",
+		"./pkg/approval/terms", "./pkg/approval/logged", "./pkg/approval/shown",
 		"./pkg/catalogue/names", "go.yaml.in/yaml/v3", "golang.org/x/text/...",
 		"./proto/lockbox/v1",
 		"filippo.io/mldsa/...", "github.com/google/uuid", "github.com/transparency-dev/formats/...",

@@ -187,11 +187,12 @@ func (s State) unsigned(c aggregate.Command, t tenant.State) error {
 			"the customer demands signatures: an administrator of theirs has to sign this"), "unsigned-provider")
 	case !slices.ContainsFunc(s.KeysOf(c.By.GetPerson(), Now),
 		func(k approval.Enrolled) bool { return k.Role == approval.Administrator }):
-		return refusal.OfKind(refusal.Forbidden("signed", rule,
-			"this has to be signed with an administrator's key, and you have none that counts"), "unsigned-no-key")
+		return refusal.OfKind(refusal.Forbidden("signed", rule, ofYours), "unsigned-no-key")
 	}
-	return refusal.OfKind(refusal.Forbidden("signed", rule, "this has to be signed with a key of yours"), "unsigned")
+	return refusal.OfKind(refusal.Forbidden("signed", rule, ofYours), "unsigned")
 }
+
+const ofYours = "this has to be signed with a key of yours"
 
 // Asked is a change that is to be made, or was.
 type Asked struct {

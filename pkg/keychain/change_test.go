@@ -97,9 +97,11 @@ func TestSettingsThatGetAroundNothingAreNotSigned(t *testing.T) {
 		next *lockboxv1.TenantSettings
 		want bool
 	}{
-		"more approvals":                  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
-		"fewer approvals":                 {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
-		"more approvals, another address": {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals, s.Alternates = 3, nil }), true},
+		"more approvals":  {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 3 }), false},
+		"fewer approvals": {edit(func(s *lockboxv1.TenantSettings) { s.RequiredApprovals = 1 }), true},
+		"more approvals, another address": {edit(func(s *lockboxv1.TenantSettings) {
+			s.RequiredApprovals, s.Alternates = 3, nil
+		}), true},
 		"a more recent sign-in": {edit(func(s *lockboxv1.TenantSettings) {
 			s.MaxAuthenticationAge = durationpb.New(time.Minute)
 		}), false},
@@ -111,7 +113,8 @@ func TestSettingsThatGetAroundNothingAreNotSigned(t *testing.T) {
 			t.Errorf("%s: signed %v", name, got)
 		}
 	}
-	if needs(edit(func(s *lockboxv1.TenantSettings) { s.AccessEndsWithTicket, s.MaxAuthenticationAge = false, nil }), was) {
+	less := edit(func(s *lockboxv1.TenantSettings) { s.AccessEndsWithTicket, s.MaxAuthenticationAge = false, nil })
+	if needs(less, was) {
 		t.Error("to ask for more is signed")
 	}
 }
@@ -157,7 +160,8 @@ change.issuer.jwks = sha256:cd00e292c5970d3c5e2f0ffa5171e555bc46bfc4faddfb4a418b
 change.issuer.leeway = 1s
 change.issuer.url = https://login.bank.example
 change.reason = `
-	if got := lines.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "moved") || strings.Contains(got, "Dora") ||
+	if got := lines.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "moved") ||
+		strings.Contains(got, "Dora") ||
 		!strings.Contains(got, "\ncommand = propose_sign_in_change\nroute = SIGN_IN_ROUTE_CUSTOMER\n") {
 		t.Error(got)
 	}

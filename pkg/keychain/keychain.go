@@ -9,14 +9,13 @@ package keychain
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/hex"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
 	"github.com/openlockbox/lockbox/pkg/approval"
+	"github.com/openlockbox/lockbox/pkg/approval/logged"
 	"github.com/openlockbox/lockbox/pkg/approval/sighted"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -360,34 +359,12 @@ func administrator(t tenant.State, by *lockboxv1.Actor, now time.Time) bool {
 	return slices.Contains(t.Roles.Held(by.GetPerson(), now), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR)
 }
 
-var base64url = base64.RawURLEncoding.Strict()
-
 // FromProto is a signed statement as package approval has it.
-func FromProto(s *lockboxv1.SignedStatement) approval.Signed {
-	signed := approval.Signed{Statement: string(s.GetStatement()), Signatures: []approval.Signature{}}
-	for _, one := range s.GetSignatures() {
-		signed.Signatures = append(signed.Signatures, approval.Signature{Key: hex.EncodeToString(one.GetKeyId()),
-			AuthenticatorData: base64url.EncodeToString(one.GetAuthenticatorData()),
-			ClientData:        base64url.EncodeToString(one.GetClientDataJson()),
-			Bytes:             base64url.EncodeToString(one.GetSignature())})
-	}
-	return signed
-}
+func FromProto(s *lockboxv1.SignedStatement) approval.Signed { return logged.FromProto(s) }
 
 // ToProto is a signed statement as an event has it. Of what is not in its only spelling, less is left, and that does
 // not verify.
-func ToProto(s approval.Signed) *lockboxv1.SignedStatement {
-	signed := &lockboxv1.SignedStatement{Statement: []byte(s.Statement)}
-	for _, one := range s.Signatures {
-		id, _ := hex.DecodeString(one.Key)
-		made := &lockboxv1.StatementSignature{KeyId: id}
-		made.AuthenticatorData, _ = base64url.DecodeString(one.AuthenticatorData)
-		made.ClientDataJson, _ = base64url.DecodeString(one.ClientData)
-		made.Signature, _ = base64url.DecodeString(one.Bytes)
-		signed.Signatures = append(signed.Signatures, made)
-	}
-	return signed
-}
+func ToProto(s approval.Signed) *lockboxv1.SignedStatement { return logged.ToProto(s) }
 
 // Merge adds signatures of a statement to others of the same, in the order of the keys' ids; of one key, the first
 // stays.

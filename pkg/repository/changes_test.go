@@ -50,7 +50,7 @@ func approvals(n uint32, alternates ...string) *lockboxv1.Command {
 		ChangeSettings: &lockboxv1.ChangeSettings{Settings: s}}}
 }
 
-func (s *signedStory) owner(id string, who *lockboxv1.Actor) *lockboxv1.Command {
+func owner(id string, who *lockboxv1.Actor) *lockboxv1.Command {
 	c := story.Assign(id, who, lockboxv1.Role_ROLE_OWNER, lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_SUBSCRIPTION)
 	c.Tenant, c.AggregateId = customer, production
 	return c
@@ -105,7 +105,7 @@ func TestWhatCouldGetAroundADemandHasToBeSigned(t *testing.T) {
 		"another sign-in": {ofTenant, func(s *signedStory) *lockboxv1.Command {
 			return signIn(lockboxv1.SignInRoute_SIGN_IN_ROUTE_CUSTOMER, s.carl.By.GetPerson())
 		}},
-		"assigning a role there": {ofProduct, func(s *signedStory) *lockboxv1.Command { return s.owner("new", story.Customer(customer, "dora")) }},
+		"assigning a role there": {ofProduct, plainly(owner("new", story.Customer(customer, "dora")))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := tellSigned(t, "")
@@ -221,7 +221,8 @@ func TestAnApproversKeySignsNoChange(t *testing.T) {
 func TestTheProviderCannotGetAroundADemand(t *testing.T) {
 	s := tellSigned(t, approval.DemandSignatures)
 	s.Create("fabrikam", "Fabrikam", nil, story.Customer("fabrikam", "fay"))
-	s.Command(s.anna.By, &lockboxv1.Command{Tenant: customer, Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}})
+	s.Command(s.anna.By, &lockboxv1.Command{Tenant: customer,
+		Action: &lockboxv1.Command_SignIn{SignIn: &lockboxv1.SignIn{}}})
 	s.refused(ona, signIn(lockboxv1.SignInRoute_SIGN_IN_ROUTE_RECOVERY, s.carl.By.GetPerson()), "unsigned-provider", "")
 	s.refused(ona, transfer(customer, "fabrikam"), "unsigned-provider", "")
 	// What is the provider's, or asks for more, stays so.
@@ -374,8 +375,8 @@ func TestAForgedNumberOfApprovalsIsNotEnough(t *testing.T) {
 	s := tellSigned(t, "")
 	s.Command(s.anna.By, approvals(2))
 	s.Genesis(customer, approval.DemandSignatures, s.anna, s.otto)
-	s.forge(ofTenant, s.anna.By, &lockboxv1.Event{Fact: &lockboxv1.Event_SettingsChanged{SettingsChanged: &lockboxv1.SettingsChanged{
-		Settings: approvals(1).GetChangeSettings().GetSettings()}}})
+	s.forge(ofTenant, s.anna.By, &lockboxv1.Event{Fact: &lockboxv1.Event_SettingsChanged{
+		SettingsChanged: &lockboxv1.SettingsChanged{Settings: approvals(1).GetChangeSettings().GetSettings()}}})
 	id := s.asked()
 	s.Command(s.otto.By, s.Sign(s.otto, story.Approve(customer, id)))
 	s.lapsed(id, lockboxv1.ReasonCode_REASON_CODE_APPROVAL_NOT_SIGNED)
@@ -392,8 +393,8 @@ func TestAForgedNumberOfApprovalsIsNotEnough(t *testing.T) {
 func TestAForgedRoleApprovesNothing(t *testing.T) {
 	s := tellSigned(t, approval.DemandSignatures)
 	mole := story.Customer(customer, "mole")
-	s.forge(ofProduct, s.anna.By, &lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{RoleAssigned: &lockboxv1.RoleAssigned{
-		Assignment: s.owner("mole", mole).GetAssignRole().GetAssignment()}}})
+	s.forge(ofProduct, s.anna.By, &lockboxv1.Event{Fact: &lockboxv1.Event_RoleAssigned{
+		RoleAssigned: &lockboxv1.RoleAssigned{Assignment: owner("mole", mole).GetAssignRole().GetAssignment()}}})
 	id := s.asked()
 	s.refused(mole, story.Approve(customer, id), "unsigned-no-key", "")
 	holder := story.Keyholder{By: mole, Key: at.New("mole", at.ES256)}

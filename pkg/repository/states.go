@@ -205,8 +205,9 @@ func (s States) SubscriptionKeys(tenantID, subscriptionID string) []aggregate.Ke
 
 // restOn returns, without duplicates, the keys of everything that decisions on these aggregates depend on: the
 // aggregates themselves, their tenants with the keys of their people and, as far as a request is known, its
-// subscription with its owner and the keys of those who had it, its ticket if access ends with that and, if the customer
-// is not asked, the catalogue; of an ownership, the subscriptions that follow it, with the keys of whose they are.
+// subscription with its owner and the keys of those who had it, its ticket if access ends with that and, if the
+// customer is not asked, the catalogue; of an ownership, the subscriptions that follow it, with the keys of whose they
+// are.
 func (s States) restOn(about []aggregate.Key) (keys []aggregate.Key) {
 	seen := map[aggregate.Key]bool{}
 	add := func(key aggregate.Key) {

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// byKey reports whether a command shows who sends it by an enrolled key alone: a revocation without a token, or a change
-// of sign-in, for when the customer's own sign-in is down (R64, R65).
+// byKey reports whether a command shows who sends it by an enrolled key alone: a revocation or a change of sign-in
+// without a token, for when the customer's own sign-in is down (R64, R65).
 func byKey(c *lockboxv1.Command) bool {
 	takes := c.GetRevoke() != nil || c.GetProposeSignInChange() != nil || c.GetConfirmSignInChange() != nil
 	return c.GetToken() == "" && takes && c.GetSigned() != nil

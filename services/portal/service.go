@@ -28,6 +28,7 @@ import (
 	"github.com/openlockbox/lockbox/services/portal/internal/api"
 	"github.com/openlockbox/lockbox/services/portal/internal/arm"
 	"github.com/openlockbox/lockbox/services/portal/internal/bearer"
+	"github.com/openlockbox/lockbox/services/portal/internal/keys"
 	"github.com/openlockbox/lockbox/services/portal/internal/live"
 	"github.com/openlockbox/lockbox/services/portal/internal/organisation"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
@@ -261,6 +262,9 @@ func newHandler(rt *service.Connected, c Config, trail *accesslog.Recorder) (htt
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/", s.Assets)
 	if err := signin.Mount(mux, s, sessions, c.URL); err != nil {
+		return nil, err
+	}
+	if err := keys.Mount(mux, s); err != nil {
 		return nil, err
 	}
 	all, err := routes(s, hub)

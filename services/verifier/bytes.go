@@ -35,6 +35,8 @@ type checked struct {
 	Open []uint64 `json:"open"`
 	// Suspect is what was found and not reported yet, because not everything was read that shows it.
 	Suspect []suspicion `json:"suspect"`
+	// Told is how far it was said what the customer's people have signed.
+	Told uint64 `json:"told"`
 	// Said is what was said and is not said again.
 	Said []string `json:"said"`
 }
@@ -391,7 +393,22 @@ func (w *Watcher) readBytes(ctx context.Context, known *state, shown merkle.Seen
 	}
 	known.Bytes, p.c = c, c
 	w.remarks = append(w.remarks, bytesRead(c.Size-before, c.Withheld-withheld, w.pinned != nil)...)
-	return errors.Join(p.accuse(ctx, known, shown), p.ask(ctx))
+	return errors.Join(p.accuse(ctx, known, shown), p.ask(ctx), p.signedFaults(ctx, known))
+}
+
+// signedFaults keeps what does not hold of what the customer's people signed, until it is acknowledged.
+func (p *pass) signedFaults(ctx context.Context, known *state) error {
+	faults, err := p.readSigned(ctx)
+	var found error
+	for _, what := range faults {
+		if !p.c.first(what) {
+			continue // it is among what was found
+		}
+		f := finding{What: what}
+		known.Found = append(known.Found, f)
+		found = errors.Join(found, unprovable(f))
+	}
+	return errors.Join(found, err)
 }
 
 // progress keeps what was checked, and says how far that is.
@@ -471,17 +488,4 @@ func (p *pass) closed(ctx context.Context, entry uint64) (closed bool, err error
 	}
 	p.c.suspect(found...) // reported next time
 	return err == nil, err
-}
-
-// explanation is what the log says about a message that is no event; empty if it says nothing.
-func explanation(s merkle.Statement, e merkle.Shown) string {
-	what := fmt.Sprintf("the provider says that entry %d, %s, is no event", s.TenantSequence, clean(s.Subject))
-	switch {
-	case !e.SetAside.IsZero():
-		return what + ", and that its officers set it aside at " + utc(e.SetAside) + ": it counts as if it were not there"
-	case !e.Alarm.IsZero():
-		return what + ", or not rightly there: an alarm says so since " + utc(e.Alarm) + ", and nothing new is granted " +
-			"until it is set aside"
-	}
-	return ""
 }

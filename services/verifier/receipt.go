@@ -44,6 +44,12 @@ type Receipt struct {
 	Root           string    `json:"root"`
 	Witnesses      []Witness `json:"witnesses"`
 	Unknown        []string  `json:"unknown_signatures"`
+	// Statements are the customer's decisions in it, and whose signatures they carry.
+	Statements []Statement `json:"statements,omitempty"`
+	// Keys are the words of the fingerprint of the keys under which they were verified; empty if none were given.
+	Keys string `json:"keys,omitempty"`
+	// Pinned says that these are the keys of a fingerprint that was given.
+	Pinned bool `json:"pinned,omitempty"`
 	// Watched is what a watcher who has read the log's entries says about it.
 	Watched string `json:"watched,omitempty"`
 }
@@ -152,6 +158,7 @@ func shown(report merkle.Report) (*Receipt, error) {
 		}
 		r.Events = append(r.Events, is)
 	}
+	r.Statements = unverified(report)
 	return r, nil
 }
 
@@ -183,6 +190,7 @@ func (r *Receipt) Text(line func(place uint64, e *lockboxv1.Event) string) strin
 	} {
 		fmt.Fprintf(&b, "%-9s %s\n", row[0], clean(row[1]))
 	}
+	r.signatures(&b)
 	b.WriteString("\n" + r.limits() + "\n")
 	if r.Watched != "" {
 		b.WriteString("\n" + r.Watched + "\n")

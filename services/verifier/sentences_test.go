@@ -83,9 +83,15 @@ func (v vector) judge(t *testing.T) (answer, part string) {
 // document is the sentences of the document, by the words with which they begin.
 func document(t *testing.T) map[string]string {
 	t.Helper()
+	return documentOf(t, "What a receipt proves, and what it does not", 15)
+}
+
+// documentOf is those of a section, which has so many at least.
+func documentOf(t *testing.T, heading string, least int) map[string]string {
+	t.Helper()
 	text, err := os.ReadFile("README.md")
 	must(t, err)
-	_, section, found := strings.Cut(string(text), "\n## What a receipt proves, and what it does not\n")
+	_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
 	section, _, end := strings.Cut(section, "\n## ")
 	if !found || !end {
 		t.Fatal("the document is not there")
@@ -95,7 +101,7 @@ func document(t *testing.T) map[string]string {
 	for _, m := range item.FindAllStringSubmatch(section, -1) {
 		all[m[1]] = strings.Join(strings.Fields(m[2]), " ")
 	}
-	if lines := strings.Count(section, "\n- "); lines != len(all) || lines < 15 {
+	if lines := strings.Count(section, "\n- "); lines != len(all) || lines < least {
 		t.Fatalf("%d sentences of %d were read", len(all), lines)
 	}
 	return all

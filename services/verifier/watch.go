@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/merkle"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/signed"
@@ -58,6 +59,9 @@ type Watcher struct {
 	Now      func() time.Time
 	// Zone is the time zone in which times are shown.
 	Zone *time.Location
+
+	// Pin is the fingerprint of the customer's keys; nil: whose keys they are is not compared.
+	Pin *approval.Pin
 
 	policy *merkle.Policy
 	// pinned is the writers' key; nil: who signed events is not checked.

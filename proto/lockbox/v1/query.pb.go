@@ -466,6 +466,7 @@ type Query struct {
 	//	*Query_ListErasures
 	//	*Query_GetKeys
 	//	*Query_GetSigning
+	//	*Query_GetApprovalFile
 	Ask           isQuery_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,6 +735,15 @@ func (x *Query) GetGetSigning() *GetSigning {
 	return nil
 }
 
+func (x *Query) GetGetApprovalFile() *GetApprovalFile {
+	if x != nil {
+		if x, ok := x.Ask.(*Query_GetApprovalFile); ok {
+			return x.GetApprovalFile
+		}
+	}
+	return nil
+}
+
 type isQuery_Ask interface {
 	isQuery_Ask()
 }
@@ -848,6 +858,11 @@ type Query_GetSigning struct {
 	GetSigning *GetSigning `protobuf:"bytes,77,opt,name=get_signing,json=getSigning,proto3,oneof"`
 }
 
+type Query_GetApprovalFile struct {
+	// What a file is made of that proves the customer's approval of a request.
+	GetApprovalFile *GetApprovalFile `protobuf:"bytes,80,opt,name=get_approval_file,json=getApprovalFile,proto3,oneof"`
+}
+
 func (*Query_ListRequests) isQuery_Ask() {}
 
 func (*Query_GetRequest) isQuery_Ask() {}
@@ -892,6 +907,8 @@ func (*Query_GetKeys) isQuery_Ask() {}
 
 func (*Query_GetSigning) isQuery_Ask() {}
 
+func (*Query_GetApprovalFile) isQuery_Ask() {}
+
 // The answer to a query: a refusal, or what was asked for.
 type QueryReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -925,6 +942,7 @@ type QueryReply struct {
 	//	*QueryReply_Erasures
 	//	*QueryReply_Keys
 	//	*QueryReply_Signing
+	//	*QueryReply_ApprovalFile
 	Answer        isQueryReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1179,6 +1197,15 @@ func (x *QueryReply) GetSigning() *SigningView {
 	return nil
 }
 
+func (x *QueryReply) GetApprovalFile() *ApprovalFile {
+	if x != nil {
+		if x, ok := x.Answer.(*QueryReply_ApprovalFile); ok {
+			return x.ApprovalFile
+		}
+	}
+	return nil
+}
+
 type isQueryReply_Answer interface {
 	isQueryReply_Answer()
 }
@@ -1293,6 +1320,11 @@ type QueryReply_Signing struct {
 	Signing *SigningView `protobuf:"bytes,107,opt,name=signing,proto3,oneof"`
 }
 
+type QueryReply_ApprovalFile struct {
+	// Answers get_approval_file.
+	ApprovalFile *ApprovalFile `protobuf:"bytes,110,opt,name=approval_file,json=approvalFile,proto3,oneof"`
+}
+
 func (*QueryReply_Requests) isQueryReply_Answer() {}
 
 func (*QueryReply_Request) isQueryReply_Answer() {}
@@ -1336,6 +1368,8 @@ func (*QueryReply_Erasures) isQueryReply_Answer() {}
 func (*QueryReply_Keys) isQueryReply_Answer() {}
 
 func (*QueryReply_Signing) isQueryReply_Answer() {}
+
+func (*QueryReply_ApprovalFile) isQueryReply_Answer() {}
 
 // Lists the requests that the caller may see. Every filter that is set must match.
 type ListRequests struct {
@@ -5786,7 +5820,9 @@ func (x *ServiceView) GetStage() ServiceStage {
 type GetReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The request's id.
-	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Instead of a request's, the receipt of the tenant's keys (KeysView); request_id is empty then.
+	Keys          bool `protobuf:"varint,2,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5826,6 +5862,13 @@ func (x *GetReceipt) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *GetReceipt) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
 }
 
 // Answers GetReceipt.
@@ -5883,6 +5926,117 @@ func (x *Receipt) GetFile() []byte {
 	return nil
 }
 
+// What an approval file is made of (R42, pkg/approval/README.md): receipts of the request and of the customer's keys. UNAVAILABLE
+// until the last event of both is in a checkpoint that can be shown. For the customer's people and the provider's security officers.
+type GetApprovalFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's id.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetApprovalFile) Reset() {
+	*x = GetApprovalFile{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetApprovalFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetApprovalFile) ProtoMessage() {}
+
+func (x *GetApprovalFile) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetApprovalFile.ProtoReflect.Descriptor instead.
+func (*GetApprovalFile) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *GetApprovalFile) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Answers GetApprovalFile.
+type ApprovalFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for the file.
+	FileName string `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// The receipt of the request, compressed (gzip, RFC 1952): what the caller may not see is withheld in it.
+	RequestReceipt []byte `protobuf:"bytes,2,opt,name=request_receipt,json=requestReceipt,proto3" json:"request_receipt,omitempty"`
+	// The receipt of the customer's keys, compressed, of the same checkpoint or a later one.
+	KeysReceipt   []byte `protobuf:"bytes,3,opt,name=keys_receipt,json=keysReceipt,proto3" json:"keys_receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalFile) Reset() {
+	*x = ApprovalFile{}
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalFile) ProtoMessage() {}
+
+func (x *ApprovalFile) ProtoReflect() protoreflect.Message {
+	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalFile.ProtoReflect.Descriptor instead.
+func (*ApprovalFile) Descriptor() ([]byte, []int) {
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ApprovalFile) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *ApprovalFile) GetRequestReceipt() []byte {
+	if x != nil {
+		return x.RequestReceipt
+	}
+	return nil
+}
+
+func (x *ApprovalFile) GetKeysReceipt() []byte {
+	if x != nil {
+		return x.KeysReceipt
+	}
+	return nil
+}
+
 // The keys with which a customer's people sign what they decide (R42). For the customer's people, and for the provider's security
 // officers.
 type GetKeys struct {
@@ -5893,7 +6047,7 @@ type GetKeys struct {
 
 func (x *GetKeys) Reset() {
 	*x = GetKeys{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5905,7 +6059,7 @@ func (x *GetKeys) String() string {
 func (*GetKeys) ProtoMessage() {}
 
 func (x *GetKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[54]
+	mi := &file_lockbox_v1_query_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5918,7 +6072,7 @@ func (x *GetKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeys.ProtoReflect.Descriptor instead.
 func (*GetKeys) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{54}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
 }
 
 // One key.
@@ -5950,7 +6104,7 @@ type KeyView struct {
 
 func (x *KeyView) Reset() {
 	*x = KeyView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5962,7 +6116,7 @@ func (x *KeyView) String() string {
 func (*KeyView) ProtoMessage() {}
 
 func (x *KeyView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[55]
+	mi := &file_lockbox_v1_query_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5975,7 +6129,7 @@ func (x *KeyView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyView.ProtoReflect.Descriptor instead.
 func (*KeyView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{55}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *KeyView) GetKeyId() []byte {
@@ -6065,7 +6219,7 @@ type OfferedChange struct {
 
 func (x *OfferedChange) Reset() {
 	*x = OfferedChange{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6077,7 +6231,7 @@ func (x *OfferedChange) String() string {
 func (*OfferedChange) ProtoMessage() {}
 
 func (x *OfferedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[56]
+	mi := &file_lockbox_v1_query_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6090,7 +6244,7 @@ func (x *OfferedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedChange.ProtoReflect.Descriptor instead.
 func (*OfferedChange) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{56}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *OfferedChange) GetChange() *SignedStatement {
@@ -6158,7 +6312,7 @@ type KeysView struct {
 
 func (x *KeysView) Reset() {
 	*x = KeysView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6170,7 +6324,7 @@ func (x *KeysView) String() string {
 func (*KeysView) ProtoMessage() {}
 
 func (x *KeysView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[57]
+	mi := &file_lockbox_v1_query_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6183,7 +6337,7 @@ func (x *KeysView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysView.ProtoReflect.Descriptor instead.
 func (*KeysView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{57}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *KeysView) GetOrigin() string {
@@ -6294,7 +6448,7 @@ type KeyEvent struct {
 
 func (x *KeyEvent) Reset() {
 	*x = KeyEvent{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6306,7 +6460,7 @@ func (x *KeyEvent) String() string {
 func (*KeyEvent) ProtoMessage() {}
 
 func (x *KeyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[58]
+	mi := &file_lockbox_v1_query_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6319,7 +6473,7 @@ func (x *KeyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyEvent.ProtoReflect.Descriptor instead.
 func (*KeyEvent) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{58}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *KeyEvent) GetVersion() uint64 {
@@ -6368,7 +6522,7 @@ type GetSigning struct {
 
 func (x *GetSigning) Reset() {
 	*x = GetSigning{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6380,7 +6534,7 @@ func (x *GetSigning) String() string {
 func (*GetSigning) ProtoMessage() {}
 
 func (x *GetSigning) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[59]
+	mi := &file_lockbox_v1_query_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6393,7 +6547,7 @@ func (x *GetSigning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSigning.ProtoReflect.Descriptor instead.
 func (*GetSigning) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{59}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetSigning) GetAbout() isGetSigning_About {
@@ -6476,7 +6630,7 @@ type SigningView struct {
 
 func (x *SigningView) Reset() {
 	*x = SigningView{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6488,7 +6642,7 @@ func (x *SigningView) String() string {
 func (*SigningView) ProtoMessage() {}
 
 func (x *SigningView) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[60]
+	mi := &file_lockbox_v1_query_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6501,7 +6655,7 @@ func (x *SigningView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningView.ProtoReflect.Descriptor instead.
 func (*SigningView) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{60}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SigningView) GetOrigin() string {
@@ -6563,7 +6717,7 @@ type RestsOn struct {
 
 func (x *RestsOn) Reset() {
 	*x = RestsOn{}
-	mi := &file_lockbox_v1_query_proto_msgTypes[61]
+	mi := &file_lockbox_v1_query_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6575,7 +6729,7 @@ func (x *RestsOn) String() string {
 func (*RestsOn) ProtoMessage() {}
 
 func (x *RestsOn) ProtoReflect() protoreflect.Message {
-	mi := &file_lockbox_v1_query_proto_msgTypes[61]
+	mi := &file_lockbox_v1_query_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6588,7 +6742,7 @@ func (x *RestsOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestsOn.ProtoReflect.Descriptor instead.
 func (*RestsOn) Descriptor() ([]byte, []int) {
-	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{61}
+	return file_lockbox_v1_query_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RestsOn) GetVersion() uint64 {
@@ -6624,7 +6778,7 @@ var File_lockbox_v1_query_proto protoreflect.FileDescriptor
 const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16lockbox/v1/query.proto\x12\n" +
-	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x15lockbox/v1/keys.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xd6\v\n" +
+	"lockbox.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17lockbox/v1/access.proto\x1a\x17lockbox/v1/common.proto\x1a\x1blockbox/v1/disclosure.proto\x1a\x18lockbox/v1/erasure.proto\x1a\x16lockbox/v1/event.proto\x1a\x17lockbox/v1/intent.proto\x1a\x15lockbox/v1/keys.proto\x1a\x19lockbox/v1/overview.proto\x1a\x17lockbox/v1/reason.proto\x1a\x18lockbox/v1/request.proto\x1a\x17lockbox/v1/tenant.proto\x1a\x18lockbox/v1/webhook.proto\"\xa1\f\n" +
 	"\x05Query\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12!\n" +
@@ -6657,8 +6811,10 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\rlist_erasures\x18K \x01(\v2\x18.lockbox.v1.ListErasuresH\x00R\flistErasures\x120\n" +
 	"\bget_keys\x18L \x01(\v2\x13.lockbox.v1.GetKeysH\x00R\agetKeys\x129\n" +
 	"\vget_signing\x18M \x01(\v2\x16.lockbox.v1.GetSigningH\x00R\n" +
-	"getSigningB\x05\n" +
-	"\x03ask\"\xfc\t\n" +
+	"getSigning\x12I\n" +
+	"\x11get_approval_file\x18P \x01(\v2\x1b.lockbox.v1.GetApprovalFileH\x00R\x0fgetApprovalFileB\x05\n" +
+	"\x03ask\"\xbd\n" +
+	"\n" +
 	"\n" +
 	"QueryReply\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
@@ -6686,7 +6842,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tscenarios\x18h \x01(\v2\x18.lockbox.v1.ScenarioListH\x00R\tscenarios\x125\n" +
 	"\berasures\x18i \x01(\v2\x17.lockbox.v1.ErasureListH\x00R\berasures\x12*\n" +
 	"\x04keys\x18j \x01(\v2\x14.lockbox.v1.KeysViewH\x00R\x04keys\x123\n" +
-	"\asigning\x18k \x01(\v2\x17.lockbox.v1.SigningViewH\x00R\asigningB\b\n" +
+	"\asigning\x18k \x01(\v2\x17.lockbox.v1.SigningViewH\x00R\asigning\x12?\n" +
+	"\rapproval_file\x18n \x01(\v2\x18.lockbox.v1.ApprovalFileH\x00R\fapprovalFileB\b\n" +
 	"\x06answer\"\x83\x05\n" +
 	"\fListRequests\x125\n" +
 	"\bstatuses\x18\x01 \x03(\x0e2\x19.lockbox.v1.RequestStatusR\bstatuses\x12'\n" +
@@ -7084,14 +7241,22 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vServiceView\x12#\n" +
 	"\rresource_type\x18\x01 \x01(\tR\fresourceType\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12.\n" +
-	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage\"+\n" +
+	"\x05stage\x18\x03 \x01(\x0e2\x18.lockbox.v1.ServiceStageR\x05stage\"?\n" +
 	"\n" +
 	"GetReceipt\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\":\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04keys\x18\x02 \x01(\bR\x04keys\":\n" +
 	"\aReceipt\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x12\n" +
-	"\x04file\x18\x02 \x01(\fR\x04file\"\t\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file\"0\n" +
+	"\x0fGetApprovalFile\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"w\n" +
+	"\fApprovalFile\x12\x1b\n" +
+	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12'\n" +
+	"\x0frequest_receipt\x18\x02 \x01(\fR\x0erequestReceipt\x12!\n" +
+	"\fkeys_receipt\x18\x03 \x01(\fR\vkeysReceipt\"\t\n" +
 	"\aGetKeys\"\x87\x03\n" +
 	"\aKeyView\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12*\n" +
@@ -7211,7 +7376,7 @@ func file_lockbox_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_lockbox_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_lockbox_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_lockbox_v1_query_proto_goTypes = []any{
 	(RequestStatus)(0),            // 0: lockbox.v1.RequestStatus
 	(RequestOrder)(0),             // 1: lockbox.v1.RequestOrder
@@ -7273,49 +7438,51 @@ var file_lockbox_v1_query_proto_goTypes = []any{
 	(*ServiceView)(nil),           // 57: lockbox.v1.ServiceView
 	(*GetReceipt)(nil),            // 58: lockbox.v1.GetReceipt
 	(*Receipt)(nil),               // 59: lockbox.v1.Receipt
-	(*GetKeys)(nil),               // 60: lockbox.v1.GetKeys
-	(*KeyView)(nil),               // 61: lockbox.v1.KeyView
-	(*OfferedChange)(nil),         // 62: lockbox.v1.OfferedChange
-	(*KeysView)(nil),              // 63: lockbox.v1.KeysView
-	(*KeyEvent)(nil),              // 64: lockbox.v1.KeyEvent
-	(*GetSigning)(nil),            // 65: lockbox.v1.GetSigning
-	(*SigningView)(nil),           // 66: lockbox.v1.SigningView
-	(*RestsOn)(nil),               // 67: lockbox.v1.RestsOn
-	(*ListAccess)(nil),            // 68: lockbox.v1.ListAccess
-	(*GetOverview)(nil),           // 69: lockbox.v1.GetOverview
-	(*GetDashboard)(nil),          // 70: lockbox.v1.GetDashboard
-	(*ListScenarios)(nil),         // 71: lockbox.v1.ListScenarios
-	(*Refusal)(nil),               // 72: lockbox.v1.Refusal
-	(*AccessList)(nil),            // 73: lockbox.v1.AccessList
-	(*Overview)(nil),              // 74: lockbox.v1.Overview
-	(*Dashboard)(nil),             // 75: lockbox.v1.Dashboard
-	(*ScenarioList)(nil),          // 76: lockbox.v1.ScenarioList
-	(*timestamppb.Timestamp)(nil), // 77: google.protobuf.Timestamp
-	(*Person)(nil),                // 78: lockbox.v1.Person
-	(*Actor)(nil),                 // 79: lockbox.v1.Actor
-	(*AccessIntent)(nil),          // 80: lockbox.v1.AccessIntent
-	(*AccessEvaluated)(nil),       // 81: lockbox.v1.AccessEvaluated
-	(*CustomerNotified)(nil),      // 82: lockbox.v1.CustomerNotified
-	(*AccessGranted)(nil),         // 83: lockbox.v1.AccessGranted
-	(*Reason)(nil),                // 84: lockbox.v1.Reason
-	(*durationpb.Duration)(nil),   // 85: google.protobuf.Duration
-	(*SignedStatement)(nil),       // 86: lockbox.v1.SignedStatement
-	(*Event)(nil),                 // 87: lockbox.v1.Event
-	(SupportPlan)(0),              // 88: lockbox.v1.SupportPlan
-	(*TenantSettings)(nil),        // 89: lockbox.v1.TenantSettings
-	(*Webhook)(nil),               // 90: lockbox.v1.Webhook
-	(*RoleInvitation)(nil),        // 91: lockbox.v1.RoleInvitation
-	(*TenantIssuer)(nil),          // 92: lockbox.v1.TenantIssuer
-	(SignInRoute)(0),              // 93: lockbox.v1.SignInRoute
-	(*SignInChange)(nil),          // 94: lockbox.v1.SignInChange
-	(*RoleAssignment)(nil),        // 95: lockbox.v1.RoleAssignment
-	(ApproverBasis)(0),            // 96: lockbox.v1.ApproverBasis
-	(*Approver)(nil),              // 97: lockbox.v1.Approver
-	(*ExcludedAssignment)(nil),    // 98: lockbox.v1.ExcludedAssignment
-	(*Occurrence)(nil),            // 99: lockbox.v1.Occurrence
-	(*ErasureTarget)(nil),         // 100: lockbox.v1.ErasureTarget
-	(Role)(0),                     // 101: lockbox.v1.Role
-	(ServiceStage)(0),             // 102: lockbox.v1.ServiceStage
+	(*GetApprovalFile)(nil),       // 60: lockbox.v1.GetApprovalFile
+	(*ApprovalFile)(nil),          // 61: lockbox.v1.ApprovalFile
+	(*GetKeys)(nil),               // 62: lockbox.v1.GetKeys
+	(*KeyView)(nil),               // 63: lockbox.v1.KeyView
+	(*OfferedChange)(nil),         // 64: lockbox.v1.OfferedChange
+	(*KeysView)(nil),              // 65: lockbox.v1.KeysView
+	(*KeyEvent)(nil),              // 66: lockbox.v1.KeyEvent
+	(*GetSigning)(nil),            // 67: lockbox.v1.GetSigning
+	(*SigningView)(nil),           // 68: lockbox.v1.SigningView
+	(*RestsOn)(nil),               // 69: lockbox.v1.RestsOn
+	(*ListAccess)(nil),            // 70: lockbox.v1.ListAccess
+	(*GetOverview)(nil),           // 71: lockbox.v1.GetOverview
+	(*GetDashboard)(nil),          // 72: lockbox.v1.GetDashboard
+	(*ListScenarios)(nil),         // 73: lockbox.v1.ListScenarios
+	(*Refusal)(nil),               // 74: lockbox.v1.Refusal
+	(*AccessList)(nil),            // 75: lockbox.v1.AccessList
+	(*Overview)(nil),              // 76: lockbox.v1.Overview
+	(*Dashboard)(nil),             // 77: lockbox.v1.Dashboard
+	(*ScenarioList)(nil),          // 78: lockbox.v1.ScenarioList
+	(*timestamppb.Timestamp)(nil), // 79: google.protobuf.Timestamp
+	(*Person)(nil),                // 80: lockbox.v1.Person
+	(*Actor)(nil),                 // 81: lockbox.v1.Actor
+	(*AccessIntent)(nil),          // 82: lockbox.v1.AccessIntent
+	(*AccessEvaluated)(nil),       // 83: lockbox.v1.AccessEvaluated
+	(*CustomerNotified)(nil),      // 84: lockbox.v1.CustomerNotified
+	(*AccessGranted)(nil),         // 85: lockbox.v1.AccessGranted
+	(*Reason)(nil),                // 86: lockbox.v1.Reason
+	(*durationpb.Duration)(nil),   // 87: google.protobuf.Duration
+	(*SignedStatement)(nil),       // 88: lockbox.v1.SignedStatement
+	(*Event)(nil),                 // 89: lockbox.v1.Event
+	(SupportPlan)(0),              // 90: lockbox.v1.SupportPlan
+	(*TenantSettings)(nil),        // 91: lockbox.v1.TenantSettings
+	(*Webhook)(nil),               // 92: lockbox.v1.Webhook
+	(*RoleInvitation)(nil),        // 93: lockbox.v1.RoleInvitation
+	(*TenantIssuer)(nil),          // 94: lockbox.v1.TenantIssuer
+	(SignInRoute)(0),              // 95: lockbox.v1.SignInRoute
+	(*SignInChange)(nil),          // 96: lockbox.v1.SignInChange
+	(*RoleAssignment)(nil),        // 97: lockbox.v1.RoleAssignment
+	(ApproverBasis)(0),            // 98: lockbox.v1.ApproverBasis
+	(*Approver)(nil),              // 99: lockbox.v1.Approver
+	(*ExcludedAssignment)(nil),    // 100: lockbox.v1.ExcludedAssignment
+	(*Occurrence)(nil),            // 101: lockbox.v1.Occurrence
+	(*ErasureTarget)(nil),         // 102: lockbox.v1.ErasureTarget
+	(Role)(0),                     // 103: lockbox.v1.Role
+	(ServiceStage)(0),             // 104: lockbox.v1.ServiceStage
 }
 var file_lockbox_v1_query_proto_depIdxs = []int32{
 	8,   // 0: lockbox.v1.Query.list_requests:type_name -> lockbox.v1.ListRequests
@@ -7331,182 +7498,184 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	42,  // 10: lockbox.v1.Query.list_disclosures:type_name -> lockbox.v1.ListDisclosures
 	58,  // 11: lockbox.v1.Query.get_receipt:type_name -> lockbox.v1.GetReceipt
 	28,  // 12: lockbox.v1.Query.get_invitation:type_name -> lockbox.v1.GetInvitation
-	68,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
+	70,  // 13: lockbox.v1.Query.list_access:type_name -> lockbox.v1.ListAccess
 	12,  // 14: lockbox.v1.Query.list_similar:type_name -> lockbox.v1.ListSimilar
 	9,   // 15: lockbox.v1.Query.group_requests:type_name -> lockbox.v1.GroupRequests
-	69,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
-	70,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
-	71,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
+	71,  // 16: lockbox.v1.Query.get_overview:type_name -> lockbox.v1.GetOverview
+	72,  // 17: lockbox.v1.Query.get_dashboard:type_name -> lockbox.v1.GetDashboard
+	73,  // 18: lockbox.v1.Query.list_scenarios:type_name -> lockbox.v1.ListScenarios
 	45,  // 19: lockbox.v1.Query.list_erasures:type_name -> lockbox.v1.ListErasures
-	60,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
-	65,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
-	72,  // 22: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
-	15,  // 23: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
-	17,  // 24: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
-	23,  // 25: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
-	26,  // 26: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
-	39,  // 27: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
-	38,  // 28: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
-	41,  // 29: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
-	51,  // 30: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
-	56,  // 31: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
-	33,  // 32: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
-	43,  // 33: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
-	59,  // 34: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
-	27,  // 35: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
-	73,  // 36: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
-	13,  // 37: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
-	10,  // 38: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
-	74,  // 39: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
-	75,  // 40: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
-	76,  // 41: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
-	46,  // 42: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
-	63,  // 43: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
-	66,  // 44: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
-	0,   // 45: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
-	77,  // 46: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
-	1,   // 47: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
-	78,  // 48: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
-	8,   // 49: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
-	2,   // 50: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
-	11,  // 51: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
-	79,  // 52: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
-	77,  // 53: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
-	14,  // 54: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
-	0,   // 55: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
-	77,  // 56: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
-	77,  // 57: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
-	17,  // 58: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
-	0,   // 59: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
-	80,  // 60: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
-	79,  // 61: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
-	77,  // 62: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
-	81,  // 63: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
-	82,  // 64: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
-	18,  // 65: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
-	18,  // 66: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
-	20,  // 67: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
-	83,  // 68: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
-	77,  // 69: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
-	21,  // 70: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
-	77,  // 71: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
-	49,  // 72: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
-	84,  // 73: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
-	78,  // 74: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
-	79,  // 75: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
-	79,  // 76: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
-	79,  // 77: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
-	77,  // 78: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	85,  // 79: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
-	86,  // 80: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
-	19,  // 81: lockbox.v1.Decision.signature:type_name -> lockbox.v1.SignatureView
-	79,  // 82: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
-	77,  // 83: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
-	79,  // 84: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
-	77,  // 85: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
-	77,  // 86: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
-	79,  // 87: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
-	19,  // 88: lockbox.v1.TimelineEntry.signature:type_name -> lockbox.v1.SignatureView
-	77,  // 89: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
-	77,  // 90: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
-	24,  // 91: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
-	21,  // 92: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
-	87,  // 93: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
-	79,  // 94: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
-	88,  // 95: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
-	89,  // 96: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
-	35,  // 97: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
-	34,  // 98: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
-	29,  // 99: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
-	84,  // 100: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
-	90,  // 101: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
-	27,  // 102: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
-	91,  // 103: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
-	3,   // 104: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
-	79,  // 105: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
-	77,  // 106: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
-	78,  // 107: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
-	77,  // 108: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
-	79,  // 109: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
-	77,  // 110: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
-	92,  // 111: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
-	92,  // 112: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
-	31,  // 113: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
-	30,  // 114: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
-	84,  // 115: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
-	93,  // 116: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
-	94,  // 117: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
-	79,  // 118: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
-	77,  // 119: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
-	79,  // 120: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
-	77,  // 121: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
-	92,  // 122: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
-	35,  // 123: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
-	27,  // 124: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
-	95,  // 125: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
-	77,  // 126: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
-	84,  // 127: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
-	39,  // 128: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
-	78,  // 129: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
-	77,  // 130: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
-	79,  // 131: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
-	21,  // 132: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
-	77,  // 133: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
-	79,  // 134: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
-	96,  // 135: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
-	97,  // 136: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
-	98,  // 137: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
-	78,  // 138: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
-	44,  // 139: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
-	99,  // 140: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
-	77,  // 141: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
-	77,  // 142: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
-	79,  // 143: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
-	77,  // 144: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
-	47,  // 145: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
-	4,   // 146: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
-	48,  // 147: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
-	79,  // 148: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
-	77,  // 149: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
-	79,  // 150: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
-	77,  // 151: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
-	79,  // 152: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
-	77,  // 153: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
-	100, // 154: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
-	78,  // 155: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
-	77,  // 156: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
-	79,  // 157: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
-	77,  // 158: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
-	84,  // 159: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
-	79,  // 160: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
-	53,  // 161: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
-	85,  // 162: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
-	52,  // 163: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
-	54,  // 164: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
-	101, // 165: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
-	101, // 166: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
-	79,  // 167: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
-	77,  // 168: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
-	57,  // 169: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
-	102, // 170: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
-	78,  // 171: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
-	5,   // 172: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
-	77,  // 173: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
-	77,  // 174: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
-	77,  // 175: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
-	86,  // 176: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
-	79,  // 177: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
-	77,  // 178: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
-	64,  // 179: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
-	61,  // 180: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
-	62,  // 181: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
-	67,  // 182: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
-	61,  // 183: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
-	184, // [184:184] is the sub-list for method output_type
-	184, // [184:184] is the sub-list for method input_type
-	184, // [184:184] is the sub-list for extension type_name
-	184, // [184:184] is the sub-list for extension extendee
-	0,   // [0:184] is the sub-list for field type_name
+	62,  // 20: lockbox.v1.Query.get_keys:type_name -> lockbox.v1.GetKeys
+	67,  // 21: lockbox.v1.Query.get_signing:type_name -> lockbox.v1.GetSigning
+	60,  // 22: lockbox.v1.Query.get_approval_file:type_name -> lockbox.v1.GetApprovalFile
+	74,  // 23: lockbox.v1.QueryReply.refusal:type_name -> lockbox.v1.Refusal
+	15,  // 24: lockbox.v1.QueryReply.requests:type_name -> lockbox.v1.RequestList
+	17,  // 25: lockbox.v1.QueryReply.request:type_name -> lockbox.v1.RequestView
+	23,  // 26: lockbox.v1.QueryReply.activity:type_name -> lockbox.v1.ActivityList
+	26,  // 27: lockbox.v1.QueryReply.tenant:type_name -> lockbox.v1.TenantView
+	39,  // 28: lockbox.v1.QueryReply.ticket:type_name -> lockbox.v1.TicketView
+	38,  // 29: lockbox.v1.QueryReply.tickets:type_name -> lockbox.v1.TicketList
+	41,  // 30: lockbox.v1.QueryReply.approvers:type_name -> lockbox.v1.ApproversPreview
+	51,  // 31: lockbox.v1.QueryReply.self:type_name -> lockbox.v1.SelfView
+	56,  // 32: lockbox.v1.QueryReply.services:type_name -> lockbox.v1.ServiceList
+	33,  // 33: lockbox.v1.QueryReply.sign_in:type_name -> lockbox.v1.SignInOptions
+	43,  // 34: lockbox.v1.QueryReply.disclosures:type_name -> lockbox.v1.DisclosureList
+	59,  // 35: lockbox.v1.QueryReply.receipt:type_name -> lockbox.v1.Receipt
+	27,  // 36: lockbox.v1.QueryReply.invitation:type_name -> lockbox.v1.InvitationView
+	75,  // 37: lockbox.v1.QueryReply.access:type_name -> lockbox.v1.AccessList
+	13,  // 38: lockbox.v1.QueryReply.similar:type_name -> lockbox.v1.SimilarList
+	10,  // 39: lockbox.v1.QueryReply.groups:type_name -> lockbox.v1.RequestGroups
+	76,  // 40: lockbox.v1.QueryReply.overview:type_name -> lockbox.v1.Overview
+	77,  // 41: lockbox.v1.QueryReply.dashboard:type_name -> lockbox.v1.Dashboard
+	78,  // 42: lockbox.v1.QueryReply.scenarios:type_name -> lockbox.v1.ScenarioList
+	46,  // 43: lockbox.v1.QueryReply.erasures:type_name -> lockbox.v1.ErasureList
+	65,  // 44: lockbox.v1.QueryReply.keys:type_name -> lockbox.v1.KeysView
+	68,  // 45: lockbox.v1.QueryReply.signing:type_name -> lockbox.v1.SigningView
+	61,  // 46: lockbox.v1.QueryReply.approval_file:type_name -> lockbox.v1.ApprovalFile
+	0,   // 47: lockbox.v1.ListRequests.statuses:type_name -> lockbox.v1.RequestStatus
+	79,  // 48: lockbox.v1.ListRequests.waived_since:type_name -> google.protobuf.Timestamp
+	1,   // 49: lockbox.v1.ListRequests.order:type_name -> lockbox.v1.RequestOrder
+	80,  // 50: lockbox.v1.ListRequests.requester:type_name -> lockbox.v1.Person
+	8,   // 51: lockbox.v1.GroupRequests.of:type_name -> lockbox.v1.ListRequests
+	2,   // 52: lockbox.v1.GroupRequests.by:type_name -> lockbox.v1.RequestGrouping
+	11,  // 53: lockbox.v1.RequestGroups.groups:type_name -> lockbox.v1.RequestGroup
+	81,  // 54: lockbox.v1.RequestGroup.requester:type_name -> lockbox.v1.Actor
+	79,  // 55: lockbox.v1.RequestGroup.next_deadline:type_name -> google.protobuf.Timestamp
+	14,  // 56: lockbox.v1.SimilarList.requests:type_name -> lockbox.v1.SimilarRequest
+	0,   // 57: lockbox.v1.SimilarRequest.status:type_name -> lockbox.v1.RequestStatus
+	79,  // 58: lockbox.v1.SimilarRequest.created_at:type_name -> google.protobuf.Timestamp
+	79,  // 59: lockbox.v1.SimilarRequest.until:type_name -> google.protobuf.Timestamp
+	17,  // 60: lockbox.v1.RequestList.requests:type_name -> lockbox.v1.RequestView
+	0,   // 61: lockbox.v1.RequestView.status:type_name -> lockbox.v1.RequestStatus
+	82,  // 62: lockbox.v1.RequestView.intent:type_name -> lockbox.v1.AccessIntent
+	81,  // 63: lockbox.v1.RequestView.requester:type_name -> lockbox.v1.Actor
+	79,  // 64: lockbox.v1.RequestView.created_at:type_name -> google.protobuf.Timestamp
+	83,  // 65: lockbox.v1.RequestView.evaluation:type_name -> lockbox.v1.AccessEvaluated
+	84,  // 66: lockbox.v1.RequestView.lockbox:type_name -> lockbox.v1.CustomerNotified
+	18,  // 67: lockbox.v1.RequestView.internal_decisions:type_name -> lockbox.v1.Decision
+	18,  // 68: lockbox.v1.RequestView.customer_decisions:type_name -> lockbox.v1.Decision
+	20,  // 69: lockbox.v1.RequestView.questions:type_name -> lockbox.v1.Question
+	85,  // 70: lockbox.v1.RequestView.grant:type_name -> lockbox.v1.AccessGranted
+	79,  // 71: lockbox.v1.RequestView.ended_at:type_name -> google.protobuf.Timestamp
+	21,  // 72: lockbox.v1.RequestView.timeline:type_name -> lockbox.v1.TimelineEntry
+	79,  // 73: lockbox.v1.RequestView.internal_answer_by:type_name -> google.protobuf.Timestamp
+	49,  // 74: lockbox.v1.RequestView.deliveries:type_name -> lockbox.v1.DeliveryView
+	86,  // 75: lockbox.v1.RequestView.coded_end_reason:type_name -> lockbox.v1.Reason
+	80,  // 76: lockbox.v1.RequestView.never_signed_in:type_name -> lockbox.v1.Person
+	81,  // 77: lockbox.v1.RequestView.ended_by:type_name -> lockbox.v1.Actor
+	81,  // 78: lockbox.v1.RequestView.ticket_closed_by:type_name -> lockbox.v1.Actor
+	81,  // 79: lockbox.v1.Decision.actor:type_name -> lockbox.v1.Actor
+	79,  // 80: lockbox.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	87,  // 81: lockbox.v1.Decision.duration:type_name -> google.protobuf.Duration
+	88,  // 82: lockbox.v1.Decision.signed:type_name -> lockbox.v1.SignedStatement
+	19,  // 83: lockbox.v1.Decision.signature:type_name -> lockbox.v1.SignatureView
+	81,  // 84: lockbox.v1.Question.asker:type_name -> lockbox.v1.Actor
+	79,  // 85: lockbox.v1.Question.asked_at:type_name -> google.protobuf.Timestamp
+	81,  // 86: lockbox.v1.Question.answerer:type_name -> lockbox.v1.Actor
+	79,  // 87: lockbox.v1.Question.answered_at:type_name -> google.protobuf.Timestamp
+	79,  // 88: lockbox.v1.TimelineEntry.time:type_name -> google.protobuf.Timestamp
+	81,  // 89: lockbox.v1.TimelineEntry.actor:type_name -> lockbox.v1.Actor
+	19,  // 90: lockbox.v1.TimelineEntry.signature:type_name -> lockbox.v1.SignatureView
+	79,  // 91: lockbox.v1.ListActivity.since:type_name -> google.protobuf.Timestamp
+	79,  // 92: lockbox.v1.ListActivity.until:type_name -> google.protobuf.Timestamp
+	24,  // 93: lockbox.v1.ActivityList.activities:type_name -> lockbox.v1.Activity
+	21,  // 94: lockbox.v1.Activity.entry:type_name -> lockbox.v1.TimelineEntry
+	89,  // 95: lockbox.v1.Activity.event:type_name -> lockbox.v1.Event
+	81,  // 96: lockbox.v1.Activity.requester:type_name -> lockbox.v1.Actor
+	90,  // 97: lockbox.v1.TenantView.plan:type_name -> lockbox.v1.SupportPlan
+	91,  // 98: lockbox.v1.TenantView.settings:type_name -> lockbox.v1.TenantSettings
+	35,  // 99: lockbox.v1.TenantView.assignments:type_name -> lockbox.v1.AssignmentView
+	34,  // 100: lockbox.v1.TenantView.subscriptions:type_name -> lockbox.v1.SubscriptionView
+	29,  // 101: lockbox.v1.TenantView.sign_in:type_name -> lockbox.v1.SignInView
+	86,  // 102: lockbox.v1.TenantView.issuer_keys_coded_passed_over:type_name -> lockbox.v1.Reason
+	92,  // 103: lockbox.v1.TenantView.webhooks:type_name -> lockbox.v1.Webhook
+	27,  // 104: lockbox.v1.TenantView.invitations:type_name -> lockbox.v1.InvitationView
+	93,  // 105: lockbox.v1.InvitationView.invitation:type_name -> lockbox.v1.RoleInvitation
+	3,   // 106: lockbox.v1.InvitationView.state:type_name -> lockbox.v1.InvitationState
+	81,  // 107: lockbox.v1.InvitationView.invited_by:type_name -> lockbox.v1.Actor
+	79,  // 108: lockbox.v1.InvitationView.invited_at:type_name -> google.protobuf.Timestamp
+	80,  // 109: lockbox.v1.InvitationView.redeemed_by:type_name -> lockbox.v1.Person
+	79,  // 110: lockbox.v1.InvitationView.redeemed_at:type_name -> google.protobuf.Timestamp
+	81,  // 111: lockbox.v1.InvitationView.settled_by:type_name -> lockbox.v1.Actor
+	79,  // 112: lockbox.v1.InvitationView.settled_at:type_name -> google.protobuf.Timestamp
+	94,  // 113: lockbox.v1.SignInView.issuer:type_name -> lockbox.v1.TenantIssuer
+	94,  // 114: lockbox.v1.SignInView.former:type_name -> lockbox.v1.TenantIssuer
+	31,  // 115: lockbox.v1.SignInView.pending:type_name -> lockbox.v1.PendingSignInChange
+	30,  // 116: lockbox.v1.SignInView.former_keys:type_name -> lockbox.v1.IssuerKeys
+	86,  // 117: lockbox.v1.IssuerKeys.coded_passed_over:type_name -> lockbox.v1.Reason
+	95,  // 118: lockbox.v1.PendingSignInChange.route:type_name -> lockbox.v1.SignInRoute
+	96,  // 119: lockbox.v1.PendingSignInChange.change:type_name -> lockbox.v1.SignInChange
+	81,  // 120: lockbox.v1.PendingSignInChange.proposed_by:type_name -> lockbox.v1.Actor
+	79,  // 121: lockbox.v1.PendingSignInChange.proposed_at:type_name -> google.protobuf.Timestamp
+	81,  // 122: lockbox.v1.PendingSignInChange.confirmed_by:type_name -> lockbox.v1.Actor
+	79,  // 123: lockbox.v1.PendingSignInChange.due_at:type_name -> google.protobuf.Timestamp
+	94,  // 124: lockbox.v1.SignInOptions.issuers:type_name -> lockbox.v1.TenantIssuer
+	35,  // 125: lockbox.v1.SubscriptionView.assignments:type_name -> lockbox.v1.AssignmentView
+	27,  // 126: lockbox.v1.SubscriptionView.invitations:type_name -> lockbox.v1.InvitationView
+	97,  // 127: lockbox.v1.AssignmentView.assignment:type_name -> lockbox.v1.RoleAssignment
+	79,  // 128: lockbox.v1.AssignmentView.active_until:type_name -> google.protobuf.Timestamp
+	86,  // 129: lockbox.v1.AssignmentView.coded_reason:type_name -> lockbox.v1.Reason
+	39,  // 130: lockbox.v1.TicketList.tickets:type_name -> lockbox.v1.TicketView
+	80,  // 131: lockbox.v1.TicketView.engineer:type_name -> lockbox.v1.Person
+	79,  // 132: lockbox.v1.TicketView.opened_at:type_name -> google.protobuf.Timestamp
+	81,  // 133: lockbox.v1.TicketView.opened_by:type_name -> lockbox.v1.Actor
+	21,  // 134: lockbox.v1.TicketView.history:type_name -> lockbox.v1.TimelineEntry
+	79,  // 135: lockbox.v1.TicketView.closed_at:type_name -> google.protobuf.Timestamp
+	81,  // 136: lockbox.v1.TicketView.closed_by:type_name -> lockbox.v1.Actor
+	98,  // 137: lockbox.v1.ApproversPreview.basis:type_name -> lockbox.v1.ApproverBasis
+	99,  // 138: lockbox.v1.ApproversPreview.approvers:type_name -> lockbox.v1.Approver
+	100, // 139: lockbox.v1.ApproversPreview.excluded:type_name -> lockbox.v1.ExcludedAssignment
+	80,  // 140: lockbox.v1.ApproversPreview.never_signed_in:type_name -> lockbox.v1.Person
+	44,  // 141: lockbox.v1.DisclosureList.disclosures:type_name -> lockbox.v1.DisclosureView
+	101, // 142: lockbox.v1.DisclosureView.occurrence:type_name -> lockbox.v1.Occurrence
+	79,  // 143: lockbox.v1.DisclosureView.embargo_until:type_name -> google.protobuf.Timestamp
+	79,  // 144: lockbox.v1.DisclosureView.disclosed_at:type_name -> google.protobuf.Timestamp
+	81,  // 145: lockbox.v1.DisclosureView.disclosed_by:type_name -> lockbox.v1.Actor
+	79,  // 146: lockbox.v1.DisclosureView.told_at:type_name -> google.protobuf.Timestamp
+	47,  // 147: lockbox.v1.ErasureList.erasures:type_name -> lockbox.v1.ErasureView
+	4,   // 148: lockbox.v1.ErasureView.status:type_name -> lockbox.v1.ErasureStatus
+	48,  // 149: lockbox.v1.ErasureView.targets:type_name -> lockbox.v1.ErasureTargetView
+	81,  // 150: lockbox.v1.ErasureView.proposed_by:type_name -> lockbox.v1.Actor
+	79,  // 151: lockbox.v1.ErasureView.proposed_at:type_name -> google.protobuf.Timestamp
+	81,  // 152: lockbox.v1.ErasureView.decided_by:type_name -> lockbox.v1.Actor
+	79,  // 153: lockbox.v1.ErasureView.decided_at:type_name -> google.protobuf.Timestamp
+	81,  // 154: lockbox.v1.ErasureView.declined_by:type_name -> lockbox.v1.Actor
+	79,  // 155: lockbox.v1.ErasureView.ended_at:type_name -> google.protobuf.Timestamp
+	102, // 156: lockbox.v1.ErasureTargetView.target:type_name -> lockbox.v1.ErasureTarget
+	80,  // 157: lockbox.v1.ErasureTargetView.person:type_name -> lockbox.v1.Person
+	79,  // 158: lockbox.v1.ErasureTargetView.time:type_name -> google.protobuf.Timestamp
+	81,  // 159: lockbox.v1.ErasureTargetView.actor:type_name -> lockbox.v1.Actor
+	79,  // 160: lockbox.v1.DeliveryView.time:type_name -> google.protobuf.Timestamp
+	86,  // 161: lockbox.v1.DeliveryView.coded_failure:type_name -> lockbox.v1.Reason
+	81,  // 162: lockbox.v1.SelfView.actor:type_name -> lockbox.v1.Actor
+	53,  // 163: lockbox.v1.SelfView.roles:type_name -> lockbox.v1.HeldRole
+	87,  // 164: lockbox.v1.SelfView.max_authentication_age:type_name -> google.protobuf.Duration
+	52,  // 165: lockbox.v1.SelfView.claims:type_name -> lockbox.v1.ClaimReading
+	54,  // 166: lockbox.v1.SelfView.lost_roles:type_name -> lockbox.v1.LostRole
+	103, // 167: lockbox.v1.HeldRole.role:type_name -> lockbox.v1.Role
+	103, // 168: lockbox.v1.LostRole.role:type_name -> lockbox.v1.Role
+	81,  // 169: lockbox.v1.LostRole.by:type_name -> lockbox.v1.Actor
+	79,  // 170: lockbox.v1.LostRole.time:type_name -> google.protobuf.Timestamp
+	57,  // 171: lockbox.v1.ServiceList.services:type_name -> lockbox.v1.ServiceView
+	104, // 172: lockbox.v1.ServiceView.stage:type_name -> lockbox.v1.ServiceStage
+	80,  // 173: lockbox.v1.KeyView.person:type_name -> lockbox.v1.Person
+	5,   // 174: lockbox.v1.KeyView.standing:type_name -> lockbox.v1.KeyStanding
+	79,  // 175: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
+	79,  // 176: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
+	79,  // 177: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
+	88,  // 178: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	81,  // 179: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	79,  // 180: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	66,  // 181: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	63,  // 182: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	64,  // 183: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	69,  // 184: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	63,  // 185: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	186, // [186:186] is the sub-list for method output_type
+	186, // [186:186] is the sub-list for method input_type
+	186, // [186:186] is the sub-list for extension type_name
+	186, // [186:186] is the sub-list for extension extendee
+	0,   // [0:186] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }
@@ -7549,6 +7718,7 @@ func file_lockbox_v1_query_proto_init() {
 		(*Query_ListErasures)(nil),
 		(*Query_GetKeys)(nil),
 		(*Query_GetSigning)(nil),
+		(*Query_GetApprovalFile)(nil),
 	}
 	file_lockbox_v1_query_proto_msgTypes[1].OneofWrappers = []any{
 		(*QueryReply_Requests)(nil),
@@ -7573,8 +7743,9 @@ func file_lockbox_v1_query_proto_init() {
 		(*QueryReply_Erasures)(nil),
 		(*QueryReply_Keys)(nil),
 		(*QueryReply_Signing)(nil),
+		(*QueryReply_ApprovalFile)(nil),
 	}
-	file_lockbox_v1_query_proto_msgTypes[59].OneofWrappers = []any{
+	file_lockbox_v1_query_proto_msgTypes[61].OneofWrappers = []any{
 		(*GetSigning_RequestId)(nil),
 		(*GetSigning_SubscriptionId)(nil),
 		(*GetSigning_TenantItself)(nil),
@@ -7585,7 +7756,7 @@ func file_lockbox_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockbox_v1_query_proto_rawDesc), len(file_lockbox_v1_query_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   62,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -116,7 +116,13 @@ func asked(q *lockboxv1.Query) *lockboxv1.AccessRecord {
 		}
 	case *lockboxv1.Query_GetReceipt:
 		r.Kind, r.Format = exports, "receipt"
+		if ask.GetReceipt.GetKeys() {
+			return about(aggregate.KindKeys, aggregate.Keys("").ID)
+		}
 		return about(aggregate.KindRequest, ask.GetReceipt.GetRequestId())
+	case *lockboxv1.Query_GetApprovalFile:
+		r.Kind, r.Format = exports, "approval-file"
+		return about(aggregate.KindRequest, ask.GetApprovalFile.GetRequestId())
 	case *lockboxv1.Query_GetSigning:
 		switch of := ask.GetSigning.GetAbout().(type) {
 		case *lockboxv1.GetSigning_RequestId:

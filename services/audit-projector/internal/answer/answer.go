@@ -265,9 +265,14 @@ func (v *viewer) ask(ctx context.Context, q *lockboxv1.Query, reply *lockboxv1.Q
 		reply.Answer = &lockboxv1.QueryReply_Services{Services: list}
 		return err
 	case *lockboxv1.Query_GetReceipt:
-		r, of, err := v.getReceipt(ctx, ask.GetReceipt.GetRequestId())
+		r, of, err := v.getReceipt(ctx, ask.GetReceipt)
 		q.Tenant = cmp.Or(q.GetTenant(), of) // the answer does not name it, and the record has to
 		reply.Answer = &lockboxv1.QueryReply_Receipt{Receipt: r}
+		return err
+	case *lockboxv1.Query_GetApprovalFile:
+		f, of, err := v.getApprovalFile(ctx, ask.GetApprovalFile.GetRequestId())
+		q.Tenant = cmp.Or(q.GetTenant(), of)
+		reply.Answer = &lockboxv1.QueryReply_ApprovalFile{ApprovalFile: f}
 		return err
 	case *lockboxv1.Query_GetInvitation:
 		i, err := v.getInvitation(ask.GetInvitation.GetProof())

@@ -7,11 +7,15 @@ import (
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/approval/logged"
 	"github.com/openlockbox/lockbox/pkg/bus"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/ledger"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
 )
+
+const receiptRule = "R41"
 
 // Receipts builds proofs for events of the log: ledger.Public.
 type Receipts interface {
@@ -20,18 +24,52 @@ type Receipts interface {
 	PublicKey() string
 }
 
-// getReceipt returns a receipt that proves what the log holds of a request. Stored bytes are shown whole or not at all:
-// an evaluation with counts over all customers is withheld from the customer, and callers who may not see the
-// customer's role assignments get no receipt. It also returns whose request it is.
-func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receipt, tenant string, err error) {
-	const rule = "R41"
-	row, events, err := v.history(ctx, "get_receipt.request_id", id, false)
+// getReceipt returns a receipt that proves what the log holds of a request, or of the customer's keys. It also returns
+// whose it is.
+func (v *viewer) getReceipt(
+	ctx context.Context, ask *lockboxv1.GetReceipt,
+) (_ *lockboxv1.Receipt, tenant string, err error) {
+	if ask.GetKeys() {
+		if ask.GetRequestId() != "" {
+			return nil, "", refusal.OfKind(
+				refusal.Invalid("get_receipt.request_id", "bad input", "is empty for the receipt of keys"), "keys-receipt")
+		}
+		file, err := v.keysReceipt(ctx)
+		return &lockboxv1.Receipt{FileName: "lockbox-keys-" + v.scope.Tenant + ".json", File: file}, v.scope.Tenant, err
+	}
+	row, file, err := v.requestReceipt(ctx, "get_receipt.request_id", ask.GetRequestId())
+	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, err
+}
+
+// getApprovalFile returns what proves the customer's approval of a request (R42): its receipt, and that of the keys as
+// of the same checkpoint or a later one. It also returns whose it is.
+func (v *viewer) getApprovalFile(
+	ctx context.Context, id string,
+) (_ *lockboxv1.ApprovalFile, tenant string, err error) {
+	row, request, err := v.requestReceipt(ctx, "get_approval_file.request_id", id)
 	if err != nil {
-		return nil, "", err
+		return nil, row.Tenant, err
+	}
+	keys, err := v.keysOf(ctx, row.Tenant)
+	if err != nil {
+		return nil, row.Tenant, err
+	}
+	file, err := logged.Pack("lockbox-approval-"+row.ID+".json", request, keys)
+	return file, row.Tenant, err
+}
+
+// requestReceipt is the receipt of a request. Stored bytes are shown whole or not at all: an evaluation with counts
+// over all customers is withheld from the customer, and callers who may not see the customer's role assignments get no
+// receipt.
+func (v *viewer) requestReceipt(
+	ctx context.Context, field, id string,
+) (row projection.Row, file []byte, err error) {
+	row, events, err := v.history(ctx, field, id, false)
+	if err != nil {
+		return projection.Row{}, nil, err
 	}
 	if v.reduced {
-		return nil, row.Tenant, refusal.OfKind(refusal.Forbidden("", rule,
-			"receipts are for the customer's people and the provider's security officers"), "receipt")
+		return row, nil, noReceipt()
 	}
 	customer := v.by.GetSide() != lockboxv1.Side_SIDE_PROVIDER
 	var wanted []ledger.Wanted
@@ -40,22 +78,60 @@ func (v *viewer) getReceipt(ctx context.Context, id string) (_ *lockboxv1.Receip
 			wanted = append(wanted, ledger.Wanted{Sequence: e.Sequence, Withhold: customer && ledger.Withholds(e.Event)})
 		}
 	}
-	about := strings.TrimSuffix(bus.Filter(aggregate.Request(row.Tenant, row.ID)), ".>")
-	file, err := v.receipts.Receipt(ctx, row.Tenant, about, wanted, v.Sequence())
+	file, err = v.proof(ctx, aggregate.Request(row.Tenant, row.ID), wanted)
+	return row, file, err
+}
+
+func noReceipt() error {
+	return refusal.OfKind(refusal.Forbidden("", receiptRule,
+		"receipts are for the customer's people and the provider's security officers"), "receipt")
+}
+
+// keysReceipt is the receipt of the keys of the tenant that the caller names.
+func (v *viewer) keysReceipt(ctx context.Context) ([]byte, error) {
+	switch {
+	case v.customer == nil || !v.sees():
+		return nil, notFound()
+	case v.reduced:
+		return nil, noReceipt()
+	}
+	return v.keysOf(ctx, v.scope.Tenant)
+}
+
+func (v *viewer) keysOf(ctx context.Context, tenant string) ([]byte, error) {
+	entries, err := v.exact.LoadAtLeader(ctx, aggregate.Keys(tenant))
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, refusal.OfKind(
+			refusal.Precondition("", "R42", "this customer has no keys: nothing is signed"), "no-keys")
+	}
+	wanted := make([]ledger.Wanted, len(entries))
+	for i, e := range entries {
+		wanted[i].Sequence = e.Seq
+	}
+	return v.proof(ctx, aggregate.Keys(tenant), wanted)
+}
+
+// proof makes the receipt of an aggregate's events.
+func (v *viewer) proof(ctx context.Context, of aggregate.Key, wanted []ledger.Wanted) ([]byte, error) {
+	about := strings.TrimSuffix(bus.Filter(of), ".>")
+	file, err := v.receipts.Receipt(ctx, of.Tenant, about, wanted, v.Sequence())
 	switch {
 	case errors.Is(err, ledger.ErrNewer), errors.Is(err, ledger.ErrNotCovered), errors.Is(err, ledger.ErrNone),
 		errors.Is(err, ledger.ErrNoTree):
-		return nil, row.Tenant, refusal.OfKind(
-			refusal.Unavailable("", rule,
+		return nil, refusal.OfKind(
+			refusal.Unavailable("", receiptRule,
 				"the last event is in no signed checkpoint yet; ask again in a few seconds"),
 			"no-checkpoint")
 	case err != nil:
-		return nil, row.Tenant, fmt.Errorf("%w: %w",
+		return nil, fmt.Errorf("%w: %w",
 			refusal.OfKind(
-				refusal.Unavailable("", rule, "the log cannot prove it; its operator can see why"),
+				refusal.Unavailable("", receiptRule, "the log cannot prove it; its operator can see why"),
 				"no-proof"), err)
 	}
-	return &lockboxv1.Receipt{FileName: "lockbox-receipt-" + row.ID + ".json", File: file}, row.Tenant, nil
+	return file, nil
 }
 
 // WholeLog refuses callers who may not see everything at a tenant: its log's tiles and bytes reveal all of it.

@@ -53,7 +53,9 @@ func (v *viewer) getSigning(ctx context.Context, ask *lockboxv1.GetSigning) (*lo
 	case *lockboxv1.GetSigning_TenantItself:
 		shown.Events, err = v.lastExactly(ctx, aggregate.Tenant(v.scope.Tenant), v.scope.All)
 	default:
-		err = refusal.Invalid("get_signing.about", "R42", "must be a request, a subscription or the tenant itself")
+		err = refusal.OfKind(
+			refusal.Invalid("get_signing.about", "R42", "must be a request, a subscription or the tenant itself"),
+			"signed-about")
 	}
 	if err != nil {
 		return nil, err

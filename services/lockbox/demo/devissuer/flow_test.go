@@ -284,7 +284,7 @@ func TestNothingIsSentToAnAddressThatIsNotAClientsOnThisMachine(t *testing.T) {
 	c := newClient(t, s, s.ProviderIssuer().URL)
 	for _, bad := range []string{
 		"", "http://evil.example/callback", "https://127.0.0.1:5555/callback", "http://127.0.0.1/callback",
-		"http://localhost:5555/callback",
+		"http://localhost.evil.example:5555/callback", "http://localhost/callback", "https://localhost:5555/callback",
 		"http://127.0.0.1:5555/other", "http://127.0.0.1:5555/callback/", "http://127.0.0.1:5555/callback?a=b",
 		"http://127.0.0.1:5555/callback#x",
 		"http://127.0.0.1:5555@evil.example/callback", "http://u@127.0.0.1:5555/callback",
@@ -307,7 +307,7 @@ func TestNothingIsSentToAnAddressThatIsNotAClientsOnThisMachine(t *testing.T) {
 			}
 		}
 	}
-	for _, good := range []string{
+	for _, good := range []string{"http://localhost:5555/callback",
 		"http://127.0.0.1:1/callback", "http://127.0.0.1:65535/callback", "http://[::1]:5555/callback",
 	} {
 		response, _ := newBrowser(t).get(t, request(c, func(q url.Values) { q.Set("redirect_uri", good) }))

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -68,15 +67,15 @@ func (c *codes) take(code string) (a authorization, valid bool) {
 
 func (c *codes) over(a authorization) bool { return !c.now().Before(a.chosen.Add(codeLifetime)) }
 
-// goodRedirect reports whether a redirect URI is http on a loopback IP address, with any port and exactly
-// CallbackPath. RFC 8252 §7.3 and §8.3: a name such as localhost is not accepted.
+// goodRedirect reports whether a redirect URI is http on a loopback address, with any port and exactly CallbackPath.
+// RFC 8252 §8.3 advises against localhost, which a name service could lead elsewhere; browsers do not ask one, and they
+// have security keys for a name only.
 func goodRedirect(redirect string) bool {
 	u, err := url.Parse(redirect)
 	if err != nil || u.Scheme != "http" || u.Port() == "" || redirect != "http://"+u.Host+CallbackPath {
 		return false
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return err == nil && addr.IsLoopback()
+	return loopback(u.Hostname())
 }
 
 // signedIn is the token response of RFC 6749 §5.1, with the ID token of OpenID Connect Core 1.0 §3.1.3.3.

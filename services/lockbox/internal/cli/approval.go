@@ -17,7 +17,7 @@ func (a *app) approvalCommand() *cobra.Command {
 	return group("approval", "Decide for the customer", `The customer's approvers look at what waits for them, ask, approve or deny, and take access away again. Who may decide was
 settled when the request was created; nobody decides their own, and the first decision stands.`, "",
 		append(a.decisions(), a.approvalListCommand(), a.approvalShowCommand(), a.answerCommand(),
-			a.approvalSignaturesCommand())...)
+			a.approvalVerifyCommand(), a.approvalSignaturesCommand())...)
 }
 
 // shortForms returns the customer's decisions as commands of their own, as they are typed most: lockbox approve.

@@ -36,11 +36,13 @@ func nothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirecti
 }
 
 // ruleFiles completes the names of files with rules.
-func ruleFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+var ruleFiles = filesOf("yaml", "yml")
+
+// filesOf completes the name of one file with such an extension.
+func filesOf(extensions ...string) completer {
+	return firstArgument(func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return extensions, cobra.ShellCompDirectiveFilterFileExt
+	})
 }
 
 // firstArgument completes the first argument only.

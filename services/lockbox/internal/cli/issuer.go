@@ -389,7 +389,7 @@ can correct what was stored (lockbox tenant correct).`,
 			if _, err := s.do(ctx, args[0], "", create); err != nil {
 				return err
 			}
-			if err := a.say("%s", "Tenant "+render.Clean(args[0])+" is created.\n"+findings(a.look(), found)); err != nil {
+			if err := a.say("Tenant " + render.Clean(args[0]) + " is created.\n" + findings(a.look(), found)); err != nil {
 				return err
 			}
 			return a.issued(made)

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
-	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/render"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/cli/sshkey"
@@ -165,21 +163,6 @@ func (a *app) publicKey(ctx context.Context, from string) (key approval.Key, com
 	return key, s.Comment, nil
 }
 
-// mine are the keys that the caller has, among some.
-func (s *session) mine(ctx context.Context, keys []holder) ([]holder, error) {
-	me := s.me(ctx)
-	if me == nil {
-		return nil, refusal.Unauthenticated("token", "R42", "you have to sign in")
-	}
-	var own []holder
-	for _, k := range keys {
-		if k.Person.Issuer == me.GetIssuer() && k.Person.Subject == me.GetSubject() {
-			own = append(own, k)
-		}
-	}
-	return own, nil
-}
-
 // keyNames completes the labels of keys of some standings.
 func (a *app) keyNames(standings ...lockboxv1.KeyStanding) completer {
 	return firstArgument(a.asking(func(ctx context.Context, s *session) []string {
@@ -194,5 +177,3 @@ func (a *app) keyNames(standings ...lockboxv1.KeyStanding) completer {
 		return names
 	}))
 }
-
-var errNothingToSign = errors.New("none of your keys has to sign this")

@@ -141,6 +141,7 @@ them. The recovery key stays offline: lockbox key statement saves what it signs,
 func (a *app) keyReplaceRecoveryCommand() *cobra.Command {
 	return a.changing(&cobra.Command{
 		Use: "replace-recovery FILE.pub", Short: "Replace the recovery key", Args: exactly("FILE.pub"),
+		ValidArgsFunction: filesOf("pub"),
 		Long: `Drafts that another SSH key is the recovery key, and signs it. As many administrators as your keys demand sign it, and so does
 the new key, offline. It counts after the delay.`,
 		Example: "  lockbox key replace-recovery recovery-2027.pub",

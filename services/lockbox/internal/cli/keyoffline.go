@@ -71,6 +71,7 @@ func (a *app) keySubmitCommand() *cobra.Command {
 	var signatures []string
 	c := &cobra.Command{
 		Use: "submit FILE", Short: "Send a signature that was made elsewhere", Args: exactly("FILE"),
+		ValidArgsFunction: filesOf("json"),
 		Long: `Sends the signature of a statement of lockbox key statement: FILE.sig, or those that --signature names. They are verified here
 before, and there.`,
 		Example: "  lockbox key submit statement.json",

@@ -43,7 +43,7 @@ func (s *session) keyring(ctx context.Context) (*keyring, error) {
 	if k.chain, err = foldKeys(tenant, k.GetEvents()); err != nil {
 		return nil, fmt.Errorf("%w: %w", errKeysNotTrue, err)
 	}
-	if print := k.fingerprint(); hex.EncodeToString(print) != hex.EncodeToString(k.GetFingerprint()) {
+	if hex.EncodeToString(k.fingerprint()) != hex.EncodeToString(k.GetFingerprint()) {
 		return nil, fmt.Errorf("%w: another fingerprint is shown than they have", errKeysNotTrue)
 	}
 	return k, s.app.pinned(k.fingerprint())
@@ -112,8 +112,8 @@ func (k *keyring) fingerprint() []byte {
 	if k.chain == nil {
 		return nil
 	}
-	print := k.chain.Fingerprint()
-	return print[:]
+	digest := k.chain.Fingerprint()
+	return digest[:]
 }
 
 // open are the statements that wait, as they are signed so far.

@@ -99,8 +99,8 @@ func (w *world) keysView() *lockboxv1.KeysView {
 	v := &lockboxv1.KeysView{Origin: "log.example/lockbox", Witnesses: []string{k.witness}, Quorum: 1, Events: k.events,
 		Version: k.state.Version}
 	if k.state.Chain != nil {
-		print := k.state.Chain.Fingerprint()
-		v.Fingerprint, v.Demand = print[:], string(k.state.Demand(keychain.Now))
+		digest := k.state.Chain.Fingerprint()
+		v.Fingerprint, v.Demand = digest[:], string(k.state.Demand(keychain.Now))
 		for _, e := range k.state.Chain.Keys() {
 			v.Keys = append(v.Keys, w.keyView(e))
 		}
@@ -111,7 +111,7 @@ func (w *world) keysView() *lockboxv1.KeysView {
 			Standing: lockboxv1.KeyStanding_KEY_STANDING_COUNTS, Enrolment: asJSON(recovery), Since: timestamppb.Now()})
 	}
 	for _, o := range k.state.Offers {
-		enrolment, err := o.Enrolment.Bytes()
+		enrolment, err := o.Bytes()
 		check(err)
 		v.Keys = append(v.Keys, &lockboxv1.KeyView{KeyId: unhex(o.ID), Person: w.issuer.Person(o.Person.Subject),
 			Label: o.Label, Kind: o.Key.Kind, Role: o.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_OFFERED,
@@ -125,11 +125,12 @@ func (w *world) keysView() *lockboxv1.KeysView {
 }
 
 func (w *world) keyView(e approval.Enrolled) *lockboxv1.KeyView {
-	enrolment, err := e.Enrolment.Bytes()
+	enrolment, err := e.Bytes()
 	check(err)
 	v := &lockboxv1.KeyView{KeyId: unhex(e.ID), Person: w.issuer.Person(e.Person.Subject),
-		Label: w.keys.state.Labels[e.ID], Kind: e.Key.Kind, Role: e.Role, Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING, Enrolment: enrolment,
-		Since: timestamppb.New(w.keys.state.Enrolled[e.ID])}
+		Label: w.keys.state.Labels[e.ID], Kind: e.Key.Kind, Role: e.Role, Enrolment: enrolment,
+		Standing: lockboxv1.KeyStanding_KEY_STANDING_WAITING,
+		Since:    timestamppb.New(w.keys.state.Enrolled[e.ID])}
 	switch {
 	case e.Removed != 0:
 		v.Standing = lockboxv1.KeyStanding_KEY_STANDING_REMOVED
@@ -159,8 +160,8 @@ func (w *world) signingView(ask *lockboxv1.GetSigning, subject string) (*lockbox
 	if s.Chain == nil {
 		return view, nil
 	}
-	print := s.Chain.Fingerprint()
-	view.Genesis = print[:]
+	digest := s.Chain.Fingerprint()
+	view.Genesis = digest[:]
 	for _, e := range s.KeysOf(w.issuer.Person(subject), keychain.Now) {
 		view.Keys = append(view.Keys, w.keyView(e))
 	}

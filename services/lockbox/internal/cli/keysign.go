@@ -308,7 +308,6 @@ func (k *keyring) next(st statement, signed []approval.Signature) string {
 		missing = append(missing, render.Clean(name))
 	}
 	if c := st.change; c != nil {
-		others := func(role string) string { return "with as many administrators as your keys demand" + role }
 		switch {
 		case c.Change == approval.RecoverKeys:
 			offline = true
@@ -317,8 +316,6 @@ func (k *keyring) next(st statement, signed []approval.Signature) string {
 			n := k.administrators(signed)
 			if need := int(k.chain.Genesis().Threshold) - n; need > 0 { // #nosec G115 -- at most 32
 				missing = append(missing, fmt.Sprintf("%d more of your administrators", need))
-			} else if len(missing) == 0 {
-				missing = append(missing, others(""))
 			}
 		}
 	}
@@ -406,9 +403,9 @@ func (a *app) signOffline(c *cobra.Command, o *keySigning, file, to string) erro
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Signed with %s, words %s. The signature is in %s. Where there is a network: lockbox key submit %s",
-		with.Where, st.words(), to, file)
-	return a.say("%s", strings.TrimSuffix(render.Paragraphs(a.look(), text), "\n"))
+	text := fmt.Sprintf("Signed with %s, words %s. The signature is in %s. Where there is a network: "+
+		"lockbox key submit %s", with.Where, st.words(), to, file)
+	return a.say(strings.TrimSuffix(render.Paragraphs(a.look(), text), "\n"))
 }
 
 // statements completes the words of the statements that wait.

@@ -135,11 +135,11 @@ func (a *app) text(p page) (string, error) {
 }
 
 // say writes a message to the user; it writes nothing with JSON or YAML output.
-func (a *app) say(text string, args ...any) error {
+func (a *app) say(text string) error {
 	if a.output != formatTable {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.Out, text+"\n", args...)
+	_, err := fmt.Fprintln(a.Out, text)
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/merkle"
-	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/spf13/cobra"
 )
@@ -63,20 +62,9 @@ written over.`,
 	return c
 }
 
-// receipt asks repeatedly until the request's last event is in a signed checkpoint.
+// receipt is that of the request, as soon as its last event is in a signed checkpoint.
 func (s *session) receipt(ctx context.Context, v *lockboxv1.RequestView) (*lockboxv1.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, receiptPatience)
-	defer cancel()
-	for {
-		reply, err := s.ask(ctx, v.GetTenant(), 0,
-			&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.GetRequestId()}}})
-		if !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
-			return reply.GetReceipt(), err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(receiptBetween):
-		}
-	}
+	reply, err := s.proven(ctx, v.GetTenant(),
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetReceipt{GetReceipt: &lockboxv1.GetReceipt{RequestId: v.GetRequestId()}}})
+	return reply.GetReceipt(), err
 }

@@ -32,7 +32,7 @@ func (a *app) requestCommand() *cobra.Command {
 	return group("request", "See requests and take back your own", `A request is what an intent becomes once it is recorded. Everybody sees what concerns them: the customer's people those of
 their tenant, the provider's people those of all customers. A request is named by its id, or by at least four characters
 from either end of it.`, "",
-		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(),
+		a.requestListCommand(), a.requestShowCommand(), a.requestWatchCommand(), a.requestApprovalFileCommand(),
 		a.verb(request.Withdraw, offer{
 			from:   a.requests(request.Submitted, request.AwaitingInternalApproval, request.CustomerNotified),
 			reason: "`why`; the customer reads it", done: "Withdrawn: no access will be given.",
@@ -223,7 +223,7 @@ code is 8.`,
 func (s *session) follow(ctx context.Context, v *lockboxv1.RequestView, until []lockboxv1.RequestStatus) error {
 	a := s.app
 	live := a.OutTerminal && a.output == formatTable
-	if err := a.say("%s", render.Headline(a.look(), v)); err != nil {
+	if err := a.say(render.Headline(a.look(), v)); err != nil {
 		return err
 	}
 	seen, day := uint64(0), ""

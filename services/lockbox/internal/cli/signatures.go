@@ -81,7 +81,7 @@ func (a *app) signatures(k *keyring, v *lockboxv1.RequestView, dir string) error
 	if err := a.into(filepath.Join(dir, "allowed_signers"), whole([]byte(k.allowedSigners()))); err != nil {
 		return err
 	}
-	return a.say("%s", strings.Join(commands, "\n"))
+	return a.say(strings.Join(commands, "\n"))
 }
 
 func whole(data []byte) func(io.Writer) error {

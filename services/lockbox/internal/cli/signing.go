@@ -357,8 +357,8 @@ func (a *app) signature(
 	made := approval.Signature{Key: id, Bytes: base64.RawURLEncoding.EncodeToString(blob)}
 	_, err = key.Verify(made, format, statement)
 	if approval.RuleOf(err) == approval.RuleVerification {
-		return made, errors.New("the security key did not verify you, and was enrolled as one that does: it has to be made with " +
-			"`ssh-keygen -O verify-required`, and asks for its PIN")
+		return made, errors.New("the security key did not verify you, and was enrolled as one that does: it has to be " +
+			"made with `ssh-keygen -O verify-required`, and asks for its PIN")
 	}
 	if err != nil {
 		return made, fmt.Errorf("the signature of %s does not hold: %w", with.Where, err)
@@ -389,7 +389,7 @@ type pinError struct{ why string }
 
 func (e *pinError) Error() string { return e.why }
 
-func (*pinError) Is(target error) bool { return target == ErrNotTrue } //nolint:errorlint // the interface of errors.Is
+func (*pinError) Is(target error) bool { return target == ErrNotTrue }
 
 // shows has a person at a terminal read what they sign, and confirm it if there is a question.
 func (a *app) shows(ctx context.Context, statement, sentence, question string, yes bool) error {

@@ -109,9 +109,9 @@ With A alone it is compared with the log as it is now.`,
 
 func (a *app) auditWatchCommand() *cobra.Command {
 	var (
-		address, file, compare, writers string
-		every, age                      time.Duration
-		once, acknowledge               bool
+		address, file, compare, writers, pin string
+		every, age                           time.Duration
+		once, acknowledge                    bool
 	)
 	t := &trust{}
 	c := &cobra.Command{
@@ -131,6 +131,7 @@ func (a *app) auditWatchCommand() *cobra.Command {
 	f.DurationVar(&every, "interval", verifier.DefaultInterval, "how often to look")
 	f.BoolVar(&once, "once", false, "look once")
 	f.DurationVar(&age, "max-age", 0, "`how long` ago enough witnesses may have cosigned what is shown")
+	f.StringVar(&pin, "pin", "", "`fingerprint` of your organisation's keys, words or digits (LOCKBOX_PIN)")
 	f.BoolVar(&acknowledge, "acknowledge", false, "do not say again what was found before")
 	f.StringVar(&writers, "writers-key", "",
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
@@ -142,6 +143,9 @@ func (a *app) auditWatchCommand() *cobra.Command {
 		w.Trust.Writers = first(writers, a.Getenv("LOCKBOX_WRITERS_KEY"))
 		if w.Log == "" {
 			return usage(c, "name the log with --log (or LOCKBOX_LOG)")
+		}
+		if w.Pin, err = verifier.ReadPin(first(pin, a.Getenv("LOCKBOX_PIN"))); err != nil {
+			return asUsage(c, err)
 		}
 		if compare != "" {
 			return asUsage(c, w.Compare(ctx, compare, ""))

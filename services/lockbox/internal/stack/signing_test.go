@@ -34,14 +34,21 @@ type keyholder struct {
 type signing struct {
 	*lockbox
 	grace, otto *keyholder
+	// witnesses are those that genesis names.
+	witnesses []string
 }
 
 func demanding(t *testing.T, demand approval.Demand) *signing {
 	t.Helper()
-	l := start(t, request.DefaultTerms())
+	return begun(start(t, request.DefaultTerms()), demand, keychaintest.Witnesses())
+}
+
+// begun has the bank's keys begin.
+func begun(l *lockbox, demand approval.Demand, witnesses []string) *signing {
+	l.Helper()
 	l.does("grace", assignment("otto-admin", l.self("otto"), lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR))
 	s := &signing{lockbox: l, grace: l.keyholder("grace", approvaltest.ES256),
-		otto: l.keyholder("otto", approvaltest.SKEd25519)}
+		otto: l.keyholder("otto", approvaltest.SKEd25519), witnesses: witnesses}
 	s.genesis(demand)
 	return s
 }
@@ -99,7 +106,7 @@ func (s *signing) genesis(demand approval.Demand) {
 	offline := approvaltest.New("offline", approvaltest.Ed25519)
 	g := approval.Genesis{
 		Format: approval.FormatGenesis, Origin: s.logName(), Tenant: bank, Recovery: offline.Key, Threshold: 2,
-		Demand: demand, DelaySeconds: 86400, RecoverySeconds: 7 * 86400, Witnesses: keychaintest.Witnesses(), Quorum: 2,
+		Demand: demand, DelaySeconds: 86400, RecoverySeconds: 7 * 86400, Witnesses: s.witnesses, Quorum: 2,
 		IssuedAt: approval.TimeText(time.Now().UTC()), Nonce: nonce(s),
 		Administrators: []approval.Enrolment{s.grace.enrolment(approval.Administrator),
 			s.otto.enrolment(approval.Administrator)},

@@ -8,9 +8,11 @@ import (
 	"embed"
 	"net/http"
 
+	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	sign "github.com/openlockbox/lockbox/services/portal/internal/signing"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
@@ -185,6 +187,9 @@ func (c change) send() (err error) {
 	if c.command.Id, err = c.form.CommandID(); err != nil {
 		return err
 	}
+	if shows, err := sign.Change(c.Visit, c.command, c.then); err != nil || shows {
+		return err
+	}
 	reply, err := c.Do(c.command)
 	if err != nil {
 		return c.refused(err)
@@ -194,7 +199,9 @@ func (c change) send() (err error) {
 
 // refused shows the form again if the reader can correct the error.
 func (c change) refused(err error) error {
-	if !c.form.Refused(err, c.fields) {
+	if r, is := refusal.As(err); is && keychain.Attempt(r) {
+		c.form.Refusal = r
+	} else if !c.form.Refused(err, c.fields) {
 		return err
 	}
 	c.Counters.Refused(refusal.Of(err))

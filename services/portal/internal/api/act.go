@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/openlockbox/lockbox/pkg/refusal"
@@ -17,14 +18,17 @@ import (
 // path returns the last segment of the path of an action.
 func path(v request.Verb) string { return strings.ReplaceAll(v.Name, "_", "-") }
 
-// begin creates the command for an action, and the body members that fill it in: all of the action's fields, and the
-// version seen.
+// begin creates the command for an action, and the body members that fill it in: all of the action's fields, the
+// version seen, and what the caller has signed.
 func begin(v request.Verb) (*lockboxv1.Command, bearer.Fields) {
 	command := v.Command("")
 	m := command.ProtoReflect()
 	all := m.Descriptor().Fields()
 	seen := all.ByName("seen_version")
 	fields := bearer.Fields{seen.JSONName(): &member{m, seen}}
+	if signed := all.ByName("signed"); slices.Contains(signs, v.Name) {
+		fields[signed.JSONName()] = &member{m, signed}
+	}
 	fill(command, protoreflect.Name(v.Name), fields)
 	return command, fields
 }

@@ -21,6 +21,9 @@ const (
 	prefix = "/lockbox/v1"
 )
 
+// alone are the actions that need no token if they are signed.
+var alone = map[string]func(*bearer.Call) error{request.Revoke.Name: byKey}
+
 //go:embed openapi.yaml
 var document []byte
 
@@ -43,6 +46,7 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		{Method: http.MethodGet, Path: prefix + "/requests", Serve: listRequests},
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}", Serve: getRequest},
 		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/receipt", Serve: getReceipt},
+		{Method: http.MethodGet, Path: prefix + "/requests/{requestId}/approval-file", Serve: getApprovalFile},
 		{Method: http.MethodGet, Path: prefix + "/activity", Serve: listActivity},
 		{Method: http.MethodGet, Path: prefix + "/approvers", Serve: previewApprovers},
 		{Method: http.MethodGet, Path: prefix + "/overview", Serve: getOverview},
@@ -59,10 +63,10 @@ func New(desk *bearer.Desk) (*bearer.API, error) {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/tickets/{ticketId}/" + name,
 			Serve: onTicket(action)})
 	}
-	routes = append(routes, erasureRoutes()...)
+	routes = append(append(routes, erasureRoutes()...), keyRoutes()...)
 	for _, verb := range request.Verbs {
 		routes = append(routes, bearer.Route{Method: http.MethodPost, Path: prefix + "/requests/{requestId}/" + path(verb),
-			Serve: act(verb)})
+			Serve: act(verb), Alone: alone[verb.Name]})
 	}
 	return &bearer.API{Desk: desk, Problem: problem, Routes: routes}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/openlockbox/lockbox/pkg/approval/logged"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/written"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
@@ -72,10 +73,29 @@ func getReceipt(c *bearer.Call) error {
 	if err != nil {
 		return err
 	}
-	c.W.Header().Set("Content-Disposition",
-		mime.FormatMediaType("attachment", map[string]string{"filename": reply.GetReceipt().GetFileName()}))
-	c.Write(http.StatusOK, "application/json", reply.GetReceipt().GetFile())
+	download(c, reply.GetReceipt().GetFileName(), reply.GetReceipt().GetFile())
 	return nil
+}
+
+// getApprovalFile writes the file that proves the customer's approval of a request (R42).
+func getApprovalFile(c *bearer.Call) error {
+	reply, err := ask(c, nil, &lockboxv1.Query{Ask: &lockboxv1.Query_GetApprovalFile{
+		GetApprovalFile: &lockboxv1.GetApprovalFile{RequestId: c.Param("requestId")}}})
+	if err != nil {
+		return err
+	}
+	file, err := logged.Unpack(reply.GetApprovalFile())
+	if err != nil {
+		return err
+	}
+	download(c, reply.GetApprovalFile().GetFileName(), file)
+	return nil
+}
+
+func download(c *bearer.Call, name string, file []byte) {
+	c.W.Header().Set("Content-Disposition",
+		mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	c.Write(http.StatusOK, "application/json", file)
 }
 
 func listActivity(c *bearer.Call) error {

@@ -120,14 +120,19 @@ func (c *Call) Write(status int, mediaType string, data []byte) {
 	_, _ = c.W.Write(data) // #nosec G705 -- JSON with its media type; the client may have disconnected
 }
 
+// TokenNeeded refuses a call that has no token.
+func TokenNeeded() error {
+	return refusal.OfKind(
+		refusal.Unauthenticated("Authorization", rule,
+			"a bearer token of your organisation's issuer is needed in this header"),
+		"token-needed")
+}
+
 // authenticate reads the token and finds its organisation. The claims are unverified and only say whom to ask.
 func (c *Call) authenticate() error {
 	headers := c.R.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return refusal.OfKind(
-			refusal.Unauthenticated("Authorization", rule,
-				"a bearer token of your organisation's issuer is needed in this header"),
-			"token-needed")
+		return TokenNeeded()
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	token = strings.TrimSpace(token)

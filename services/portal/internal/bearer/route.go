@@ -25,6 +25,8 @@ type Route struct {
 	// Open routes return nothing about anybody, so they need no token.
 	Open  bool
 	Serve func(*Call) error
+	// Alone serves calls without a token; nil: they are refused. Then nobody is known, and the call's Organisation is nil.
+	Alone func(*Call) error
 }
 
 // API is one REST API. It owns every path that starts with the first segment of one of its routes.
@@ -126,14 +128,17 @@ func (a *API) serve(c *Call) error {
 		return &UnfitError{Status: http.StatusMethodNotAllowed, Message: "this path does not take " + method,
 			Kind: "method-not-taken", Names: []string{"name", method}}
 	}
-	if !route.Open {
+	serve := route.Serve
+	if route.Alone != nil && len(c.R.Header.Values("Authorization")) == 0 {
+		serve = route.Alone
+	} else if !route.Open {
 		if err := c.authenticate(); err != nil {
 			return err
 		}
 	}
 	c.pattern = route.Path
 	traced.Route(c.Context(), route.Method, route.Path)
-	return route.Serve(c)
+	return serve(c)
 }
 
 func allowed(methods map[string]Route) string {

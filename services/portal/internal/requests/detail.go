@@ -43,6 +43,8 @@ type shownRequest struct {
 	Moments []shown.Moment
 	// Page is the URL of this page, and Receipt that of the receipt file; empty if the reader may not have it.
 	Page, Receipt string
+	// Signatures are how the customer's decisions were signed.
+	Signatures []signature
 	// Log is what happened, without the delivered mails.
 	Log []logged
 	// Draft is what was typed into one of the forms on this page before.
@@ -70,7 +72,8 @@ func (p *pages) detail(v *site.Visit) error {
 
 func (p *pages) show(v *site.Visit, r loaded, status int, n note) error {
 	d := shownRequest{loaded: r, Note: n, May: map[string]bool{}, Hrefs: map[string]string{}, Lines: r.Lines(),
-		NewID: commandID, Page: v.Path("requests", r.GetRequestId())}
+		Signatures: signatures(r),
+		NewID:      commandID, Page: v.Path("requests", r.GetRequestId())}
 	var err error
 	if d.Moments, err = r.Moments(); err != nil {
 		return err

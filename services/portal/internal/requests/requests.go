@@ -34,6 +34,7 @@ func Routes(s *site.Site) ([]site.Route, error) {
 		{Method: http.MethodPost, Path: "/requests/deny", Side: site.Customer, Serve: p.denyAll},
 		{Method: http.MethodGet, Path: "/requests/{id}", Side: site.Both, Serve: p.detail},
 		{Method: http.MethodGet, Path: "/requests/{id}/receipt", Side: site.Both, Serve: receipt},
+		{Method: http.MethodGet, Path: "/requests/{id}/revocation", Side: site.Customer, Serve: revocation},
 		{Method: http.MethodGet, Path: "/waived", Side: site.Customer, Serve: p.waived},
 		{Method: http.MethodGet, Path: "/tickets", Side: site.Both, Serve: p.tickets},
 		{Method: http.MethodGet, Path: "/tickets/{id}", Side: site.Both, Serve: p.ticket},

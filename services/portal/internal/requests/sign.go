@@ -1,10 +1,13 @@
 package requests
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/approval"
@@ -59,7 +62,8 @@ func (s signable) choice(v *site.Visit, f form, key string) (keychain.Choice, er
 	if err != nil {
 		return keychain.Choice{}, err
 	}
-	c := keychain.Choice{Verb: s.verb, By: keychain.AccountOf(who), Key: key, Reason: f.Text, Now: v.Now(),
+	c := keychain.Choice{Verb: s.verb, By: keychain.AccountOf(who), Key: key, Reason: f.Text,
+		Now:      v.Now().Truncate(time.Second),
 		Language: shown.Language(v.Say.Language)}
 	if f.Narrows {
 		c.Resources, c.Duration = f.ids(), f.duration().AsDuration().Truncate(time.Second)
@@ -208,4 +212,35 @@ func signed(v *site.Visit, to string) (*lockboxv1.SignedStatement, error) {
 func replaced(err error) bool {
 	r, is := refusal.As(err)
 	return is && r.GetField() == "statement"
+}
+
+// revocation is a file for when the reader cannot sign in: what they would sign to revoke this access.
+func revocation(v *site.Visit) error {
+	r, err := own(v)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(verbs, func(b verb) bool { return b.Name == request.Revoke.Name })
+	f := blank(verbs[at], r)
+	s, err := f.signing(v, r.GetRequestId())
+	if err != nil {
+		return err
+	}
+	nothing := refusal.NotFound("path", "I9", "there is nothing here")
+	if s == nil || !r.Allows(f.Name) {
+		return nothing
+	}
+	step, err := s.step(v, f, f.Href(v, r.GetRequestId()), "")
+	if err != nil || len(step.Keys) == 0 {
+		return cmp.Or(err, nothing)
+	}
+	data, err := json.MarshalIndent(signing.Saved{Format: signing.SavedFormat, Statement: step.Statement,
+		Credential: step.Keys[0].Credential, Label: step.Keys[0].Label}, "", "  ")
+	if err != nil {
+		return err
+	}
+	v.W.Header().Set("Content-Type", "application/json; charset=utf-8")
+	v.W.Header().Set("Content-Disposition", `attachment; filename="revocation-`+r.GetRequestId()+`.json"`)
+	_, _ = v.W.Write(data) // #nosec G705 -- JSON to save; the client may have disconnected
+	return nil
 }

@@ -115,6 +115,9 @@ func (s Step) Words() string {
 	return approval.Text(s.digest(), approval.DecisionWords)
 }
 
+// Genesis reports whether it is the beginning of keys.
+func (s Step) Genesis() bool { return s.Format == approval.FormatGenesis }
+
 // Challenge is what the browser has signed, in base64url.
 func (s Step) Challenge() string {
 	digest := s.digest()
@@ -176,4 +179,17 @@ func Sent(form url.Values, statement, key string) *lockboxv1.SignedStatement {
 		Signatures: []approval.Signature{Assertion(form, key)}})
 	signed.CommentSalt = form.Get("salt")
 	return signed
+}
+
+// SavedFormat is that of a saved revocation.
+const SavedFormat = "lockbox-revocation/v1"
+
+// Saved is a revocation that somebody keeps for when they cannot sign in: what they would sign, and the credential of
+// the key, which their browser needs to find it. It is no secret, and worth nothing without the key.
+type Saved struct {
+	Format string `json:"format"`
+	// Statement is the statement, which is dated anew before it is signed.
+	Statement  string `json:"statement"`
+	Credential string `json:"credential"`
+	Label      string `json:"label"`
 }

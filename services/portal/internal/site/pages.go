@@ -198,6 +198,9 @@ var (
 	invalidFirst = append([]byte(" autofocus"), invalid...)
 )
 
+// SignPage writes the page on which any form is signed before it is sent (package signing).
+func (v *Visit) SignPage(p Page) error { return v.Render(v.problems, "sign", http.StatusOK, p) }
+
 // Render writes a page. It sends nothing before the whole page has been rendered.
 func (v *Visit) Render(pages *Pages, name string, status int, p Page) error {
 	page, known := pages.byName[name]

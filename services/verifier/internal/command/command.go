@@ -43,6 +43,7 @@ the provider's log and nobody else, and trusts neither the provider nor its soft
 
 Usage: verifier COMMAND
 
+  approval FILE        check the file that proves an approval which only the customer can give, offline
   receipt FILE         check the file that proves what the log holds of a request, offline
   watch                follow your log, and prove each time that nothing before was rewritten
   compare A [B]        whether two receipts, checkpoints, mails' lines or states of watch are of one log, or A of the log

@@ -23,7 +23,7 @@ var verbs = []struct {
 	name string
 	run  func(ctx context.Context, args []string, env Environment) error
 }{
-	{"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"evidence", checkEvidence},
+	{"approval", approvalFile}, {"receipt", receipt}, {"watch", watch}, {"compare", compare}, {"evidence", checkEvidence},
 	{"witness", cosign}, {"witness key", witnessKey}, {"witness evidence", evidence},
 }
 
@@ -51,13 +51,22 @@ func receipt(_ context.Context, args []string, env Environment) error {
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	asJSON := f.Bool("json", false, "write what is proven as JSON")
 	state := f.String("state", "", "`file` of watch, to be compared with what was read there")
+	keys := f.String("keys", "", "`file` with the receipt of your organisation's keys: verify what was signed")
+	pin := f.String("pin", env.Getenv("LOCKBOX_PIN"),
+		"`fingerprint` of these keys, words or digits (LOCKBOX_PIN); only with --keys")
 	names, err := f.parse(args, env.Out, "FILE")
 	if err != nil {
 		return err
 	}
 	t := trusted()
 	t.Writers = *writers
-	r, err := verifier.CheckWatched(names[0], t, *state, time.Now())
+	check := func() (*verifier.Receipt, error) { return verifier.CheckWatched(names[0], t, *state, time.Now()) }
+	if *keys != "" {
+		check = func() (*verifier.Receipt, error) {
+			return verifier.CheckSigned(names[0], *keys, t, *pin, *state, time.Now())
+		}
+	}
+	r, err := check()
 	if err != nil {
 		return err
 	}
@@ -65,9 +74,62 @@ func receipt(_ context.Context, args []string, env Environment) error {
 		_, err = io.WriteString(env.Out, r.Text(nil))
 		return err
 	}
-	e := json.NewEncoder(env.Out)
+	return asIndented(env.Out, r)
+}
+
+func approvalFile(_ context.Context, args []string, env Environment) error {
+	f := newFlags("approval FILE",
+		"Reads the file that lockbox request approval-file or the portal gave you, and\n"+verifier.ApprovalHelp,
+		"  lockbox-verify approval lockbox-approval-019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b.json --policy policy.txt \\\n"+
+			"      --pin \"dabigo mitoze …\"\n"+
+			"  lockbox-verify approval approval.json --log-key log.vkey --extract signatures")
+	trusted := trust(f, env)
+	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
+		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
+	pin := f.String("pin", env.Getenv("LOCKBOX_PIN"),
+		"`fingerprint` of your organisation's keys, words or digits (LOCKBOX_PIN)")
+	asJSON := f.Bool("json", false, "write what is proven as JSON")
+	extract := f.String("extract", "", "new `directory` for what ssh-keygen -Y verify needs")
+	names, err := f.parse(args, env.Out, "FILE")
+	if err != nil {
+		return err
+	}
+	t := trusted()
+	t.Writers = *writers
+	a, err := verifier.CheckApproval(names[0], t, *pin)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		err = asIndented(env.Out, a)
+	} else {
+		_, err = io.WriteString(env.Out, a.Text())
+	}
+	if err != nil || *extract == "" {
+		return err
+	}
+	return extractTo(*extract, a, env.Err)
+}
+
+// extractTo says on stderr what to run, since stdout may be JSON.
+func extractTo(directory string, a *verifier.Approval, say io.Writer) error {
+	commands, err := a.Extract(directory)
+	if err != nil {
+		return err
+	}
+	text := "No approval is signed with a key of SSH: browsers' signatures are nothing that ssh-keygen verifies.\n"
+	if len(commands) > 0 {
+		text = "To verify the signatures with OpenSSH alone:\n\n  cd " + directory + "\n  " +
+			strings.Join(commands, "\n  ") + "\n"
+	}
+	_, err = io.WriteString(say, text)
+	return err
+}
+
+func asIndented(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(v)
 }
 
 // logFlags defines the flags shared by the commands that query a log.
@@ -105,6 +167,7 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	writers := f.String("writers-key", env.Getenv("LOCKBOX_WRITERS_KEY"),
 		"`file` with the key that certifies writers (LOCKBOX_WRITERS_KEY): check who wrote each event")
 	acknowledge := f.Bool("acknowledge", false, "do not say again what was found before")
+	pin := f.String("pin", env.Getenv("LOCKBOX_PIN"), "`fingerprint` of your organisation's keys (LOCKBOX_PIN)")
 	if _, err := f.parse(args, env.Out); err != nil {
 		return err
 	}
@@ -125,6 +188,9 @@ Lockbox. It is read anew each time, so that whatever renews it can go on doing s
 	}
 	w.Tenant, w.State, w.MaxAge, w.Acknowledge = *tenant, *state, *age, *acknowledge
 	w.Trust.Writers = *writers
+	if w.Pin, err = verifier.ReadPin(*pin); err != nil {
+		return err
+	}
 	w.Token = func(context.Context) (string, error) { return readToken(*token) }
 	return w.Watch(ctx, *every, *once)
 }

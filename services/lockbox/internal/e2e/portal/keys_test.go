@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/webauthn"
@@ -36,9 +39,16 @@ func signing(t *testing.T) *world {
 	must(t, err)
 	its, err := witness.CreateKey(filepath.Join(keys, "key"), "witness.example")
 	must(t, err)
+	sees, err := witness.Open(t.TempDir(), its, []string{strings.TrimSpace(string(public))}, time.Now)
+	must(t, err)
+	server := httptest.NewServer(sees.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		must(t, sees.Close())
+	})
 	policy := filepath.Join(keys, "policy")
-	must(t, os.WriteFile(policy, fmt.Appendf(nil, "log %switness them %s http://127.0.0.1:1\nquorum them\n", public,
-		its.VerifierKey()), 0o600))
+	must(t, os.WriteFile(policy, fmt.Appendf(nil, "log %switness them %s %s\nquorum them\n", public,
+		its.VerifierKey(), server.URL), 0o600))
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	at := listener.Addr().(*net.TCPAddr) //nolint:errcheck // as it was asked for
@@ -82,6 +92,42 @@ var (
 	stick = webauthn.VirtualAuthenticatorOptions{Transport: webauthn.AuthenticatorTransportUsb,
 		HasUserVerification: true, IsUserVerified: true}
 )
+
+// recognises says whether an authenticator verifies its user.
+func (b *tab) recognises(id webauthn.AuthenticatorID, is bool) {
+	b.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, webauthn.SetUserVerified,
+			webauthn.SetUserVerifiedParams{AuthenticatorID: id, IsUserVerified: is})
+		return err
+	}))
+}
+
+// addCredential is webauthn.AddCredential without members that not every authenticator takes.
+var addCredential = cdp.Command[map[string]any, cdp.Empty]{Method: webauthn.CommandAddCredential}
+
+// clone replaces an authenticator by a copy that has not counted.
+func (b *tab) clone(id webauthn.AuthenticatorID) {
+	b.Helper()
+	var copied *webauthn.Credential
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		has, err := cdp.Call(ctx, t, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: id})
+		if err != nil || len(has.Credentials) != 1 || has.Credentials[0].SignCount < 2 {
+			return fmt.Errorf("%d credentials: %w", len(has.Credentials), err)
+		}
+		copied = has.Credentials[0]
+		_, err = cdp.Call(ctx, t, webauthn.RemoveVirtualAuthenticator,
+			webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: id})
+		return err
+	}))
+	copy := b.authenticator(stick)
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": copy, "credential": map[string]any{
+			"credentialId": copied.CredentialID, "isResidentCredential": copied.IsResidentCredential, "rpId": copied.RpID,
+			"privateKey": copied.PrivateKey, "signCount": 1}})
+		return err
+	}))
+}
 
 // appoint makes somebody a Global Administrator too.
 func (w *world) appoint(by, who, tenant string) {
@@ -162,19 +208,18 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 		name, tenant, first, second, approver, stranger, engineer string
 		intent                                                    *lockboxv1.AccessIntent
 		// What the second reads: on the page that signs, and what the stranger reads.
-		text, refused string
+		text, refused, language string
 	}{
 		{"bank", bank, "grace", "fleur", "fleur", "otto", "erin", intent(), "Vous approuvez cette demande.",
-			"you have no active key"},
-		{"health", health, "hana", "kenji", "kenji", "", "bob", health1, "この要求を承認します。", ""},
+			"you have no active key", "fr"},
+		{"health", health, "hana", "kenji", "kenji", "", "bob", health1, "この要求を承認します。", "", "ja"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &world{T: t, info: w.info}
 			w.appoint(c.first, c.second, c.tenant)
 			base := w.info.PortalURL + "/t/" + c.tenant
 			first, second := w.browser(desktop), w.browser(phoneDark)
-			first.authenticator(passkey)
-			second.authenticator(stick)
+			blue, red := first.authenticator(passkey), second.authenticator(stick)
 			first.enters(base+"/keys", c.first)
 			first.accessible()
 			first.picture("keys-1-none-" + c.name)
@@ -200,6 +245,13 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			}
 			page, _, _ := strings.Cut(first.at(), "?")
 			statement := first.attribute(`#sign input[name=statement]`, "value")
+			// A key that does not recognise its owner signs nothing, and the page says so.
+			first.recognises(blue, false)
+			first.do(chromedp.Click(chromedp.CSS("#sign button.main")))
+			first.eventually("why nothing was signed", func() bool {
+				return first.has(`[data-failed="NotAllowedError"]:not([hidden])`)
+			})
+			first.recognises(blue, true)
 			first.press("#sign button.main")
 			first.fill("#ssh", cold.sign(statement, approval.FormatGenesis))
 			first.press("#by-ssh button")
@@ -246,8 +298,44 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 				approval.DecisionWords); got != eight {
 				t.Errorf("%q was signed, not what the page said: %q", got, eight)
 			}
+			second.visit(at)
+			second.reads(eight)
+			if !second.has(`section[aria-labelledby=signatures] .state.good`) {
+				t.Error("the request does not say that its approval is signed")
+			}
 			second.accessible()
 			second.picture("keys-10-approved-phone-dark-" + c.name)
+
+			// Signed out, with a copy of the key whose counter has fallen behind, access is revoked all the same.
+			second.visit(at + "/revoke")
+			second.accessible()
+			saved := run(second, chromedp.Evaluate[string](
+				"fetch("+strconv.Quote(at+"/revocation")+").then((r) => r.text())", chromedp.EvalAwaitPromise))
+			second.clone(red)
+			second.press(`form[action="/signout"] button`)
+			second.visit(w.info.PortalURL + "/revoke?lang=" + c.language)
+			second.fill("#saved", saved)
+			second.fill("#reason", "x")
+			second.accessible()
+			second.picture("keys-11-revoke-phone-dark-" + c.name)
+			second.press("#revoke button.main")
+			second.accessible()
+			second.press("#sign button.bad")
+			second.accessible()
+			w.reaches(c.tenant, id, request.Revoked)
+
+			// Whatever could get around a demand is signed too.
+			first.visit(base + "/administration/lockbox")
+			first.fill("#reason", "x")
+			first.press("main form button.bad")
+			first.accessible()
+			first.picture("keys-12-change-" + c.name)
+			first.press("#sign button.main")
+			first.eventually("Lockbox is off", func() bool {
+				reply, err := w.person(c.first).Ask(t.Context(), &lockboxv1.Query{Tenant: c.tenant,
+					Ask: &lockboxv1.Query_GetTenant_{GetTenant_: &lockboxv1.GetTenant{}}})
+				return err == nil && !reply.GetTenant().GetLockboxEnabled()
+			})
 			first.quiet()
 			second.quiet()
 		})
