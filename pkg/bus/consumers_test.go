@@ -10,8 +10,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/journal/journaltest"
 )
 
-// A bus that an earlier version provisioned has consumers that know fewer kinds of events. Who follows one refuses until
-// it is provisioned again; then it goes on where it was, with the new kinds as well.
+// A bus that an earlier version provisioned has consumers that know fewer kinds of events. Who follows one refuses
+// until it is provisioned again; then it goes on where it was, with the new kinds as well.
 func TestConsumersOfAnEarlierVersionAreBroughtUpToDate(t *testing.T) {
 	old := journaltest.New(t, 1)
 	js, err := bus.JetStream(old.Connect(t, bus.Provisioner))

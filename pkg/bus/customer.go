@@ -44,8 +44,8 @@ func IsPortal(sender string) bool {
 // Within refuses (FORBIDDEN) what a customer's own portal sends about another tenant than its own.
 func Within(sender, tenant string) error {
 	if own, limited := OnlyFor(sender); limited && tenant != own {
-		return refusal.OfKind(refusal.Forbidden("tenant", "I9", "a customer's own portal is answered for that customer alone"),
-			"own-portal")
+		return refusal.OfKind(refusal.Forbidden("tenant", "I9",
+			"a customer's own portal is answered for that customer alone"), "own-portal")
 	}
 	return nil
 }

@@ -117,7 +117,8 @@ func (o *orchestrator) command(
 		return nil, err
 	}
 	if n := len(c.GetPortalSha256()); n > 0 && (n != sha256.Size || !bus.IsPortal(sender)) {
-		return nil, refusal.Invalid("portal_sha256", "bad input", "only a portal says, in 32 bytes, what its pages are made of")
+		return nil, refusal.Invalid("portal_sha256", "bad input",
+			"only a portal says, in 32 bytes, what its pages are made of")
 	}
 	if c.GetSetAsideMessage() != nil {
 		return o.setAside(ctx, c)

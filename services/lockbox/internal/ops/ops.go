@@ -15,8 +15,8 @@ import (
 // Commands returns the commands to add to the command line.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{upCommand(), busCommand(), keysCommand(), natsCommand(), provisionCommand(), witnessCommand(),
-		repairCommand(), keystoreCommand(), portalCommand(), mailboxCommand(), demoCommand(), configCommand(), healthCommand(),
-		doctorCommand()}
+		repairCommand(), keystoreCommand(), portalCommand(), mailboxCommand(), demoCommand(), configCommand(),
+		healthCommand(), doctorCommand()}
 }
 
 func healthCommand() *cobra.Command {

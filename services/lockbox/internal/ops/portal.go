@@ -56,7 +56,8 @@ func portalCommand() *cobra.Command {
 func portalKeyCommand() *cobra.Command {
 	var customer, dir string
 	c := &cobra.Command{
-		Use: "key", Short: "Make the key of a customer's own portal, and say what the provider gets of it", Args: cobra.NoArgs,
+		Use: "key", Args: cobra.NoArgs,
+		Short: "Make the key of a customer's own portal, and say what the provider gets of it",
 		Long: "Makes customer-ID.nk in --dir unless it is there: the key stays at the customer. The provider gets the public half,\n" +
 			"customer-ID.pub, and puts it among the public keys of the bus's servers.",
 		Example: "  lockbox portal key --customer meadowbank --dir keys",
@@ -84,12 +85,13 @@ func portalKeyCommand() *cobra.Command {
 func portalHashesCommand() *cobra.Command {
 	var url string
 	c := &cobra.Command{
-		Use: "hashes", Short: "Say what the portal's pages are made of in this version, or compare with a portal", Args: cobra.NoArgs,
+		Use: "hashes", Args: cobra.NoArgs,
+		Short: "Say what the portal's pages are made of in this version, or compare with a portal",
 		Long: "Prints the SHA-256 of each script, style, template and message of this version's portal, and one over all of them, which whoever\n" +
 			"builds the same version gets too. Events that people caused in a portal hold it as portal_sha256, by that portal's own account.\n" +
 			"With --url, gets what that portal gives to browsers as it is (scripts, styles, pictures), and says what is another than here.\n\n" +
 			"That proves what this machine got, now. It does not prove what another browser gets, or that the pages around it, which the\n" +
-			"portal makes anew for each reader, are made from these templates. Who has to know runs the portal: lockbox help portal.",
+			"portal makes anew for each reader, are made from these templates. Who has to know runs the portal: lockbox portal --customer.",
 		Example: "  lockbox portal hashes\n  lockbox portal hashes --url https://lockbox.example.org",
 		RunE: func(c *cobra.Command, _ []string) error {
 			parts, sum, err := portal.Build()

@@ -55,7 +55,7 @@ func (l *lockbox) ownPortal(keys, tenant string) bus.Connection {
 // I9: who holds the key of a customer's own portal gets answers for this customer alone, with whatever token, and
 // reaches nothing else on the bus.
 //
-// control: nist:AC-6, iso:8.3
+// control: nist:AC-6
 func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 	l, keys := withOwnPortals(t)
 	denied := make(chan error, 32)
@@ -89,7 +89,8 @@ func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 	refused("another customer, with a token of its own", tenantOf(health, l.token("otto")))
 	refused("no customer, with a token of the provider's", tenantOf("", l.token("erin")))
 	refused("its customer, with a token of the provider's", tenantOf(bank, l.token("erin")))
-	_, err = caller.Ask(t.Context(), others, &lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
+	_, err = caller.Ask(t.Context(), others,
+		&lockboxv1.Query{Ask: &lockboxv1.Query_GetSelf{GetSelf: &lockboxv1.GetSelf{}}})
 	refused("who another customer's person is", err)
 	_, err = caller.Ask(t.Context(), "", &lockboxv1.Query{Tenant: health, Ask: &lockboxv1.Query_GetSignIn{
 		GetSignIn: &lockboxv1.GetSignIn{}}})
@@ -128,7 +129,8 @@ func TestACustomersOwnPortalIsForThatCustomerAlone(t *testing.T) {
 		bus.QuerySubject(bus.Client, "get_tenant"), "lockbox.intent.portal." + bank,
 		"LB.API.$KV." + bus.SessionBucket + ".x", "LB.API.STREAM.MSG.GET.KV_" + bus.SessionBucket,
 		"LB.API.STREAM.MSG.GET." + bus.StreamEvents, "LB.API.DIRECT.GET." + bus.StreamEvents,
-		"lockbox.access." + bank + ".portal.PORTAL.2026-11-28", "lockbox.event." + bank + ".tenant." + bank + ".9.LockboxDisabled",
+		"lockbox.access." + bank + ".portal.PORTAL.2026-11-28",
+		"lockbox.event." + bank + ".tenant." + bank + ".9.LockboxDisabled",
 	} {
 		must(t, nc.Publish(subject, forged))
 		must(t, nc.Flush())

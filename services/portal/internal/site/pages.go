@@ -120,8 +120,8 @@ func (p *page) render(say *words.Speaker, data any) ([]byte, error) {
 
 func functions(say *reader) template.FuncMap {
 	return template.FuncMap{
-		"t":       func(id string, pairs ...any) (string, error) { return say.Say(id, pairs...) },
-		"asset":   assetPath, "integrity": integrity,
+		"t":     func(id string, pairs ...any) (string, error) { return say.Say(id, pairs...) },
+		"asset": assetPath, "integrity": integrity,
 		"refusal": func(r *lockboxv1.Refusal) reason.Text { return say.Refusal(r) },
 		"stamp": func(t any) (string, error) {
 			at, err := moment(t)
