@@ -40,8 +40,8 @@ func (v *viewer) getKeys(ctx context.Context) (*lockboxv1.KeysView, error) {
 			At: timestamppb.New(o.At), Version: o.Version})
 	}
 	if s.Chain != nil {
-		print := s.Chain.Fingerprint()
-		shown.Fingerprint, shown.FingerprintWords = print[:], approval.Text(print, approval.FingerprintWords)
+		fingerprint := s.Chain.Fingerprint()
+		shown.Fingerprint, shown.FingerprintWords = fingerprint[:], approval.Text(fingerprint, approval.FingerprintWords)
 		shown.Demand = string(s.Demand(keychain.Now))
 		if d, waits := s.Chain.Awaited(); waits {
 			shown.DemandWaiting = string(d)
