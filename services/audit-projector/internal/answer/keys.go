@@ -87,7 +87,7 @@ func (v *viewer) keys(ctx context.Context, s keychain.State) (list []*lockboxv1.
 		if is.Person, err = v.person(ctx, o.Person); err != nil {
 			return nil, err
 		}
-		if is.Enrolment, err = o.Enrolment.Bytes(); err != nil {
+		if is.Enrolment, err = o.Bytes(); err != nil {
 			return nil, err
 		}
 		list = append(list, is)
@@ -102,7 +102,7 @@ func (v *viewer) key(ctx context.Context, s keychain.State, k approval.Enrolled)
 	person, err := v.person(ctx, k.Person)
 	if err == nil {
 		is.Person = person
-		is.Enrolment, err = k.Enrolment.Bytes()
+		is.Enrolment, err = k.Bytes()
 	}
 	return is, err
 }
