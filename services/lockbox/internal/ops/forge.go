@@ -214,16 +214,27 @@ func (f *forger) await(ctx context.Context, about aggregate.Key, done *forgery) 
 	}
 }
 
-func (d *forgery) text(look render.Look) string {
-	t := fmt.Sprintf("An approval in the name of %s, who did not give it, is event %d of the stream. It was stored as an insider of the "+
-		"provider could, with two keys of the orchestrator's: the one that opens the bus, and the one that signs events. What they "+
-		"had not is a key of %[1]s.\n\n", render.Clean(d.InTheNameOf), d.Sequence)
+func (d *forgery) text(render.Look) string {
+	t := fmt.Sprintf(`An approval in the name of %[1]s, who knows nothing of it, is now
+event %[2]d of the stream. It was stored as an insider of the provider could:
+  lockbox-orchestrator.nk      the orchestrator's key opened the bus
+  lockbox-orchestrator.writer  its other key signed the event
+A key of %[1]s is not among the provider's.
+
+`, render.Clean(d.InTheNameOf), d.Sequence)
 	if d.Access {
-		return t + "Access began. This customer demands no signatures, so nothing tells the forged approval from one that was given: " +
-			"lockbox audit verify --stream finds it in order. Have the customer demand signatures (lockbox help signing), and try again.\n"
+		return t + `Access began. This customer demands no signatures, so nothing tells a forged
+approval from one that was given: lockbox audit verify --stream finds no fault.
+Have the customer demand them (lockbox help signing), and forge another.
+`
 	}
-	return t + fmt.Sprintf("Access did not begin: %s\n\nWhere that shows:\n"+
-		"  lockbox request show %s   and the same request in the portal\n"+
-		"  lockbox audit verify --stream   names event %d\n"+
-		"  lockbox mail list   the provider's security officers are told\n", d.Why, d.Request, d.Sequence)
+	return t + fmt.Sprintf(`Access did not begin, and never will.
+%s
+
+Where that shows:
+  lockbox request show %s
+  lockbox audit verify --stream    names event %d
+  lockbox mail list                the provider's security officers are warned
+  the request's page in the portal
+`, d.Why, d.Request, d.Sequence)
 }
