@@ -89,7 +89,8 @@ func openForger(ctx context.Context, dir string) (*forger, error) {
 	case err != nil:
 		return nil, err
 	case info.Demo == nil:
-		return nil, refusal.Forbidden("data", "demo", "the Lockbox in %s is not a demo, and approvals are forged in none but that", dir)
+		return nil, refusal.Forbidden("data", "demo",
+			"the Lockbox in %s is not a demo, and approvals are forged in none but that", dir)
 	}
 	issuer, err := devissuer.New(devissuer.Config{Demo: true, Dir: filepath.Dir(info.Demo.SecretFile)})
 	if err != nil {
@@ -179,7 +180,8 @@ func (f *forger) find(ctx context.Context, id string) (request.State, aggregate.
 // pretend is somebody as the orchestrator would have them from a token of theirs.
 func (f *forger) pretend(p *lockboxv1.Person, now time.Time) (*lockboxv1.Actor, error) {
 	for _, persona := range devissuer.Personas() {
-		if person := f.issuer.Person(persona.Name); person.GetIssuer() == p.GetIssuer() && person.GetSubject() == p.GetSubject() {
+		person := f.issuer.Person(persona.Name)
+		if person.GetIssuer() == p.GetIssuer() && person.GetSubject() == p.GetSubject() {
 			person.Human = persona.EmployeeNumber()
 			return &lockboxv1.Actor{Side: lockboxv1.Side_SIDE_TENANT, Person: person, MultiFactor: true,
 				TokenSha256: make([]byte, 32), AuthenticatedAt: timestamppb.New(now.Truncate(time.Second))}, nil
@@ -208,7 +210,8 @@ func (f *forger) await(ctx context.Context, about aggregate.Key, done *forgery) 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the forged approval is event %d, and nothing has come of it within %s", done.Sequence, forgedWithin)
+			return fmt.Errorf("the forged approval is event %d, and nothing has come of it within %s",
+				done.Sequence, forgedWithin)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -71,7 +71,8 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 				command, want = strings.TrimSuffix(command, said[0]), said[1]
 			}
 			line := strings.NewReplacer(
-				"REQUEST-ID", request, "FINGERPRINT", fingerprint, "nats://127.0.0.1:4222", running.NATSURL, "http://127.0.0.1:8080", running.PortalURL,
+				"REQUEST-ID", request, "FINGERPRINT", fingerprint,
+				"nats://127.0.0.1:4222", running.NATSURL, "http://127.0.0.1:8080", running.PortalURL,
 				"< intent.json", "< "+intent,
 			).Replace(command)
 			out := ends(t, home, line, want)
