@@ -77,6 +77,19 @@ func decided(d *lockboxv1.Decision) string {
 	return "denied"
 }
 
+// signed says how a decision was signed; nothing as long as the customer had no keys.
+func signed(d *lockboxv1.Decision) string {
+	switch s := d.GetSignature(); {
+	case s == nil:
+		return ""
+	case !s.GetSigned():
+		return ", not signed"
+	case !s.GetHolds():
+		return ", with a signature that does not hold"
+	}
+	return ", signed"
+}
+
 // what describes the requested operation, in the catalogue's words or else the intent's.
 func what(v *lockboxv1.RequestView) string {
 	if v.GetServiceName() == "" {
@@ -329,7 +342,7 @@ func (p *page) decision(d *lockboxv1.Decision, as string) {
 	if !d.GetApproved() {
 		mark, color = p.glyph("✗", "x"), bad
 	}
-	line := fmt.Sprintf("%s %s %s", ActorName(d.GetActor()), decided(d), p.In(d.GetTime().AsTime()))
+	line := fmt.Sprintf("%s %s %s%s", ActorName(d.GetActor()), decided(d), p.In(d.GetTime().AsTime()), signed(d))
 	if as != "" {
 		line += " as " + as
 	}
@@ -353,8 +366,10 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 		}
 		for _, d := range v.GetCustomerDecisions() {
 			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
-				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()), bad}
-				if d.GetApproved() {
+				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()) + signed(d), bad}
+				if d.GetSignature() != nil && !d.GetSignature().GetHolds() {
+					answer.paint = warn
+				} else if d.GetApproved() {
 					answer.paint = good
 				}
 				if reason := Clean(d.GetReason()); reason != "" {

@@ -322,6 +322,7 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			second.picture("keys-10-approved-phone-dark-" + c.name)
 
 			// An approval that somebody with the orchestrator's keys forges is shown as not signed, and gives no access.
+			c.intent.Id = ""
 			other := w.requested(c.engineer, c.intent, request.CustomerNotified)
 			w.forges(other)
 			w.reaches(c.tenant, other, request.Lapsed)

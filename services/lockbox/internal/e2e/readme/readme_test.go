@@ -86,8 +86,11 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 			if said := words.FindStringSubmatch(out); said != nil && strings.Contains(command, "key list") {
 				fingerprint = said[1]
 			}
-			if strings.Contains(command, "demo forge") {
+			switch {
+			case strings.Contains(command, "demo forge"):
 				forged = append(forged, out)
+			case len(forged) == 2 && strings.Contains(command, "request show") && !strings.Contains(out, "not signed"):
+				t.Errorf("the customer is not shown that nobody signed this:\n%s", out)
 			}
 			typed[name]++
 		}
