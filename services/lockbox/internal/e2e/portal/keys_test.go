@@ -123,9 +123,9 @@ func (b *tab) clone(id webauthn.AuthenticatorID) {
 			webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: id})
 		return err
 	}))
-	copy := b.authenticator(stick)
+	second := b.authenticator(stick)
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": copy, "credential": map[string]any{
+		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": second, "credential": map[string]any{
 			"credentialId": copied.CredentialID, "isResidentCredential": copied.IsResidentCredential, "rpId": copied.RpID,
 			"privateKey": copied.PrivateKey, "signCount": 1}})
 		return err
