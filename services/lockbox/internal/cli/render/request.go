@@ -77,19 +77,6 @@ func decided(d *lockboxv1.Decision) string {
 	return "denied"
 }
 
-// signed says how a decision was signed; nothing as long as the customer had no keys.
-func signed(d *lockboxv1.Decision) string {
-	switch s := d.GetSignature(); {
-	case s == nil:
-		return ""
-	case !s.GetSigned():
-		return ", not signed"
-	case !s.GetHolds():
-		return ", with a signature that does not hold"
-	}
-	return ", signed"
-}
-
 // what describes the requested operation, in the catalogue's words or else the intent's.
 func what(v *lockboxv1.RequestView) string {
 	if v.GetServiceName() == "" {
