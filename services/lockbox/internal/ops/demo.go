@@ -17,8 +17,9 @@ func demoCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "The demo's people and customers, for a Lockbox that runs as several processes; forge an approval",
-		Long:  "`lockbox up --demo` needs none of this. It is for trying out the containers: whoever can read --dir can be anybody, so services\nmust never be configured to trust its issuer where real data is.",
+		Short: "Forge an approval in the demo; its people and customers for a Lockbox of several processes",
+		Long: "forge is for what `lockbox up --demo` runs, which needs none of the rest. That is for trying out the containers: whoever can read\n" +
+			"--dir can be anybody, so services must never be configured to trust its issuer where real data is.",
 	}
 	c.PersistentFlags().StringVar(&dir, "dir", "demo", "directory of the demo issuer's keys")
 	open := func() (*devissuer.Issuer, error) {
