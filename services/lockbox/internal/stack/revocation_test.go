@@ -96,7 +96,9 @@ func TestR64WithoutATokenNothingIsToldToWhoHasNoKey(t *testing.T) {
 		id     string
 		signed *lockboxv1.SignedStatement
 	}{
-		"by a stranger's key":            {id, resigned(t, good, mallory, func(d *approval.Decision) { d.Key = mallory.ID() })},
+		"by a stranger's key": {id, resigned(t, good, mallory, func(d *approval.Decision) {
+			d.Key = mallory.ID()
+		})},
 		"by a stranger, who names a key": {id, resigned(t, good, mallory, nothing)},
 		"another request's":              {other, good},
 		"of no request": {absent, resigned(t, good, mallory, func(d *approval.Decision) {
