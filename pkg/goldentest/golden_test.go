@@ -255,7 +255,7 @@ var coded = map[request.Status][]string{
 	request.Lapsed: slices.Concat(customer, []string{
 		"AccessRequested", "AccessEvaluated-coded", "InternalApprovalGiven", "InternalApprovalGiven-second",
 		"CustomerNotified-coded",
-		"QuestionAsked", "QuestionAnswered", "ApprovalReminderDue", "CustomerApproved", "AccessLapsed-coded",
+		"QuestionAsked-portal", "QuestionAnswered", "ApprovalReminderDue", "CustomerApproved", "AccessLapsed-coded",
 	}),
 }
 

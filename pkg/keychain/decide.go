@@ -222,6 +222,6 @@ func (s State) Fingerprint() string {
 	if s.Chain == nil {
 		return ""
 	}
-	print := s.Chain.Fingerprint()
-	return hex.EncodeToString(print[:])
+	fingerprint := s.Chain.Fingerprint()
+	return hex.EncodeToString(fingerprint[:])
 }

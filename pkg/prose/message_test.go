@@ -25,7 +25,7 @@ var notProse = []string{
 	"CreateTenant.default_language", "TenantSettings.time_zone", "DeactivateRole.assignment_id",
 	"DiscloseLegalDemand.reference",
 	"ErasedAddress.address", "ErasedPerson.issuer", "ErasedPerson.subject", "ErasedTexts.aggregate_id", "ErasedTexts.kind",
-	"ErasedTexts.version",
+	"ErasedTexts.version", "SignedStatement.comment_salt",
 	"Occurrence.resource_ids", "Person.email", "Person.human", "Person.issuer", "Person.language", "Person.subject",
 	"BeginSigning.certificates", "BeginSigning.deployment_key", "CertifyWriter.certificate",
 	"PublishCatalogue.text", "PublishRules.text", "RemoveRole.assignment_id", "RoleAssignment.id",

@@ -77,9 +77,9 @@ func (s *Story) Genesis(tenantID string, demand approval.Demand, administrators 
 func (s *Story) ChangeOf(tenantID string, c approval.KeyChange) []byte {
 	chain := s.States.Keys(tenantID).Chain
 	last, number, _ := chain.Last()
-	print := chain.Fingerprint()
+	fingerprint := chain.Fingerprint()
 	c.Format, c.Origin, c.Tenant, c.Number = approval.FormatKeys, keychaintest.Origin, tenantID, number+1
-	c.Genesis, c.Previous = hex.EncodeToString(print[:]), hex.EncodeToString(last[:])
+	c.Genesis, c.Previous = hex.EncodeToString(fingerprint[:]), hex.EncodeToString(last[:])
 	c.IssuedAt, c.Nonce = approval.TimeText(s.Now), approvaltest.Hash(fmt.Sprint(tenantID, number))
 	if c.Keys == nil {
 		c.Keys = []approval.Enrolment{}
@@ -115,8 +115,8 @@ func (s *Story) Sees(tenantID string, f *lockboxv1.KeysSighted) {
 func (s *Story) SigningView(tenantID, requestID string) *lockboxv1.SigningView {
 	v := &lockboxv1.SigningView{Tenant: tenantID, Origin: keychaintest.Origin}
 	if chain := s.States.Keys(tenantID).Chain; chain != nil {
-		print := chain.Fingerprint()
-		v.Genesis = print[:]
+		fingerprint := chain.Fingerprint()
+		v.Genesis = fingerprint[:]
 	}
 	for _, e := range s.Entries {
 		if aggregate.KeyOf(e.Event) == aggregate.Request(tenantID, requestID) {

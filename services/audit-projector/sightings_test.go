@@ -124,9 +124,9 @@ func TestR42AKeyCountsOnceItsWitnessesSawItLongEnough(t *testing.T) {
 	text, err := g.Bytes()
 	must(t, err)
 	must(t, w.story.SignKeys(grace.By, bank, approval.FormatGenesis, text, grace.Key, otto.Key, story.Recovery()))
-	print := hex.EncodeToString(hash(approval.FormatGenesis, text))
-	change := approval.KeyChange{Format: approval.FormatKeys, Origin: g.Origin, Tenant: bank, Genesis: print,
-		Previous: print, Number: 2, Change: approval.AddKey, IssuedAt: g.IssuedAt, Nonce: g.Nonce,
+	fingerprint := hex.EncodeToString(hash(approval.FormatGenesis, text))
+	change := approval.KeyChange{Format: approval.FormatKeys, Origin: g.Origin, Tenant: bank, Genesis: fingerprint,
+		Previous: fingerprint, Number: 2, Change: approval.AddKey, IssuedAt: g.IssuedAt, Nonce: g.Nonce,
 		Keys: []approval.Enrolment{audrey.Enrolment(approval.Approver)}, Recovery: []approval.Key{}}
 	text, err = change.Bytes()
 	must(t, err)

@@ -226,7 +226,7 @@ func (a *Approval) sentences() {
 	add := func(about, format string, args ...any) {
 		a.Table = append(a.Table, Sentence{about, fmt.Sprintf(format, args...)})
 	}
-	gap := func(format string, args ...any) { a.NotProven = append(a.NotProven, fmt.Sprintf(format, args...)) }
+	gap := func(what string) { a.NotProven = append(a.NotProven, what) }
 	for i, s := range a.Approvals {
 		d := a.verdict.Approvals[i].Decision
 		add("Approved", "by %s", accountText(d.By))

@@ -53,7 +53,7 @@ func sshLine(k approval.Key) string {
 		return ""
 	}
 	size := binary.BigEndian.Uint32(blob)
-	if uint64(size) > uint64(len(blob)-4) {
+	if int64(size) > int64(len(blob)-4) {
 		return ""
 	}
 	return string(blob[4:4+size]) + " " + base64.StdEncoding.EncodeToString(blob)

@@ -76,7 +76,7 @@ func (p *pass) proven(ctx context.Context, places []uint64) (all []merkle.Proven
 func saidOfKeys(
 	keys []merkle.Proven, after uint64, pin *approval.Pin,
 ) (said []string, c *approval.Chain, faults []string) {
-	any := false
+	changed := false
 	for _, e := range keys {
 		var is *lockboxv1.SignedStatement
 		what := "the customer's keys began"
@@ -88,12 +88,12 @@ func saidOfKeys(
 		default:
 			continue
 		}
-		if any = true; e.TenantSequence > after {
+		if changed = true; e.TenantSequence > after {
 			said = append(said, spoken(fmt.Sprintf("event %d: %s", e.TenantSequence, what), is.GetStatement(),
 				approval.FingerprintWords))
 		}
 	}
-	if !any {
+	if !changed {
 		return nil, nil, nil
 	}
 	c, err := logged.Chain(keys)

@@ -80,7 +80,7 @@ func Text(d approval.Decision, language string) string {
 		p.say("comment")
 	}
 	p.head(d.Head)
-	return p.String()
+	return string(p.text)
 }
 
 // ChangeText is what is shown before somebody changes something that could get around a demand for signatures.
@@ -98,7 +98,7 @@ func ChangeText(c approval.Change, language string) string {
 	}
 	p.say("follows", number(c.Follows.Version))
 	p.head(c.Head)
-	return p.String()
+	return string(p.text)
 }
 
 // GenesisText is what is shown before somebody signs the beginning of their organisation's keys.
@@ -122,7 +122,7 @@ func GenesisText(g approval.Genesis, language string) string {
 	}
 	p.say("log", g.Origin)
 	p.say("issued-at", clock(g.IssuedAt))
-	return p.String()
+	return string(p.text)
 }
 
 // KeyChangeText is what is shown before somebody signs a change of keys, or of what is demanded.
@@ -147,12 +147,12 @@ func KeyChangeText(c approval.KeyChange, language string) string {
 	p.say("chain", words(c.Genesis))
 	p.say("log", c.Origin)
 	p.say("issued-at", clock(c.IssuedAt))
-	return p.String()
+	return string(p.text)
 }
 
 // writer writes a text in a language, line by line.
 type writer struct {
-	strings.Builder
+	text    []byte
 	phrases map[string]string
 }
 
@@ -160,11 +160,10 @@ func in(language string) *writer { return &writer{phrases: phrases[Language(lang
 
 // say adds a line.
 func (p *writer) say(id string, values ...string) {
-	p.WriteString(p.phrase(id, values...))
-	p.WriteByte('\n')
+	p.text = append(append(p.text, p.phrase(id, values...)...), '\n')
 }
 
-func (p *writer) gap() { p.WriteByte('\n') }
+func (p *writer) gap() { p.text = append(p.text, '\n') }
 
 // phrase fills a phrase in. What is unknown is shown by its name, so that it is at least not left out.
 func (p *writer) phrase(id string, values ...string) string {
@@ -191,7 +190,7 @@ func (p *writer) counted(id string, n uint64) {
 func (p *writer) list(id string, all []string) {
 	p.say(id, number(uint64(len(all))))
 	for _, one := range all {
-		p.WriteString("  - " + one + "\n")
+		p.text = append(p.text, "  - "+one+"\n"...)
 	}
 }
 

@@ -40,8 +40,8 @@ func (v *viewer) getKeys(ctx context.Context) (*lockboxv1.KeysView, error) {
 			At: timestamppb.New(o.At), Version: o.Version})
 	}
 	if s.Chain != nil {
-		print := s.Chain.Fingerprint()
-		shown.Fingerprint, shown.FingerprintWords = print[:], approval.Text(print, approval.FingerprintWords)
+		fingerprint := s.Chain.Fingerprint()
+		shown.Fingerprint, shown.FingerprintWords = fingerprint[:], approval.Text(fingerprint, approval.FingerprintWords)
 		shown.Demand = string(s.Demand(keychain.Now))
 		if d, waits := s.Chain.Awaited(); waits {
 			shown.DemandWaiting = string(d)
@@ -89,7 +89,7 @@ func (v *viewer) keys(ctx context.Context, s keychain.State) (list []*lockboxv1.
 		if is.Person, err = v.person(ctx, o.Person); err != nil {
 			return nil, err
 		}
-		if is.Enrolment, err = o.Enrolment.Bytes(); err != nil {
+		if is.Enrolment, err = o.Bytes(); err != nil {
 			return nil, err
 		}
 		list = append(list, is)
@@ -104,7 +104,7 @@ func (v *viewer) key(ctx context.Context, s keychain.State, k approval.Enrolled)
 	person, err := v.person(ctx, k.Person)
 	if err == nil {
 		is.Person = person
-		is.Enrolment, err = k.Enrolment.Bytes()
+		is.Enrolment, err = k.Bytes()
 	}
 	return is, err
 }

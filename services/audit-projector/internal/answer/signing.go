@@ -68,8 +68,8 @@ func (v *viewer) getSigning(ctx context.Context, ask *lockboxv1.GetSigning) (*lo
 	if s.Chain == nil || s.Fault != nil {
 		return shown, nil // nothing that anybody signs would count
 	}
-	print := s.Chain.Fingerprint()
-	shown.Genesis = print[:]
+	fingerprint := s.Chain.Fingerprint()
+	shown.Genesis = fingerprint[:]
 	for _, k := range s.KeysOf(v.by.GetPerson(), keychain.Now) {
 		is, err := v.key(ctx, s, k)
 		if err != nil {

@@ -101,7 +101,7 @@ func TestR42WhoSeesKeysAndWhatTheySay(t *testing.T) {
 		chain, err := approval.Fold([]approval.Stored{{Sequence: v.GetEvents()[0].GetSequence(),
 			Signed: keychain.FromProto(e.GetKeyChainBegan().GetGenesis())}}, nil)
 		must(t, err)
-		if print := chain.Fingerprint(); !bytes.Equal(print[:], v.GetFingerprint()) {
+		if fingerprint := chain.Fingerprint(); !bytes.Equal(fingerprint[:], v.GetFingerprint()) {
 			t.Error("the events have another fingerprint")
 		}
 	}

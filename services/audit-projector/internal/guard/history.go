@@ -22,7 +22,7 @@ func (g *Guard) Order(ctx context.Context, s journal.Stored) error {
 	}
 	at, err := bus.ParseEventSubject(s.Subject)
 	if err != nil || aggregate.Reported(at.Kind) {
-		return nil // no event, and judged so by whoever looks at the form
+		return nil //nolint:nilerr // no event, and judged so by whoever looks at the form
 	}
 	wrong, err := g.outOfOrder(ctx, at.Key, s.Sequence)
 	if err != nil || wrong == nil {

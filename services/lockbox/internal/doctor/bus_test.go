@@ -53,7 +53,7 @@ func TestABusWithNothingOnItIsWell(t *testing.T) {
 			t.Errorf("%s: %+v", id, found[id].Findings)
 		}
 	}
-	expects(t, found["rights"], render.OK, "11 keys, of which none can do more")
+	expects(t, found["rights"], render.OK, "12 keys, of which none can do more")
 	e.Thorough = true
 	expects(t, e.examined(t)["rights"], render.OK, "each can do what it may and nothing else, as [0-9]{4} trials show")
 	expects(t, found["backup"], render.NotChecked, "nothing makes backups of the streams yet")

@@ -17,7 +17,7 @@ func demoCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "The demo's people and customers, for a Lockbox that runs as several processes",
+		Short: "The demo's people and customers, for a Lockbox that runs as several processes; forge an approval",
 		Long:  "`lockbox up --demo` needs none of this. It is for trying out the containers: whoever can read --dir can be anybody, so services\nmust never be configured to trust its issuer where real data is.",
 	}
 	c.PersistentFlags().StringVar(&dir, "dir", "demo", "directory of the demo issuer's keys")
@@ -70,7 +70,7 @@ func demoCommand() *cobra.Command {
 	}
 	seed.Flags().StringVar(&url, "url", nats.DefaultURL, "address of the bus")
 	seed.Flags().StringVar(&keys, "keys", "keys", "directory that holds client.nk")
-	c.AddCommand(issuer, token, seed)
+	c.AddCommand(issuer, token, seed, forgeCommand())
 	return c
 }
 

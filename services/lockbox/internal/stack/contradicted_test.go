@@ -68,7 +68,9 @@ func TestAnApprovalBesideADenialConvictsTheLog(t *testing.T) {
 			if !row.unsigned {
 				w.Trust.Writers = filepath.Join(l.config.Dir, "keys", writerkeys.PublicKeyFile)
 			}
-			must(t, w.Watch(t.Context(), time.Minute, true))
+			within(t, patience, "the log to be shown", func() bool { // what is stored is shown a moment later
+				return w.Watch(t.Context(), time.Minute, true) == nil
+			})
 			if out, is := w.Out.(*bytes.Buffer); !is || strings.Contains(out.String(), "and who signed them") == row.unsigned {
 				t.Errorf("of an honest log it says %s", out)
 			}

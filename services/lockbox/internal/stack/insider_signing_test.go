@@ -43,10 +43,10 @@ func (i *insider) decidesUnsigned() {
 func (i *insider) approvesUnsigned() {
 	i.Helper()
 	l := demanding(i.T, approval.DemandSignatures)
-	real, id := l.requested(l.intent("erin"), request.CustomerNotified), l.requested(l.intent("erin"),
+	genuine, id := l.requested(l.intent("erin"), request.CustomerNotified), l.requested(l.intent("erin"),
 		request.CustomerNotified)
-	l.does("otto", l.signs(l.otto, approve(real)))
-	e := l.history(journal.Replay{Tenant: bank, ID: real, Type: "CustomerApproved"})[0].Event
+	l.does("otto", l.signs(l.otto, approve(genuine)))
+	e := l.history(journal.Replay{Tenant: bank, ID: genuine, Type: "CustomerApproved"})[0].Event
 	e.Id, e.AggregateId, e.CorrelationId, e.CausationId = newID(i), id, id, newID(i)
 	e.Version, e.Time = l.state(id).Version+1, timestamppb.Now()
 	sequence, err := l.journal(bus.Orchestrator).Append(l.Context(), l.state(id).Sequence, e)

@@ -242,10 +242,10 @@ func TestNoKeyOfTheProvidersMakesAnApproval(t *testing.T) {
 	t.Parallel()
 	l := demanding(t, approval.DemandSignatures)
 	insider := l.journal(bus.Orchestrator) // which signs as the orchestrator does
-	real := l.requested(l.intent("erin"), request.CustomerNotified)
-	l.does("otto", l.signs(l.otto, approve(real)))
-	l.reaches(real, request.Active)
-	genuine := l.history(journal.Replay{Tenant: bank, ID: real, Type: "CustomerApproved"})[0].Event
+	given := l.requested(l.intent("erin"), request.CustomerNotified)
+	l.does("otto", l.signs(l.otto, approve(given)))
+	l.reaches(given, request.Active)
+	genuine := l.history(journal.Replay{Tenant: bank, ID: given, Type: "CustomerApproved"})[0].Event
 
 	// forged is an approval of a new request by Otto, as the orchestrator would store it.
 	forged := func(id string) *lockboxv1.Event {
@@ -287,7 +287,7 @@ func TestNoKeyOfTheProvidersMakesAnApproval(t *testing.T) {
 	// With the grant beside it, in one stroke.
 	id := l.requested(l.intent("erin"), request.CustomerNotified)
 	e := forged(id)
-	grant := proto.CloneOf(l.history(journal.Replay{Tenant: bank, ID: real, Type: "AccessGranted"})[0].Event)
+	grant := proto.CloneOf(l.history(journal.Replay{Tenant: bank, ID: given, Type: "AccessGranted"})[0].Event)
 	grant.Id, grant.AggregateId, grant.CorrelationId, grant.CausationId = newID(t), id, id, e.GetId()
 	grant.Version, grant.Time = e.GetVersion()+1, e.GetTime()
 	g := grant.GetAccessGranted()

@@ -128,3 +128,16 @@ func Statement(l Look, content, words, key string) string {
 	p.line("")
 	return p.String()
 }
+
+// signed says how a decision was signed; nothing as long as the customer had no keys.
+func signed(d *lockboxv1.Decision) string {
+	switch s := d.GetSignature(); {
+	case s == nil:
+		return ""
+	case !s.GetSigned():
+		return ", not signed"
+	case !s.GetHolds():
+		return ", with a signature that does not hold"
+	}
+	return ", signed"
+}

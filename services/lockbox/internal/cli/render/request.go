@@ -329,7 +329,7 @@ func (p *page) decision(d *lockboxv1.Decision, as string) {
 	if !d.GetApproved() {
 		mark, color = p.glyph("✗", "x"), bad
 	}
-	line := fmt.Sprintf("%s %s %s", ActorName(d.GetActor()), decided(d), p.In(d.GetTime().AsTime()))
+	line := fmt.Sprintf("%s %s %s%s", ActorName(d.GetActor()), decided(d), p.In(d.GetTime().AsTime()), signed(d))
 	if as != "" {
 		line += " as " + as
 	}
@@ -353,8 +353,10 @@ func (p *page) approvers(v *lockboxv1.RequestView) {
 		}
 		for _, d := range v.GetCustomerDecisions() {
 			if tenant.SamePerson(d.GetActor().GetPerson(), a.GetPerson()) {
-				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()), bad}
-				if d.GetApproved() {
+				answer = cell{decided(d) + " " + p.In(d.GetTime().AsTime()) + signed(d), bad}
+				if d.GetSignature() != nil && !d.GetSignature().GetHolds() {
+					answer.paint = warn
+				} else if d.GetApproved() {
 					answer.paint = good
 				}
 				if reason := Clean(d.GetReason()); reason != "" {

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -21,6 +22,8 @@ import (
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/logkeys"
 	"github.com/openlockbox/lockbox/services/lockbox/demo"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/cli"
+	"github.com/openlockbox/lockbox/services/lockbox/internal/ops"
 	"github.com/openlockbox/lockbox/services/lockbox/internal/stack"
 	"github.com/openlockbox/lockbox/services/portal"
 	"github.com/openlockbox/lockbox/services/verifier/witness"
@@ -120,9 +123,9 @@ func (b *tab) clone(id webauthn.AuthenticatorID) {
 			webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: id})
 		return err
 	}))
-	copy := b.authenticator(stick)
+	second := b.authenticator(stick)
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": copy, "credential": map[string]any{
+		_, err := cdp.Call(ctx, t, addCredential, map[string]any{"authenticatorId": second, "credential": map[string]any{
 			"credentialId": copied.CredentialID, "isResidentCredential": copied.IsResidentCredential, "rpId": copied.RpID,
 			"privateKey": copied.PrivateKey, "signCount": 1}})
 		return err
@@ -141,6 +144,18 @@ func (w *world) appoint(by, who, tenant string) {
 		Assignment: &lockboxv1.RoleAssignment{Id: who + "-too", Person: p,
 			Role:  lockboxv1.Role_ROLE_GLOBAL_ADMINISTRATOR,
 			Scope: lockboxv1.AssignmentScope_ASSIGNMENT_SCOPE_TENANT}}}})
+}
+
+// forges approves a request as the insider of `lockbox demo forge`.
+func (w *world) forges(id string) {
+	w.Helper()
+	env := cli.System()
+	var out bytes.Buffer
+	env.Out, env.Err = &out, &out
+	if code := cli.Run(w.Context(), []string{"demo", "forge", id, "--data", filepath.Dir(w.info.KeysDir)}, env,
+		ops.Commands()...); code != 0 || !strings.Contains(out.String(), "Access did not begin") {
+		w.Fatalf("%d: %s", code, &out)
+	}
 }
 
 // enters opens a page of the portal and signs in.
@@ -305,6 +320,19 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			}
 			second.accessible()
 			second.picture("keys-10-approved-phone-dark-" + c.name)
+
+			// An approval that somebody with the orchestrator's keys forges is shown as not signed, and gives no access.
+			c.intent.Id = ""
+			other := w.requested(c.engineer, c.intent, request.CustomerNotified)
+			w.forges(other)
+			w.reaches(c.tenant, other, request.Lapsed)
+			second.visit(base + "/requests/" + other)
+			if !second.has(`section[aria-labelledby=signatures] .state.wait`) ||
+				second.has(`section[aria-labelledby=signatures] .state.good`) {
+				t.Error("a forged approval is not shown as unsigned")
+			}
+			second.accessible()
+			second.picture("keys-13-forged-phone-dark-" + c.name)
 
 			// Signed out, with a copy of the key whose counter has fallen behind, access is revoked all the same.
 			second.visit(at + "/revoke")

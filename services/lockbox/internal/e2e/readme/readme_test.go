@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +43,12 @@ const (
 
 var comment = regexp.MustCompile(`\s+# .*`)
 
+// exits is how a document says that a command ends with another code than 0.
+var exits = regexp.MustCompile(`\s+# exit code (\d+)$`)
+
+// words are those of a customer's keys, as key list has them.
+var words = regexp.MustCompile(`Fingerprint +([a-z ]+)`)
+
 var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
 func TestEveryCommandOfTheDocuments(t *testing.T) {
@@ -51,7 +58,7 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 	intent := filepath.Join(home, "intent.json")
 	must(t, os.WriteFile(intent, []byte(block(t, document(t, publishes), "json")), 0o600))
 
-	request := "REQUEST-ID"
+	request, fingerprint, forged := "REQUEST-ID", "FINGERPRINT", []string(nil)
 	typed, seen := map[string]int{}, map[string]bool{}
 	for _, name := range documents(t) {
 		for _, command := range commands(document(t, name)) {
@@ -59,11 +66,16 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 				seen[command] = true
 				continue
 			}
+			want := "0"
+			if said := exits.FindStringSubmatch(command); said != nil {
+				command, want = strings.TrimSuffix(command, said[0]), said[1]
+			}
 			line := strings.NewReplacer(
-				"REQUEST-ID", request, "nats://127.0.0.1:4222", running.NATSURL, "http://127.0.0.1:8080", running.PortalURL,
+				"REQUEST-ID", request, "FINGERPRINT", fingerprint,
+				"nats://127.0.0.1:4222", running.NATSURL, "http://127.0.0.1:8080", running.PortalURL,
 				"< intent.json", "< "+intent,
 			).Replace(command)
-			out := run(t, home, line)
+			out := ends(t, home, line, want)
 			if strings.Contains(command, "intent submit") {
 				id := requestID.FindString(out)
 				if id == "" {
@@ -71,11 +83,24 @@ func TestEveryCommandOfTheDocuments(t *testing.T) {
 				}
 				request = id
 			}
+			if said := words.FindStringSubmatch(out); said != nil && strings.Contains(command, "key list") {
+				fingerprint = said[1]
+			}
+			switch {
+			case strings.Contains(command, "demo forge"):
+				forged = append(forged, out)
+			case len(forged) == 2 && strings.Contains(command, "request show") && !strings.Contains(out, "not signed"):
+				t.Errorf("the customer is not shown that nobody signed this:\n%s", out)
+			}
 			typed[name]++
 		}
 	}
 	if typed[first] < 10 || typed[publishes] < 2 || typed[promising] < 1 {
 		t.Errorf("too few commands were found: %v", typed)
+	}
+	if len(forged) != 2 || !strings.Contains(forged[0], "Access began.") ||
+		!strings.Contains(forged[1], "Access did not begin") {
+		t.Errorf("a forged approval without signatures, and where they are demanded: %q", forged)
 	}
 	for command := range elsewhere {
 		if !seen[command] {
@@ -201,11 +226,18 @@ func start(t *testing.T, home, data string) runinfo.Info {
 
 func run(t *testing.T, home, line string) string {
 	t.Helper()
+	return ends(t, home, line, "0")
+}
+
+// ends runs a line that has to end with an exit code.
+func ends(t *testing.T, home, line, code string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := shell(ctx, home, line).CombinedOutput()
-	if err != nil {
-		t.Fatalf("$ %s\n%s\n%v", line, out, err)
+	c := shell(ctx, home, line)
+	out, err := c.CombinedOutput()
+	if c.ProcessState == nil || strconv.Itoa(c.ProcessState.ExitCode()) != code {
+		t.Fatalf("$ %s\n%s\n%v, want exit code %s", line, out, err, code)
 	}
 	t.Logf("$ %s\n%s", line, out)
 	return string(out)
@@ -238,7 +270,10 @@ func commands(text string) []string {
 		case inside && continued:
 			all[len(all)-1] += " " + strings.TrimSpace(strings.TrimSuffix(line, `\`))
 		case inside && strings.HasPrefix(line, "$ "):
-			command := comment.ReplaceAllString(strings.TrimPrefix(line, "$ "), "")
+			command := strings.TrimPrefix(line, "$ ")
+			if !exits.MatchString(command) {
+				command = comment.ReplaceAllString(command, "")
+			}
 			all = append(all, strings.TrimSpace(strings.TrimSuffix(command, `\`)))
 		}
 		continued = inside && strings.HasSuffix(line, `\`)
