@@ -43,7 +43,7 @@ func (v *viewer) countedKeys(ctx context.Context, keys keychain.State, list []*l
 		if k.GetKind() != approval.KindWebAuthn || k.GetPerson() == nil {
 			continue
 		}
-		decisions, err := v.Decided(ctx, v.scope.Tenant, k.GetPerson(), uint64(keychain.Now), mostCounted)
+		decisions, err := v.Decided(ctx, v.scope.Tenant, k.GetPerson(), keychain.Now, mostCounted)
 		if err != nil {
 			return err
 		}
