@@ -19,7 +19,7 @@ require (
 	github.com/nats-io/nats.go v1.55.0
 	github.com/nats-io/nkeys v0.4.17
 	github.com/nats-io/nuid v1.0.1
-	github.com/openlockbox/lockbox/pkg/merkle v0.0.0-00010101000000-000000000000
+	github.com/openlockbox/lockbox/pkg/merkle v0.0.0
 	github.com/openlockbox/lockbox/proto v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	go.opentelemetry.io/proto/otlp v1.11.1
