@@ -129,7 +129,7 @@ const (
 	CounterNone Counter = "none"
 	// CounterGrew: it counts, and went on.
 	CounterGrew Counter = "grew"
-	// CounterRegressed: it did not go on, so two devices may have the key. It is reported to the administrators and
+	// CounterRegressed: it did not go on, so two devices may have the key. It is shown with the decision and the key, and
 	// refuses nothing, since a signature holds whoever made it; removing the key is what helps.
 	CounterRegressed Counter = "regressed"
 )

@@ -171,7 +171,7 @@ func (s State) leaveOpen(signed approval.Signed, e *lockboxv1.Event, missing err
 	switch {
 	case i >= 0 && slices.Equal(s.Open[i].Signatures, signed.Signatures):
 		return nil // nothing new
-	case i < 0 && len(s.Open) >= mostOpen:
+	case i < 0 && len(s.besides(e.GetActor())) >= mostOpen:
 		return refusal.OfKind(refusal.Precondition("sign_keys", rule,
 			"%d statements wait for signatures, and no more can", mostOpen), "keys-waiting", "most", "16")
 	}

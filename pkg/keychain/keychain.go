@@ -126,7 +126,7 @@ func (s *State) open(change *lockboxv1.SignedStatement, by *lockboxv1.Actor, at 
 	s.Open = slices.Clone(s.Open)
 	switch {
 	case i < 0:
-		s.Open = append(s.Open, is)
+		s.Open = append(s.besides(by), is)
 	case !within(s.Open[i].Signatures, signed.Signatures):
 		return "no signature is taken back (R42)"
 	default:
@@ -134,6 +134,14 @@ func (s *State) open(change *lockboxv1.SignedStatement, by *lockboxv1.Actor, at 
 		s.Open[i] = is
 	}
 	return ""
+}
+
+// besides are the statements that wait beside a new one of somebody's. It takes the place of what they drafted before
+// and nobody has signed: nothing is lost with that, and drafts that nobody signs keep nobody from changing keys.
+func (s State) besides(by *lockboxv1.Actor) []Open {
+	return slices.DeleteFunc(slices.Clone(s.Open), func(o Open) bool {
+		return len(o.Signatures) == 0 && AccountOf(o.By.GetPerson()) == AccountOf(by.GetPerson())
+	})
 }
 
 func within(some, all []approval.Signature) bool {

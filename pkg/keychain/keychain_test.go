@@ -164,6 +164,60 @@ func TestNoMoreWaitsThanPeopleCanRead(t *testing.T) {
 	}
 }
 
+// Whoever drafts without signing replaces their own draft: neither do drafts keep others from changing keys, nor does
+// anybody take away what somebody else drafted, or what is signed.
+func TestADraftTakesThePlaceOfThePersonsLast(t *testing.T) {
+	t.Parallel()
+	s, anna, otto, carl := told(t)
+	s.Genesis(bank, approval.DemandNone, anna, otto)
+	s.Assign(anna.By, bank, "", "c", carl.By, lockboxv1.Role_ROLE_LOCKBOX_APPROVER, false)
+	draft := func(by story.Keyholder, keys ...*at.Key) []byte {
+		s.At(s.Now.Add(time.Second)) // another statement each time
+		statement := s.ChangeOf(bank, approval.KeyChange{Change: approval.AddKey,
+			Keys: []approval.Enrolment{keyholder("carl", at.ES256).Enrolment(approval.Approver)}})
+		if err := s.SignKeys(by.By, bank, approval.FormatKeys, statement, keys...); err != nil {
+			t.Fatal(err)
+		}
+		return statement
+	}
+	waiting := func() (list []string) {
+		for _, o := range s.States.Keys(bank).Open {
+			list = append(list, o.Statement)
+		}
+		return list
+	}
+	first := draft(carl)
+	ottos, signed := draft(otto), draft(carl, anna.Key)
+	if want := []string{string(ottos), string(signed)}; !slices.Equal(waiting(), want) {
+		t.Fatalf("%d wait: the draft that was replaced, or another's is not there", len(waiting()))
+	}
+	for range 30 {
+		draft(carl)
+	}
+	last := draft(carl)
+	if want := []string{string(ottos), string(signed), string(last)}; !slices.Equal(waiting(), want) {
+		t.Errorf("%d wait", len(waiting()))
+	}
+	// What was replaced can still be signed by whoever has it.
+	if err := s.SignKeys(otto.By, bank, approval.FormatKeys, first, otto.Key); err != nil {
+		t.Fatal(err)
+	}
+	if open := s.States.Keys(bank).Open; len(open) != 3 || open[2].Statement != string(first) ||
+		len(open[2].Signatures) != 1 {
+		t.Errorf("signed after all: %+v", open)
+	}
+	// With all places taken by what is signed, a draft is refused until one of them takes effect.
+	for len(waiting()) < 16 {
+		draft(anna, anna.Key)
+	}
+	s.At(s.Now.Add(time.Second))
+	err := s.SignKeys(carl.By, bank, approval.FormatKeys, s.ChangeOf(bank, approval.KeyChange{Change: approval.RemoveKey,
+		Remove: otto.Key.ID()}))
+	if open := len(waiting()); err != nil || open != 16 {
+		t.Errorf("in the place of a draft of one's own: %d wait, %v", open, err)
+	}
+}
+
 // What witnesses saw is wanted when something waits that it would move, and at no other time.
 func TestSightingsAreWantedWhileSomethingWaits(t *testing.T) {
 	t.Parallel()

@@ -70,6 +70,30 @@ func (s State) Holder(signed *lockboxv1.SignedStatement, version uint64) (approv
 	return a.Person, err
 }
 
+// Counters follows the signature counters of somebody's keys through their decisions.
+type Counters struct {
+	keys State
+	last map[string]uint32
+}
+
+// Counters returns counters of these keys, of which none was seen yet.
+func (s State) Counters() Counters { return Counters{s, map[string]uint32{}} }
+
+// Behind goes on to the decision at a place, and returns its key and whether that key's counter fell behind the one
+// before: then two devices may have the key. What does not verify says nothing, and so does the first decision.
+func (c Counters) Behind(signed *lockboxv1.SignedStatement, place uint64) (key string, behind bool) {
+	if signed == nil || c.keys.Chain == nil {
+		return "", false
+	}
+	a, err := c.keys.Chain.Approves(approval.Stored{Sequence: place, Signed: FromProto(signed)})
+	if err != nil || a.Key.Kind != approval.KindWebAuthn {
+		return "", false
+	}
+	last, seen := c.last[a.KeyID]
+	c.last[a.KeyID] = a.Counter
+	return a.KeyID, seen && approval.CompareCounter(last, a.Counter) == approval.CounterRegressed
+}
+
 // HolderOfChange verifies a signed change of something, as far as it says who signed: an administrator's key of this
 // chain, which counts at a place after everything.
 func (s State) HolderOfChange(signed *lockboxv1.SignedStatement) (approval.Person, error) {

@@ -38,7 +38,7 @@ func (o *orchestrator) keyholder(
 	}
 	if err != nil {
 		return nil, refusal.OfKind(refusal.Unauthenticated("signed", "R64",
-			"without a token, only a revocation or a change of sign-in that is signed with an enrolled key is taken"),
+			"without a token, only a revocation of this request or a change of sign-in is taken, signed with an enrolled key"),
 			"key-unknown")
 	}
 	by := keychain.OfKey(a)

@@ -2616,7 +2616,10 @@ type SignatureView struct {
 	// `webauthn` or `ssh`; empty if it is no key of the customer's.
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The first words of the statement's digest, as whoever signed it was shown them.
-	Words         string `protobuf:"bytes,7,opt,name=words,proto3" json:"words,omitempty"`
+	Words string `protobuf:"bytes,7,opt,name=words,proto3" json:"words,omitempty"`
+	// True if it holds, but the key's counter did not go on since its owner's last decision: two devices may have the key. It
+	// refuses nothing; removing the key helps.
+	CounterBehind bool `protobuf:"varint,8,opt,name=counter_behind,json=counterBehind,proto3" json:"counter_behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2698,6 +2701,13 @@ func (x *SignatureView) GetWords() string {
 		return x.Words
 	}
 	return ""
+}
+
+func (x *SignatureView) GetCounterBehind() bool {
+	if x != nil {
+		return x.CounterBehind
+	}
+	return false
 }
 
 // A question of an approver's, and its answer.
@@ -6097,7 +6107,10 @@ type KeyView struct {
 	// Of a key that waits: when its delay is over at the earliest, by the witnesses; absent while no witness has seen it.
 	CountsFrom *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=counts_from,json=countsFrom,proto3" json:"counts_from,omitempty"`
 	// The enrolment: an `Enrolment` of pkg/approval, as JSON; of a recovery key its `Key`.
-	Enrolment     []byte `protobuf:"bytes,10,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	Enrolment []byte `protobuf:"bytes,10,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	// When, among its owner's last 64 decisions, its counter last did not go on: two devices may have the key. Absent if it
+	// always did, or does not count.
+	CounterBehind *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=counter_behind,json=counterBehind,proto3" json:"counter_behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6198,6 +6211,13 @@ func (x *KeyView) GetCountsFrom() *timestamppb.Timestamp {
 func (x *KeyView) GetEnrolment() []byte {
 	if x != nil {
 		return x.Enrolment
+	}
+	return nil
+}
+
+func (x *KeyView) GetCounterBehind() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CounterBehind
 	}
 	return nil
 }
@@ -6964,7 +6984,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06signed\x18\b \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06signed\x12\x18\n" +
 	"\aversion\x18\t \x01(\x04R\aversion\x127\n" +
 	"\tsignature\x18\n" +
-	" \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xa8\x01\n" +
+	" \x01(\v2\x19.lockbox.v1.SignatureViewR\tsignature\"\xcf\x01\n" +
 	"\rSignatureView\x12\x16\n" +
 	"\x06signed\x18\x01 \x01(\bR\x06signed\x12\x14\n" +
 	"\x05holds\x18\x02 \x01(\bR\x05holds\x12\x12\n" +
@@ -6972,7 +6992,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\x06key_id\x18\x04 \x01(\fR\x05keyId\x12\x14\n" +
 	"\x05label\x18\x05 \x01(\tR\x05label\x12\x12\n" +
 	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05words\x18\a \x01(\tR\x05words\"\xa3\x02\n" +
+	"\x05words\x18\a \x01(\tR\x05words\x12%\n" +
+	"\x0ecounter_behind\x18\b \x01(\bR\rcounterBehind\"\xa3\x02\n" +
 	"\bQuestion\x12\x1f\n" +
 	"\vquestion_id\x18\x01 \x01(\tR\n" +
 	"questionId\x12'\n" +
@@ -7257,7 +7278,7 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12'\n" +
 	"\x0frequest_receipt\x18\x02 \x01(\fR\x0erequestReceipt\x12!\n" +
 	"\fkeys_receipt\x18\x03 \x01(\fR\vkeysReceipt\"\t\n" +
-	"\aGetKeys\"\x87\x03\n" +
+	"\aGetKeys\"\xca\x03\n" +
 	"\aKeyView\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12*\n" +
 	"\x06person\x18\x02 \x01(\v2\x12.lockbox.v1.PersonR\x06person\x12\x14\n" +
@@ -7271,7 +7292,8 @@ const file_lockbox_v1_query_proto_rawDesc = "" +
 	"\vcounts_from\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"countsFrom\x12\x1c\n" +
 	"\tenrolment\x18\n" +
-	" \x01(\fR\tenrolment\"\xad\x01\n" +
+	" \x01(\fR\tenrolment\x12A\n" +
+	"\x0ecounter_behind\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rcounterBehind\"\xad\x01\n" +
 	"\rOfferedChange\x123\n" +
 	"\x06change\x18\x01 \x01(\v2\x1b.lockbox.v1.SignedStatementR\x06change\x12!\n" +
 	"\x02by\x18\x02 \x01(\v2\x11.lockbox.v1.ActorR\x02by\x12*\n" +
@@ -7663,19 +7685,20 @@ var file_lockbox_v1_query_proto_depIdxs = []int32{
 	79,  // 175: lockbox.v1.KeyView.since:type_name -> google.protobuf.Timestamp
 	79,  // 176: lockbox.v1.KeyView.removed_at:type_name -> google.protobuf.Timestamp
 	79,  // 177: lockbox.v1.KeyView.counts_from:type_name -> google.protobuf.Timestamp
-	88,  // 178: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
-	81,  // 179: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
-	79,  // 180: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
-	66,  // 181: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
-	63,  // 182: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
-	64,  // 183: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
-	69,  // 184: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
-	63,  // 185: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
-	186, // [186:186] is the sub-list for method output_type
-	186, // [186:186] is the sub-list for method input_type
-	186, // [186:186] is the sub-list for extension type_name
-	186, // [186:186] is the sub-list for extension extendee
-	0,   // [0:186] is the sub-list for field type_name
+	79,  // 178: lockbox.v1.KeyView.counter_behind:type_name -> google.protobuf.Timestamp
+	88,  // 179: lockbox.v1.OfferedChange.change:type_name -> lockbox.v1.SignedStatement
+	81,  // 180: lockbox.v1.OfferedChange.by:type_name -> lockbox.v1.Actor
+	79,  // 181: lockbox.v1.OfferedChange.at:type_name -> google.protobuf.Timestamp
+	66,  // 182: lockbox.v1.KeysView.events:type_name -> lockbox.v1.KeyEvent
+	63,  // 183: lockbox.v1.KeysView.keys:type_name -> lockbox.v1.KeyView
+	64,  // 184: lockbox.v1.KeysView.offered:type_name -> lockbox.v1.OfferedChange
+	69,  // 185: lockbox.v1.SigningView.events:type_name -> lockbox.v1.RestsOn
+	63,  // 186: lockbox.v1.SigningView.keys:type_name -> lockbox.v1.KeyView
+	187, // [187:187] is the sub-list for method output_type
+	187, // [187:187] is the sub-list for method input_type
+	187, // [187:187] is the sub-list for extension type_name
+	187, // [187:187] is the sub-list for extension extendee
+	0,   // [0:187] is the sub-list for field type_name
 }
 
 func init() { file_lockbox_v1_query_proto_init() }

@@ -47,8 +47,10 @@ func (v *viewer) getKeys(ctx context.Context) (*lockboxv1.KeysView, error) {
 			shown.DemandWaiting = string(d)
 		}
 	}
-	shown.Keys, err = v.keys(ctx, s)
-	return shown, err
+	if shown.Keys, err = v.keys(ctx, s); err != nil {
+		return nil, err
+	}
+	return shown, v.countedKeys(ctx, s, shown.GetKeys())
 }
 
 // keyEvents are the events that say whose keys count. Keys that are offered, and statements that wait, say nothing.

@@ -274,6 +274,9 @@ func (v *viewer) getRequest(ctx context.Context, id string) (*lockboxv1.RequestV
 		timeline = view.EventsForProvider(timeline, v.Customers())
 	} else if c := v.Customer(state.Tenant); c != nil {
 		signed = view.Signatures(c.Keys, timeline)
+		if err := v.counted(ctx, state.Tenant, c.Keys, timeline, signed); err != nil {
+			return nil, err
+		}
 	}
 	shown := v.request(state)
 	shown.Timeline = view.Timeline(timeline, v.language)

@@ -10,6 +10,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/portal/internal/form"
+	sign "github.com/openlockbox/lockbox/services/portal/internal/signing"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -75,7 +76,8 @@ type invited struct {
 }
 
 // invite makes an invitation. Its secret is made here and shown in the answer; nobody else gets it, and it is kept
-// nowhere. So a form that was sent twice makes one invitation, and shows its link once.
+// nowhere. So a form that was sent twice makes one invitation, and shows its link once. Where the invitation is signed,
+// its hash is, so the page on which that happens carries the secret and sends it back.
 func (p pages) invite(v *site.Visit) error {
 	f := form.Sent(v.R)
 	s, err := lookAt(v, f)
@@ -87,6 +89,12 @@ func (p pages) invite(v *site.Visit) error {
 		return err
 	}
 	secret := invitation.New()
+	if sign.Signs(v.R.PostForm) {
+		if secret, err = invitation.Parse(form.LinkSecret, f.Value(form.LinkSecret)); err != nil {
+			return err
+		}
+	}
+	v.R.PostForm.Set(form.LinkSecret, secret.String())
 	hash, err := secret.Hash("")
 	if err != nil {
 		return err
@@ -107,6 +115,9 @@ func (p pages) invite(v *site.Visit) error {
 	c := change{Visit: v, form: f, again: p.invitation, fields: inviteFields,
 		command: &lockboxv1.Command{Id: id, AggregateId: s.ID,
 			Action: &lockboxv1.Command_InviteRole{InviteRole: &lockboxv1.InviteRole{Invitation: i}}}}
+	if shows, err := sign.Change(v, c.command, path(v)); err != nil || shows {
+		return err
+	}
 	reply, err := v.Do(c.command)
 	if err == nil && reply.GetEventId() == "" {
 		err = refusal.Conflict("command", "R66", "this invitation was made already, and its link was shown then; "+

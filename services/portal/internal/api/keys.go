@@ -54,7 +54,8 @@ func byKey(c *bearer.Call) error {
 	if err != nil || d.Decision != approval.Revoke || d.Request != c.Param("requestId") ||
 		command.GetTenant() != "" && command.GetTenant() != d.Tenant {
 		return refusal.OfKind(refusal.Unauthenticated("signed", "R64",
-			"without a token, only a revocation of this request that is signed with an enrolled key is taken"), "key-unknown")
+			"without a token, only a revocation of this request or a change of sign-in is taken, signed with an enrolled key"),
+			"key-unknown")
 	}
 	command.Tenant, command.AggregateId = d.Tenant, d.Request
 	reply, err := c.Caller.Do(c.Context(), "", command)

@@ -3,6 +3,7 @@
 package form
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -161,8 +162,20 @@ func NewID() (string, error) {
 	return id.String(), err
 }
 
+// LinkSecret is the field in which a page carries the secret of an invitation's link to the page on which it is signed.
+// It is not kept.
+const LinkSecret = "link-secret"
+
+// Signed are the fields that a page on which a form is signed adds to it.
+var Signed = []string{"statement", "salt", "credential", "authenticator", "client", "signature"}
+
 // CommandID returns the command's ID, derived from the ID that the page gave the form and from the values. Submitting
-// the same form twice is one command; going back and submitting other values is another.
+// the same form twice is one command; going back and submitting other values is another. A form that comes back signed
+// is the same one: what is signed may name the ID.
 func (f *Form) CommandID() (string, error) {
-	return commandid.Of(commandField, f.values.Get(commandField), []byte(f.values.Encode()))
+	values := maps.Clone(f.values)
+	for _, name := range append([]string{LinkSecret}, Signed...) {
+		values.Del(name)
+	}
+	return commandid.Of(commandField, f.values.Get(commandField), []byte(values.Encode()))
 }

@@ -79,6 +79,12 @@ func TestACommandsIDIsTheFormsAndWhatIsInIt(t *testing.T) {
 	if a := made(id, "Otto"); a != made(id, "Otto") || a == made(id, "Fleur") || a == made(other, "Otto") {
 		t.Error("the same form sent twice is one command, and no other is")
 	}
+	for _, name := range append([]string{form.LinkSecret}, form.Signed...) {
+		signed, err := posted(t, url.Values{"command": {id}, "name": {"Otto"}, name: {"x"}}).CommandID()
+		if err != nil || signed != made(id, "Otto") {
+			t.Errorf("with %s, it is another command: %v", name, err)
+		}
+	}
 	for _, wrong := range []string{"", "x", strings.ToUpper(id), "9f5d6e1c-3d0a-4c6e-8a8e-2f6d3f1f4a11"} {
 		if _, err := posted(t, url.Values{"command": {wrong}}).CommandID(); !refusal.Is(err,
 			lockboxv1.RefusalCode_REFUSAL_CODE_INVALID) {

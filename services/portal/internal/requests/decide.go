@@ -11,8 +11,8 @@ import (
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	forms "github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/shown"
-	"github.com/openlockbox/lockbox/services/portal/internal/signing"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
@@ -352,7 +352,7 @@ func (p *pages) unsure(v *site.Visit, f form) error {
 	}
 	values := f.values()
 	values.Set("command", f.Command)
-	for _, name := range signing.Fields {
+	for _, name := range forms.Signed {
 		if is := v.R.PostForm.Get(name); is != "" {
 			values.Set(name, is)
 		}

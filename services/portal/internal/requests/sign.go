@@ -156,8 +156,9 @@ func (p *pages) signPage(v *site.Visit, f form, again bool) error {
 func (s signable) step(v *site.Visit, f form, to, back string) (signing.Step, error) {
 	step := signing.Step{Visit: v, Party: signing.PartyOf(v), Format: approval.FormatDecision, To: to, Back: back,
 		Has: len(s.GetKeys()) > 0, Demanded: s.demanded(), Button: "signing.button." + s.verb, Tone: f.Look(),
-		CommandLine: s.verb == approval.Approve && s.GetDemand() == string(approval.DemandCommandLine),
-		Command:     "lockbox " + f.Name + " " + f.of.GetRequestId()}
+		CommandLine: s.verb == approval.Approve && s.GetDemand() == string(approval.DemandCommandLine) &&
+			!slices.ContainsFunc(signatures(f.of), signature.approvedThere),
+		Command: "lockbox " + f.Name + " " + f.of.GetRequestId()}
 	keys := step.Party.Usable(s.GetKeys())
 	if len(keys) == 0 {
 		return step, nil

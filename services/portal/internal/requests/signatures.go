@@ -12,15 +12,17 @@ import (
 // verified it from the stored bytes.
 type signature struct {
 	*lockboxv1.SignatureView
-	// Name is who decided.
-	Name string
+	// Name is who decided, Approved whether they approved.
+	Name     string
+	Approved bool
 }
 
 // signatures are those of the customer's decisions; none as long as the customer had no keys.
 func signatures(r loaded) (all []signature) {
 	for _, d := range r.GetCustomerDecisions() {
 		if d.GetSignature() != nil {
-			all = append(all, signature{d.GetSignature(), shown.Name(d.GetActor().GetPerson())})
+			all = append(all, signature{d.GetSignature(), shown.Name(d.GetActor().GetPerson()),
+				d.GetApproved()})
 		}
 	}
 	return all
@@ -34,3 +36,6 @@ func (s signature) Short() string {
 
 // CommandLine reports that it was signed at the command line.
 func (s signature) CommandLine() bool { return s.GetKind() == approval.KindSSH }
+
+// approvedThere reports whether it is an approval from the command line that counts.
+func (s signature) approvedThere() bool { return s.Approved && s.GetHolds() && s.CommandLine() }

@@ -12,6 +12,7 @@ import (
 	"github.com/openlockbox/lockbox/pkg/keychain"
 	"github.com/openlockbox/lockbox/pkg/refusal"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/site"
 )
 
@@ -53,7 +54,7 @@ func Change(v *site.Visit, c *lockboxv1.Command, back string) (shows bool, err e
 	}
 	step := Step{Visit: v, Party: PartyOf(v), Format: approval.FormatChange, To: to, Back: back, Demanded: true,
 		Has: len(view.GetKeys()) > 0, Button: "signing.button.change", Tone: "main", Hidden: maps.Clone(v.R.PostForm)}
-	for _, name := range append([]string{"credential"}, Fields...) {
+	for _, name := range form.Signed {
 		step.Hidden.Del(name)
 	}
 	if step.Keys = step.Party.Usable(view.GetKeys()); len(step.Keys) > 0 {

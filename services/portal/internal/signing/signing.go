@@ -88,7 +88,7 @@ type Step struct {
 	Keys, Others []Key
 	// Has reports whether the reader has any key that counts; Demanded whether nothing happens without a signature.
 	Has, Demanded bool
-	// CommandLine reports that one signature at least has to come from the command line.
+	// CommandLine reports that one signature at least has to come from the command line, and none has yet.
 	CommandLine bool
 	// Command is what to type at the command line instead; empty if there is nothing.
 	Command string
@@ -160,9 +160,6 @@ func hashOf(statement string) string {
 	sum := sha256.Sum256([]byte(statement))
 	return hex.EncodeToString(sum[:])
 }
-
-// Fields are those of a form with a signature, beside its own.
-var Fields = []string{"statement", "salt", "authenticator", "client", "signature"}
 
 // Signs reports whether a form brings a signature.
 func Signs(form url.Values) bool { return form.Get("signature") != "" }

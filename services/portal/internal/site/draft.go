@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/openlockbox/lockbox/services/portal/internal/form"
 	"github.com/openlockbox/lockbox/services/portal/internal/session"
 	"go.uber.org/zap"
 )
@@ -26,6 +27,7 @@ func (v *Visit) Keep(path string, values url.Values) bool {
 	}
 	kept := maps.Clone(values)
 	delete(kept, "command")
+	delete(kept, form.LinkSecret)
 	done, err := v.Sessions.Keep(v.R, path, kept)
 	if err != nil {
 		v.Log.Warn("what somebody typed was not kept", zap.Error(err))

@@ -106,8 +106,9 @@ func (s *Site) Offered(ctx context.Context, tenant string) organisation.List {
 	return all
 }
 
-// Prepare parses the site's own pages. It must be called once, before the first visit.
+// Prepare parses the site's own pages, and bounds what strangers send. It must be called once, before the first visit.
 func (s *Site) Prepare() (err error) {
+	s.Caller = bounded(s.Caller)
 	s.problems, err = s.ParsePages(problemFiles)
 	return err
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -57,6 +58,12 @@ func Keys(l Look, v *lockboxv1.KeysView, verified Keyring, me *lockboxv1.Person)
 	} else {
 		p.b.WriteString(keyTable(l, v, verified, me))
 	}
+	for _, k := range v.GetKeys() {
+		if at := k.GetCounterBehind(); at != nil {
+			p.hang(p.paint(warn, keyName(k))+": ", plain, "its counter went backwards on "+l.minute(at)+
+				"; two devices may have it. If its owner cannot say why, remove it.")
+		}
+	}
 	if len(verified.Open) > 0 {
 		p.heading("Waiting for signatures")
 	}
@@ -98,10 +105,7 @@ func keyTable(l Look, v *lockboxv1.KeysView, verified Keyring, me *lockboxv1.Per
 				whose = cell{Clean(PersonName(who)) + " (you)", bold}
 			}
 		}
-		label := Clean(k.GetLabel())
-		if label == "" {
-			label = id[:min(8, len(id))]
-		}
+		label := keyName(k)
 		kind := keyKinds[k.GetKind()]
 		if kind == "SSH" && strings.Contains(string(k.GetEnrolment()), `"verification":1`) {
 			kind = "SSH, PIN"
@@ -110,6 +114,12 @@ func keyTable(l Look, v *lockboxv1.KeysView, verified Keyring, me *lockboxv1.Per
 			{l.minute(k.GetSince()), plain}})
 	}
 	return l.table(columns, rows)
+}
+
+// keyName is what a key is called: by its owner, or by the beginning of its id.
+func keyName(k *lockboxv1.KeyView) string {
+	id := hex.EncodeToString(k.GetKeyId())
+	return cmp.Or(Clean(k.GetLabel()), id[:min(8, len(id))])
 }
 
 // Statement renders what somebody is about to sign: the text that is made of it, its words, and with which key.
@@ -138,6 +148,8 @@ func signed(d *lockboxv1.Decision) string {
 		return ", not signed"
 	case !s.GetHolds():
 		return ", with a signature that does not hold"
+	case s.GetCounterBehind():
+		return ", signed (the key's counter went backwards: two devices may have it)"
 	}
 	return ", signed"
 }

@@ -351,6 +351,11 @@ func TestFromKeysToASignedApproval(t *testing.T) {
 			second.press("#sign button.bad")
 			second.accessible()
 			w.reaches(c.tenant, id, request.Revoked)
+			first.visit(base + "/keys")
+			if !first.has(`[data-label] .note.wait time`) {
+				t.Error("nobody is told that two devices may have the key")
+			}
+			first.accessible()
 
 			// Whatever could get around a demand is signed too.
 			first.visit(base + "/administration/lockbox")
