@@ -12,7 +12,8 @@ import (
 // A key that may be on two devices is named, wherever it or what it signed is shown.
 func TestACounterThatWentBackwardsIsSaid(t *testing.T) {
 	const said = "counter went backwards"
-	keys := &lockboxv1.KeysView{Keys: []*lockboxv1.KeyView{{KeyId: make([]byte, 32), Label: "red"}, {KeyId: []byte("blue")}}}
+	keys := &lockboxv1.KeysView{Keys: []*lockboxv1.KeyView{{KeyId: make([]byte, 32), Label: "red"},
+		{KeyId: []byte("blue")}}}
 	if page := Keys(Look{}, keys, Keyring{}, nil); strings.Contains(page, said) {
 		t.Errorf("of no key:\n%s", page)
 	}
