@@ -6,13 +6,37 @@ import (
 
 	"github.com/openlockbox/lockbox/pkg/approval"
 	"github.com/openlockbox/lockbox/pkg/keychain"
+	"github.com/openlockbox/lockbox/pkg/request"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"github.com/openlockbox/lockbox/services/audit-projector/internal/projection"
+	"github.com/openlockbox/lockbox/services/audit-projector/internal/view"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // mostCounted is among how many of somebody's last decisions it is looked for one whose key's counter fell behind.
 const mostCounted = 64
+
+// signatures are what the signatures of requests' decisions are worth, by the request's id and the event's version.
+type signatures map[string]map[uint64]*lockboxv1.SignatureView
+
+// signature returns what the signature of a decision is worth; nil if the event is none, or of before the customer had
+// keys. known remembers the requests that were looked at.
+func (v *viewer) signature(
+	ctx context.Context, e projection.Event, known signatures,
+) (*lockboxv1.SignatureView, error) {
+	id, c := e.Event.GetAggregateId(), v.Customer(e.Event.GetTenant())
+	if _, is := request.Given(e.Event); !is || v.reduced || c == nil || c.Keys.Began() == 0 {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if known[id] == nil {
+		_, events, err := v.history(ctx, "list_activity.request_id", id, false)
+		if err != nil {
+			return nil, err
+		}
+		known[id] = view.Signatures(c.Keys, events)
+	}
+	return known[id][e.Event.GetVersion()], nil
+}
 
 // counted says of a request's signatures whose key's counter fell behind (R42).
 func (v *viewer) counted(

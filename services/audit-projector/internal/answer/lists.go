@@ -46,12 +46,17 @@ func (v *viewer) listActivity(ctx context.Context, ask *lockboxv1.ListActivity) 
 		}
 		found = view.EventsForProvider(found, v.Customers())
 	}
-	firsts := map[export.Began]*lockboxv1.Event{}
+	firsts, signed := map[export.Began]*lockboxv1.Event{}, signatures{}
 	for _, e := range found {
+		signature, err := v.signature(ctx, e, signed)
+		if err != nil {
+			return nil, err
+		}
 		if v.by.GetSide() == lockboxv1.Side_SIDE_TENANT {
 			e.Event = activity.ForCustomer(e.Event)
 		}
 		shown := view.Activity(e, v.language)
+		shown.Entry.Signature = signature
 		if err := v.begun(ctx, shown, firsts); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,6 +203,25 @@ func TestASignedApprovalGivesAccessAndNothingElseDoes(t *testing.T) {
 	}
 	l.does("otto", l.signs(l.otto, approve(id)))
 	l.reaches(id, request.Active)
+
+	q := &lockboxv1.Query{Tenant: bank, Token: l.token("audrey"), MinSequence: l.decided(),
+		Ask: &lockboxv1.Query_ListActivity{ListActivity: &lockboxv1.ListActivity{RequestId: id}}}
+	told := 0
+	for _, a := range l.query(q).GetActivity().GetActivities() {
+		is := a.GetEntry().GetSignature()
+		if a.GetEvent().GetCustomerApproved() == nil {
+			if is != nil {
+				t.Errorf("%s has a signature", a.GetEntry().GetTitle())
+			}
+			continue
+		}
+		if told++; !is.GetHolds() || is.GetLabel() != "Key of otto" || len(strings.Fields(is.GetWords())) != 8 {
+			t.Errorf("the activity log says of the approval %v", is)
+		}
+	}
+	if told != 1 {
+		t.Errorf("the activity log has %d approvals", told)
+	}
 
 	// When the bank's sign-in is down, a key alone ends it.
 	c := l.signs(l.otto, revoke(id, "The incident is over."))
