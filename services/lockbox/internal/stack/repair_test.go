@@ -29,6 +29,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // A stream that fills several files is restored to the last bit, whatever has become of whichever file, and with or
@@ -175,6 +176,7 @@ func fill(l *lockbox, events int) {
 		all.Go(func() error {
 			about := aggregate.Ticket(bank, journaltest.NewID())
 			e := journaltest.Event(about, 1)
+			e.Time = timestamppb.Now()                                                     // its writer's key counts now
 			e.GetTicketCommented().Text = strings.Repeat("the disk reports errors ", 1875) // encrypted, a third longer
 			_, err := writer.Append(context.Background(), 0, e)
 			return err
