@@ -128,7 +128,7 @@ func TestR63TwoOfficersEraseAnEngineersName(t *testing.T) {
 	rosa.press("main form button.danger")
 	rosa.eventually("it is erased", func() bool {
 		rosa.visit(w.info.PortalURL + "/provider/erasures")
-		return strings.Contains(rosa.everything(), "1 key destroyed")
+		return strings.Contains(rosa.everything(), "ivan (name erased)")
 	})
 	if text := rosa.everything(); strings.Contains(text, name) || !strings.Contains(text, "ivan (name erased)") {
 		t.Errorf("the list says %s", text)
