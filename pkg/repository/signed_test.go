@@ -275,8 +275,8 @@ func TestADemandForTheCommandLineIsNotMetByAPage(t *testing.T) {
 	s.hold()
 }
 
-// A statement about keys that does not hold, stored with the orchestrator's key, stops everything: what was left out
-// could be a removal.
+// A statement about keys that does not hold, stored with the orchestrator's key, stops every approval: what was left
+// out could be a removal. To deny and to revoke it stops nobody.
 func TestAForgedChangeOfKeysStopsEveryApproval(t *testing.T) {
 	s := tellSigned(t, approval.DemandSignatures)
 	id := s.asked()
@@ -294,6 +294,8 @@ func TestAForgedChangeOfKeysStopsEveryApproval(t *testing.T) {
 	if err := s.Try(s.otto.By, c); !refusal.Is(err, lockboxv1.RefusalCode_REFUSAL_CODE_UNAVAILABLE) {
 		t.Errorf("%v", err)
 	}
+	s.Command(s.otto.By, story.Deny(customer, id)) // to say no nothing stops anybody
+	s.is(id, request.Denied)
 	if broken := s.holds(); len(broken) == 0 {
 		t.Error("the oracle finds nothing")
 	}

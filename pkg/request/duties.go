@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/openlockbox/lockbox/pkg/aggregate"
+	"github.com/openlockbox/lockbox/pkg/refusal"
 	"github.com/openlockbox/lockbox/pkg/tenant"
 	lockboxv1 "github.com/openlockbox/lockbox/proto/lockbox/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -79,7 +80,7 @@ func Owed(s State, w World, now time.Time) (Duty, error) {
 	case s.Status == Submitted && s.Evaluation != nil:
 		return Notify, w.of(s)
 	case s.Status == Approved:
-		return Grant, w.of(s)
+		return Grant, refusal.First(w.of(s), w.signable())
 	case isDue && now.Before(due):
 		return Remind, nil
 	case isDue && s.Status == Active:

@@ -40,6 +40,12 @@ func (w World) sign(c aggregate.Command, e *lockboxv1.Event, now time.Time) erro
 	if !decides || !aggregate.Customer(c.By) {
 		return nil
 	}
+	if err := w.signable(); err != nil {
+		if g.Verb == approval.Approve {
+			return err
+		}
+		return nil // what takes away is recorded without a signature that nobody could verify
+	}
 	g.Signed = c.GetSigned()
 	if g.Signed == nil {
 		hasKey := len(w.Keys.KeysOf(g.By, keychain.Now)) > 0

@@ -44,17 +44,25 @@ func (w World) of(s State) error {
 	case w.Tenant.ID != s.Tenant || (sub != nil) != (id != "") || sub != nil && sub.Exists() &&
 		(sub.Tenant != s.Tenant || !strings.EqualFold(sub.ID, id)):
 		return refusal.Unavailable("tenant", "I11", "the request's own tenant and subscription were not read")
-	case w.Keys.Fault != nil:
-		return refusal.OfKind(refusal.Unavailable("tenant", "R42",
-			"the history of the customer's keys contradicts itself, so nothing that they sign is accepted"), "keys-history")
-	case w.Keys.Chain != nil && len(w.Events) == 0:
-		return refusal.Unavailable("aggregate_id", "I11", "the request's stored events were not read")
 	case w.Tenant.Fault != nil || sub != nil && sub.Fault != nil || w.Ownership.Fault != nil ||
 		s.Status == Approved && EndsWithTicket(s, w.Tenant) && w.Ticket.Fault != nil:
 		return refusal.OfKind(
 			refusal.Unavailable("tenant", "I11",
 				"the history of the tenant, subscription or ticket contradicts itself, so nothing is decided on it"),
 			"history")
+	}
+	return nil
+}
+
+// signable refuses to take or to rest on anything signed if the customer's keys contradict themselves, or the events
+// that statements are about were not read (R42). It stops approvals and access, and never a denial or a revocation.
+func (w World) signable() error {
+	switch {
+	case w.Keys.Fault != nil:
+		return refusal.OfKind(refusal.Unavailable("tenant", "R42",
+			"the history of the customer's keys contradicts itself, so nothing that they sign is accepted"), "keys-history")
+	case w.Keys.Chain != nil && len(w.Events) == 0:
+		return refusal.Unavailable("aggregate_id", "I11", "the request's stored events were not read")
 	}
 	return nil
 }
